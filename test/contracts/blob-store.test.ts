@@ -1,0 +1,181 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { transform } from '@swc/core';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { blobKey, blobPrefix, type BlobKey } from '../../src/engines/blob-store/blob-key.js';
+import { DiskBlobStore } from '../../src/engines/blob-store/disk/disk-blob-store.js';
+import { Clock, SystemClock } from '../../src/kernel/clock.js';
+import { newId } from '../../src/kernel/ids.js';
+import { describeBlobStore, type BlobStoreHarness } from './blob-store.contract.js';
+
+class ShiftedClock extends Clock {
+  offsetMs = 0;
+
+  nowMs(): number {
+    return Date.now() + this.offsetMs;
+  }
+}
+
+let compiledFolder: string;
+
+beforeAll(async () => {
+  compiledFolder = await compileForChild();
+});
+afterAll(() => rm(compiledFolder, { recursive: true, force: true }));
+
+describeBlobStore('disk', async (): Promise<BlobStoreHarness> => {
+  const folder = await mkdtemp(join(tmpdir(), 'blob-store-'));
+  const clock = new ShiftedClock();
+  return {
+    open: () => DiskBlobStore.open(folder, clock),
+    advance: (ms) => {
+      clock.offsetMs += ms;
+    },
+    killDuringPut: async (key, piecesBeforeDeath, total, pieceBytes) => {
+      const script = join(compiledFolder, 'test/contracts/blob-store.child.js');
+      const numbers = [piecesBeforeDeath, total, pieceBytes].map(String);
+      const child = spawn(process.execPath, [script, folder, key, ...numbers], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const exited = once(child, 'exit');
+      await once(child.stdout, 'data');
+      child.kill('SIGKILL');
+      await exited;
+    },
+    dispose: () => rm(folder, { recursive: true, force: true }),
+  };
+});
+
+describe('disk blob store', () => {
+  const organizationId = newId();
+  const assetId = newId();
+  const key = blobKey(organizationId, assetId, 'original');
+
+  async function inFolder(work: (folder: string, store: DiskBlobStore) => Promise<void>): Promise<void> {
+    const folder = await mkdtemp(join(tmpdir(), 'blob-store-'));
+    try {
+      await work(folder, await DiskBlobStore.open(join(folder, 'blobs'), new SystemClock()));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  const put = (store: DiskBlobStore, at: BlobKey, text: string): Promise<unknown> =>
+    store.put(at, oneChunk(text), { maxBytes: 1000 });
+  const pathIn = (folder: string): string =>
+    join(folder, 'blobs/objects', organizationId, assetId.slice(-2), `${assetId}.original`);
+
+  it('makes folders that only their owner may enter and files that only their owner may read', async () => {
+    await inFolder(async (folder, store) => {
+      await put(store, key, 'private');
+      const mode = async (path: string): Promise<number> => (await lstat(path)).mode & 0o777;
+      expect(await mode(pathIn(folder))).toBe(0o600);
+      expect(await mode(dirname(pathIn(folder)))).toBe(0o700);
+      expect(await mode(join(folder, 'blobs'))).toBe(0o700);
+      expect(await mode(join(folder, 'blobs/temporary'))).toBe(0o700);
+    });
+  });
+
+  it('does not follow a link in place of a blob', async () => {
+    await inFolder(async (folder, store) => {
+      await put(store, key, 'ours');
+      await writeFile(join(folder, 'outside'), 'outside');
+      await rm(pathIn(folder));
+      await symlink(join(folder, 'outside'), pathIn(folder));
+      await expect(store.open(key)).rejects.toMatchObject({ code: 'internal' });
+      await expect(store.stat(key)).rejects.toMatchObject({ code: 'internal' });
+      await expect(put(store, key, 'new')).rejects.toMatchObject({ code: 'internal' });
+      await store.remove(key);
+      expect(await readFile(join(folder, 'outside'), 'utf8')).toBe('outside');
+    });
+  });
+
+  it('does not go through a link in place of a folder, neither to read nor to write nor to remove', async () => {
+    await inFolder(async (folder, store) => {
+      await put(store, key, 'ours');
+      await rename(join(folder, 'blobs/objects', organizationId), join(folder, 'moved'));
+      await symlink(join(folder, 'moved'), join(folder, 'blobs/objects', organizationId));
+      await expect(store.open(key)).rejects.toMatchObject({ code: 'internal' });
+      await expect(store.remove(key)).rejects.toMatchObject({ code: 'internal' });
+      const other = blobKey(organizationId, newId(), 'original');
+      await expect(put(store, other, 'new')).rejects.toMatchObject({ code: 'internal' });
+      expect(await readFile(join(folder, 'moved', assetId.slice(-2), `${assetId}.original`), 'utf8')).toBe('ours');
+      expect(await readdir(join(folder, 'moved'))).toEqual([assetId.slice(-2)]);
+    });
+  });
+
+  it('refuses a folder or a pipe in place of a blob', async () => {
+    await inFolder(async (folder, store) => {
+      await mkdir(pathIn(folder), { recursive: true });
+      await expect(store.open(key)).rejects.toMatchObject({ code: 'internal' });
+      await rm(pathIn(folder), { recursive: true });
+      const made = spawn('mkfifo', [pathIn(folder)], { stdio: 'ignore' });
+      expect(await once(made, 'exit')).toEqual([0, null]);
+      await expect(store.open(key)).rejects.toMatchObject({ code: 'internal' });
+    });
+  });
+
+  it('works below a data folder that is itself a link', async () => {
+    await inFolder(async (folder) => {
+      await mkdir(join(folder, 'real'));
+      await symlink(join(folder, 'real'), join(folder, 'linked'));
+      const store = await DiskBlobStore.open(join(folder, 'linked/blobs'), new SystemClock());
+      await put(store, key, 'kept');
+      expect(await store.stat(key)).toMatchObject({ sizeBytes: 4 });
+    });
+  });
+
+  it('says at the start, in one sentence, that a folder cannot be used', async () => {
+    await inFolder(async (folder) => {
+      await writeFile(join(folder, 'file'), '');
+      await expect(DiskBlobStore.open(join(folder, 'file/blobs'), new SystemClock())).rejects.toThrow(
+        /set DATA_DIR to/,
+      );
+      await mkdir(join(folder, 'closed'), { mode: 0o500 });
+      if (process.getuid?.() !== 0) {
+        await expect(DiskBlobStore.open(join(folder, 'closed/blobs'), new SystemClock())).rejects.toThrow(/DATA_DIR/);
+      }
+      await chmod(join(folder, 'closed'), 0o700);
+    });
+  });
+
+  it('ignores files in its folder that are not its own', async () => {
+    await inFolder(async (folder, store) => {
+      await put(store, key, 'ours');
+      await writeFile(join(dirname(pathIn(folder)), 'README.md'), '');
+      await writeFile(join(dirname(pathIn(folder)), `${assetId}.UPPER`), '');
+      await mkdir(join(folder, 'blobs/objects/lost+found'));
+      const keys: BlobKey[] = [];
+      for await (const found of store.list(blobPrefix())) keys.push(found);
+      expect(keys).toEqual([key]);
+    });
+  });
+});
+
+async function* oneChunk(text: string): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(Buffer.from(text));
+}
+
+/** Turns what the child process needs into JavaScript: a process outside Jest cannot load TypeScript on Node 20. */
+async function compileForChild(): Promise<string> {
+  const target = await mkdtemp(join(tmpdir(), 'blob-store-child-'));
+  const sources = ['src/kernel', 'src/engines/blob-store', 'src/engines/blob-store/disk'];
+  const files = ['test/contracts/blob-store.child.ts'];
+  for (const folder of sources) {
+    for (const name of await readdir(folder)) {
+      if (name.endsWith('.ts') && !name.endsWith('.module.ts')) files.push(join(folder, name));
+    }
+  }
+  for (const file of files) {
+    const { code } = await transform(await readFile(file, 'utf8'), { filename: file, sourceMaps: false });
+    const output = join(target, file.replace(/\.ts$/, '.js'));
+    await mkdir(dirname(output), { recursive: true });
+    await writeFile(output, code);
+  }
+  await writeFile(join(target, 'package.json'), '{"type":"module"}');
+  await symlink(resolve('node_modules'), join(target, 'node_modules'));
+  return target;
+}
