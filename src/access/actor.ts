@@ -1,0 +1,33 @@
+import type { Action } from './actions.js';
+import { POLICY, type Role, type TeamRole } from './policy.js';
+
+/**
+ * A principal with its roles, during one request. Built by authentication from the database (never from a token's claims) and
+ * held at most seconds; the epoch in every statement makes a stale one harmless.
+ */
+export interface Actor {
+  readonly organizationId: string;
+  /** The credential's principal: the key, or the user behind a session. Its epoch guards every statement. */
+  readonly principalId: string;
+  readonly epoch: number;
+  readonly kind: 'user' | 'api_key' | 'system';
+  /** The person behind it: the session's user, or the user a key is bound to; null for a key of its own. */
+  readonly userId: string | null;
+  /** Whose creations are "mine": the user where there is one, else the principal. */
+  readonly creatorId: string;
+  /** The organisation role: capped by the user's for a bound key, and by `member` for a key held to teams. */
+  readonly role: Role;
+  /** Role by team; for a key with `team_ids`, those teams only. */
+  readonly teams: ReadonlyMap<string, TeamRole>;
+  /** True for a key that names no teams and no user: it stands beside the teams and sees all that is not private. */
+  readonly organizationWide: boolean;
+  /** True for the bootstrap key and the owners of the first organisation. */
+  readonly operatesInstance: boolean;
+  /** For `worker` keys held to some agents: their ids; null is any. */
+  readonly agentIds: readonly string[] | null;
+}
+
+/** True where the actor's role grants the action at all; which rows is the scope's affair. */
+export function may(actor: Actor, action: Action): boolean {
+  return POLICY[actor.role].has(action) && (action !== 'instance:operate' || actor.operatesInstance);
+}

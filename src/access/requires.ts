@@ -1,0 +1,36 @@
+import 'reflect-metadata';
+import type { Action } from './actions.js';
+
+/** What a route says of itself. A route that says nothing stops the start. */
+export type AccessDeclaration =
+  | { kind: 'requires'; action: Action; presigned: string | null }
+  | { kind: 'public'; reason: string };
+
+const KEY = 'taskyard:access';
+
+/**
+ * The route needs this action. With `presigned`, a link signed for that purpose (see `engines/signed-url`) is a credential here
+ * too, standing for its issuer as the issuer is now.
+ */
+export function Requires(action: Action, options: { presigned?: string } = {}): MethodDecorator {
+  return declare({ kind: 'requires', action, presigned: options.presigned ?? null });
+}
+
+/** Anyone may call the route; the reason is shown in the route inventory. */
+export function Public(reason: string): MethodDecorator {
+  return declare({ kind: 'public', reason });
+}
+
+function declare(declaration: AccessDeclaration): MethodDecorator {
+  return (_target, _name, descriptor) => {
+    if (descriptor.value instanceof Function) {
+      Reflect.defineMetadata(KEY, declaration, descriptor.value);
+    }
+  };
+}
+
+/** What a handler declared; null where it declared nothing. */
+export function accessDeclaration(handler: Function): AccessDeclaration | null {
+  const found: AccessDeclaration | undefined = Reflect.getMetadata(KEY, handler);
+  return found ?? null;
+}

@@ -1,0 +1,42 @@
+import { type DynamicModule, Global, Module, type Provider } from '@nestjs/common';
+import { AppConfig } from './config/app-config.js';
+import { DatabaseModule } from './database/database.module.js';
+import { BlobStoreModule } from './engines/blob-store/blob-store.module.js';
+import { EventBusModule } from './engines/event-bus/event-bus.module.js';
+import { KeyringModule } from './engines/keyring/keyring.module.js';
+import { HttpModule } from './http/http.module.js';
+import { Clock, SystemClock } from './kernel/clock.js';
+import { Log } from './kernel/log.js';
+import { entities } from './modules/entities.js';
+
+/** Config, clock and log: what a process is given from outside. */
+@Global()
+@Module({})
+export class ProcessModule {
+  static with(config: AppConfig, log: Log, clock: Clock): DynamicModule {
+    const providers: Provider[] = [
+      { provide: AppConfig, useValue: config },
+      { provide: Log, useValue: log },
+      { provide: Clock, useValue: clock },
+    ];
+    return { module: ProcessModule, providers, exports: providers.map((provider) => ('provide' in provider ? provider.provide : provider)) };
+  }
+}
+
+/** The composition root: every module, and nothing else. */
+@Module({})
+export class AppModule {
+  static with(config: AppConfig, log: Log, clock: Clock = new SystemClock()): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        ProcessModule.with(config, log, clock),
+        DatabaseModule.register([...entities]),
+        KeyringModule,
+        EventBusModule,
+        BlobStoreModule,
+        HttpModule,
+      ],
+    };
+  }
+}

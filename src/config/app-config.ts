@@ -1,0 +1,119 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { environmentSchema, type Environment } from './environment.schema.js';
+
+/** The process cannot start; the message is the one sentence that says what to set. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/**
+ * What this process was told, validated once and frozen. The only reader of the environment; everything else is handed
+ * this object.
+ */
+export class AppConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly databaseUrl: string | null;
+  readonly databasePoolSize: number;
+  readonly trustProxy: false | string[];
+  readonly corsOrigins: readonly string[];
+  readonly role: Environment['ROLE'];
+  readonly builtinConcurrency: number;
+  readonly logLevel: Environment['LOG_LEVEL'];
+  readonly logPretty: boolean;
+  readonly bootstrapApiKey: string | null;
+  readonly bootstrapAdmin: { readonly email: string; readonly password: string } | null;
+  readonly shutdownMs: number;
+  readonly #publicUrl: string | null;
+  readonly #rootKey: { value: string | undefined; file: string | undefined };
+
+  constructor(environment: Environment) {
+    this.host = environment.HOST;
+    this.port = environment.PORT;
+    this.dataDir = resolve(environment.DATA_DIR);
+    this.databaseUrl = environment.DATABASE_URL ?? null;
+    this.databasePoolSize = environment.DATABASE_POOL_SIZE;
+    this.trustProxy = environment.TRUST_PROXY === 'false' ? false : environment.TRUST_PROXY.split(',').map((item) => item.trim());
+    this.corsOrigins = environment.CORS_ORIGINS;
+    this.role = environment.ROLE;
+    this.builtinConcurrency = environment.BUILTIN_CONCURRENCY;
+    this.logLevel = environment.LOG_LEVEL;
+    this.logPretty = environment.LOG_PRETTY;
+    this.bootstrapApiKey = environment.BOOTSTRAP_API_KEY ?? null;
+    this.bootstrapAdmin =
+      environment.BOOTSTRAP_ADMIN_EMAIL !== undefined && environment.BOOTSTRAP_ADMIN_PASSWORD !== undefined
+        ? { email: environment.BOOTSTRAP_ADMIN_EMAIL, password: environment.BOOTSTRAP_ADMIN_PASSWORD }
+        : null;
+    this.shutdownMs = environment.SHUTDOWN_SECONDS * 1000;
+    this.#publicUrl = environment.PUBLIC_URL?.replace(/\/+$/, '') ?? null;
+    this.#rootKey = { value: environment.ROOT_KEY, file: environment.ROOT_KEY_FILE };
+    Object.freeze(this);
+  }
+
+  /** Base of every link, without a trailing slash. `listeningPort` matters when PORT is 0. Never built from a Host header. */
+  publicUrl(listeningPort: number): string {
+    return this.#publicUrl ?? `http://localhost:${listeningPort}`;
+  }
+
+  /** The 32 bytes that wrap every other key; made on first use when the database is embedded. */
+  rootKey(): Buffer {
+    const text = this.#rootKey.value ?? this.#readRootKeyFile();
+    const bytes = /^[0-9a-f]{64}$/i.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'base64');
+    if (bytes.length !== 32) {
+      throw new ConfigError('ROOT_KEY must be 32 bytes as hex or base64; make one with: openssl rand -base64 32');
+    }
+    return bytes;
+  }
+
+  #readRootKeyFile(): string {
+    if (this.#rootKey.file !== undefined) {
+      return readRequired(this.#rootKey.file, 'ROOT_KEY_FILE');
+    }
+    if (this.databaseUrl !== null) {
+      throw new ConfigError('ROOT_KEY (or ROOT_KEY_FILE) must be set with DATABASE_URL; make one with: openssl rand -base64 32');
+    }
+    const path = join(this.dataDir, 'root.key');
+    try {
+      // 'wx' so that two first starts cannot both believe in a key of their own.
+      mkdirSync(this.dataDir, { recursive: true });
+      writeFileSync(path, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) {
+        throw new ConfigError(`DATA_DIR (${this.dataDir}) cannot be written: make it writable or set another DATA_DIR.`, {
+          cause: error,
+        });
+      }
+    }
+    return readRequired(path, 'the root key');
+  }
+}
+
+function readRequired(path: string, name: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    throw new ConfigError(`${name} (${path}) cannot be read.`, { cause: error });
+  }
+}
+
+/** Parses an environment; throws {@link ConfigError} naming each variable that is wrong. */
+export function loadConfig(variables: Readonly<Record<string, string | undefined>> = process.env): AppConfig {
+  const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined && value !== ''));
+  const parsed = environmentSchema.safeParse(given);
+  if (!parsed.success) {
+    throw new ConfigError(explain(parsed.error));
+  }
+  const environment = parsed.data;
+  if ((environment.BOOTSTRAP_ADMIN_EMAIL === undefined) !== (environment.BOOTSTRAP_ADMIN_PASSWORD === undefined)) {
+    throw new ConfigError('BOOTSTRAP_ADMIN_EMAIL and BOOTSTRAP_ADMIN_PASSWORD must be set together.');
+  }
+  return new AppConfig(environment);
+}
+
+function explain(error: z.ZodError): string {
+  return error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
+}

@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto';
+import helmet from '@fastify/helmet';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { DiscoveryService, MetadataScanner } from '@nestjs/core';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { AppConfig } from './config/app-config.js';
+import { AccessGuard } from './http/access.guard.js';
+import { BODY_LIMIT_BYTES } from './http/body-limit.js';
+import { ErrorFilter } from './http/error.filter.js';
+import { ErrorPresenters } from './http/error-presenter.js';
+import { FreshActorInterceptor } from './http/fresh-actor.interceptor.js';
+import { registerJsonBody } from './http/json-body/json-content-type-parser.js';
+import { routeInventory } from './http/route-inventory.js';
+import { ValidationPipe } from './http/validation.pipe.js';
+import { Log } from './kernel/log.js';
+import { DomainError } from './kernel/errors.js';
+import { describeApi } from './openapi.js';
+
+/** Longest URL part that is a path parameter; ids are 36. */
+const MOST_PARAMETER_CHARACTERS = 256;
+
+/** The Fastify that main and the tests run Nest on. */
+export function createAdapter(config: AppConfig): FastifyAdapter {
+  return new FastifyAdapter({
+    bodyLimit: BODY_LIMIT_BYTES.normal,
+    trustProxy: config.trustProxy,
+    genReqId: () => randomUUID(),
+    requestIdHeader: false,
+    forceCloseConnections: 'idle',
+    return503OnClosing: true,
+    routerOptions: { maxParamLength: MOST_PARAMETER_CHARACTERS, ignoreTrailingSlash: false, caseSensitive: true },
+    // Slow or stuck senders must not hold a socket for ever; streams of replies are not affected.
+    requestTimeout: 60_000,
+  });
+}
+
+/** Everything between the socket and the handlers that main and the tests share: parsing, walls, errors, documents. */
+export async function configureApp(app: NestFastifyApplication): Promise<void> {
+  const config = app.get(AppConfig);
+  const log = app.get(Log);
+  const filter = new ErrorFilter(app.get(ErrorPresenters), log);
+  const fastify = app.getHttpAdapter().getInstance();
+
+  await app.register(helmet, {
+    contentSecurityPolicy: { directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] } },
+    crossOriginResourcePolicy: { policy: 'same-origin' },
+    referrerPolicy: { policy: 'no-referrer' },
+  });
+  if (config.corsOrigins.length > 0) {
+    app.enableCors({
+      origin: [...config.corsOrigins],
+      credentials: false,
+      exposedHeaders: ['x-request-id', 'location', 'link', 'retry-after', 'idempotency-replayed'],
+    });
+  }
+  registerJsonBody(fastify);
+  fastify.addHook('onRoute', (route) => {
+    const limit = route.config?.bodyLimitBytes;
+    if (limit !== undefined) {
+      route.bodyLimit = limit;
+    }
+  });
+  fastify.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
+    void reply.header('x-request-id', request.id).header('cache-control', 'no-store');
+  });
+
+  app.useGlobalPipes(new ValidationPipe());
+  app.useGlobalGuards(app.get(AccessGuard));
+  app.useGlobalInterceptors(app.get(FreshActorInterceptor));
+  app.useGlobalFilters(filter);
+  routeInventory(app.get(DiscoveryService), app.get(MetadataScanner));
+  describeApi(app);
+
+  await app.init();
+  // After Nest's own, which would answer in Nest's words what no handler is asked about.
+  fastify.setErrorHandler((error, request, reply) => filter.reply(error, request, reply));
+  fastify.setNotFoundHandler((request, reply) =>
+    filter.reply(new DomainError('not-found', 'There is nothing here.'), request, reply),
+  );
+}

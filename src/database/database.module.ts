@@ -1,0 +1,73 @@
+import { type DynamicModule, Inject, Module, type OnApplicationShutdown, type Provider } from '@nestjs/common';
+import type { Pool } from 'pg';
+import { DataSource } from 'typeorm';
+import { AppConfig } from '../config/app-config.js';
+import { Log } from '../kernel/log.js';
+import { connect, type DataSourceInput } from './data-source.js';
+import { Database } from './database.js';
+import { EmbeddedPostgres } from './embedded/embedded-postgres.js';
+import { Idempotency } from './idempotency.js';
+import { migrate } from './migrator.js';
+import { migrations } from './migrations.js';
+
+/** What was started for the database, in one place, so that it is stopped in the reverse order and last of all. */
+class DatabaseHandle {
+  constructor(
+    readonly dataSource: DataSource,
+    readonly pool: Pool,
+    readonly embedded: EmbeddedPostgres | null,
+  ) {}
+}
+
+@Module({})
+export class DatabaseModule implements OnApplicationShutdown {
+  constructor(@Inject(DatabaseHandle) private readonly handle: DatabaseHandle) {}
+
+  static register(entities: DataSourceInput['entities']): DynamicModule {
+    const handle: Provider = {
+      provide: DatabaseHandle,
+      inject: [AppConfig, Log],
+      useFactory: async (config: AppConfig, log: Log): Promise<DatabaseHandle> => {
+        const embedded = config.databaseUrl === null ? new EmbeddedPostgres({ dataDir: config.dataDir, log }) : null;
+        const url = config.databaseUrl ?? (await embedded?.start())?.url ?? '';
+        try {
+          const { dataSource, pool } = await connect({
+            url,
+            poolSize: config.databasePoolSize,
+            entities,
+            migrations,
+            onIdleError: (error) => log.warn('an idle database connection broke', { error }),
+          });
+          const done = await migrate(dataSource, pool);
+          if (done.length > 0) {
+            log.info('database migrated', { migrations: done });
+          }
+          return new DatabaseHandle(dataSource, pool, embedded);
+        } catch (error) {
+          await embedded?.stop();
+          throw error;
+        }
+      },
+    };
+    return {
+      module: DatabaseModule,
+      global: true,
+      providers: [
+        handle,
+        {
+          provide: Database,
+          inject: [DatabaseHandle],
+          useFactory: (started: DatabaseHandle) => new Database(started.dataSource, started.pool),
+        },
+        Idempotency,
+      ],
+      exports: [Database, Idempotency],
+    };
+  }
+
+  // Nest runs shutdown hooks after the HTTP server closed and every module's beforeApplicationShutdown finished.
+  async onApplicationShutdown(): Promise<void> {
+    await this.handle.dataSource.destroy();
+    await this.handle.embedded?.stop();
+  }
+}

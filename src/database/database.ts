@@ -1,0 +1,208 @@
+/**
+ * The one way to PostgreSQL. Reads go straight to the pool as named prepared statements (one round trip); writes run in a
+ * transaction that is handed on as an explicit `tx`. TypeORM's data source owns the pool, the migrations and the entities.
+ *
+ * Rights at once. Authentication caches who a caller is for some seconds; so that a revocation holds all the same, every scoped
+ * statement asks `principals` whether the caller still is who the cache says (`live` in scope.sql.ts). When the answer is no,
+ * `StaleActorError` is thrown, the actor is loaded afresh, and the request is run once more.
+ */
+import { Injectable } from '@nestjs/common';
+import type { PoolClient, QueryResult, QueryResultRow, Pool } from 'pg';
+import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
+import type { ReadScope } from '../access/index.js';
+import { live } from './scope.sql.js';
+import { isRetryable, toDomainError } from './sql-errors.js';
+import { Sql, sql } from './sql.js';
+
+/** The actor is not what the cache said: epoch raised, disabled or expired. Nothing was read or written. */
+export class StaleActorError extends Error {
+  override readonly name = 'StaleActorError';
+}
+
+/** How often a transaction that lost a deadlock is tried again. */
+const RETRIES = 3;
+
+/** Prepared statements are kept per connection for good, so only so many texts get a name. */
+const MOST_PREPARED = 400;
+
+interface PreparedQuery {
+  name?: string;
+  text: string;
+  values: unknown[];
+}
+
+/** Gives each statement text a short name, the same for the life of the process. */
+class StatementNames {
+  readonly #names = new Map<string, string>();
+
+  prepared(statement: Sql): PreparedQuery {
+    const text = statement.text;
+    let name = this.#names.get(text);
+    if (name === undefined && this.#names.size < MOST_PREPARED) {
+      name = `s${this.#names.size + 1}`;
+      this.#names.set(text, name);
+    }
+    return name === undefined ? { text, values: statement.values } : { name, text, values: statement.values };
+  }
+}
+
+/** A transaction under way; ends when the function it was given to returns (commit) or throws (rollback). */
+export class Tx {
+  readonly #names: StatementNames;
+  readonly #client: PoolClient;
+
+  constructor(
+    readonly manager: EntityManager,
+    client: PoolClient,
+    names: StatementNames,
+  ) {
+    this.#client = client;
+    this.#names = names;
+  }
+
+  /** Rows of a statement inside the transaction. */
+  async rows<Row extends QueryResultRow>(statement: Sql): Promise<Row[]> {
+    return (await this.#query<Row>(statement)).rows;
+  }
+
+  /** The first row, or null. */
+  async row<Row extends QueryResultRow>(statement: Sql): Promise<Row | null> {
+    return (await this.rows<Row>(statement))[0] ?? null;
+  }
+
+  /** Rows changed. */
+  async execute(statement: Sql): Promise<number> {
+    return (await this.#query(statement)).rowCount ?? 0;
+  }
+
+  /** The JSON value of a scoped select, or null; see {@link Database.json}. */
+  async json<Value>(scope: ReadScope, select: Sql): Promise<Value | null> {
+    return body<Value>(scope, await this.rows<{ body: Value | null }>(scopedJson(scope, select)));
+  }
+
+  /** Throws {@link StaleActorError} unless the scope's actor is still what it was. */
+  async assertLive(scope: ReadScope): Promise<void> {
+    if (!scope.isSystem && (await this.row(sql`select 1 where ${live(scope)}`)) === null) {
+      throw new StaleActorError();
+    }
+  }
+
+  async #query<Row extends QueryResultRow>(statement: Sql): Promise<QueryResult<Row>> {
+    try {
+      return await this.#client.query<Row>(this.#names.prepared(statement));
+    } catch (error) {
+      throw isRetryable(error) ? error : toDomainError(error);
+    }
+  }
+}
+
+@Injectable()
+export class Database {
+  readonly #pool: Pool;
+  readonly #names = new StatementNames();
+  /** For tests that count round trips. */
+  readonly observers = new Set<(text: string) => void>();
+
+  constructor(
+    readonly dataSource: DataSource,
+    pool: Pool,
+  ) {
+    this.#pool = pool;
+  }
+
+  /** Rows of one statement, in one round trip. */
+  async rows<Row extends QueryResultRow>(statement: Sql): Promise<Row[]> {
+    return (await this.#query<Row>(statement)).rows;
+  }
+
+  async row<Row extends QueryResultRow>(statement: Sql): Promise<Row | null> {
+    return (await this.rows<Row>(statement))[0] ?? null;
+  }
+
+  /** Rows changed by one statement that is a transaction of its own. */
+  async execute(statement: Sql): Promise<number> {
+    return (await this.#query(statement)).rowCount ?? 0;
+  }
+
+  /**
+   * The JSON value that `select` (a scalar subselect) yields, or null where it yields nothing; one round trip. The actor's
+   * liveness drives the statement: no row at all means a stale actor, so an empty list is never mistaken for a revocation.
+   * @throws StaleActorError
+   */
+  async json<Value>(scope: ReadScope, select: Sql): Promise<Value | null> {
+    return body<Value>(scope, await this.rows<{ body: Value | null }>(scopedJson(scope, select)));
+  }
+
+  /** Throws {@link StaleActorError} unless the scope's actor is still what it was. Asked when a guarded write changed nothing. */
+  async assertLive(scope: ReadScope): Promise<void> {
+    if (!scope.isSystem && (await this.row(sql`select 1 where ${live(scope)}`)) === null) {
+      throw new StaleActorError();
+    }
+  }
+
+  /**
+   * Runs `work` in one transaction for a caller: liveness is its first statement. Deadlocks and serialisation failures are
+   * tried again, so `work` must have no effect outside the transaction.
+   */
+  async write<Result>(scope: ReadScope, work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    return this.transaction(async (tx) => {
+      await tx.assertLive(scope);
+      return work(tx);
+    });
+  }
+
+  /** Runs `work` in one transaction whose statements carry their own scope. */
+  async transaction<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#once(work);
+      } catch (error) {
+        if (!isRetryable(error) || attempt > RETRIES) {
+          throw toDomainError(error);
+        }
+      }
+    }
+  }
+
+  async #once<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    const runner: QueryRunner = this.dataSource.createQueryRunner();
+    try {
+      const client: PoolClient = await runner.connect();
+      await runner.startTransaction();
+      const result = await work(new Tx(runner.manager, client, this.#names));
+      await runner.commitTransaction();
+      return result;
+    } catch (error) {
+      // A connection handed back inside an aborted transaction would poison its next user.
+      if (runner.isTransactionActive) {
+        await runner.rollbackTransaction().catch(() => undefined);
+      }
+      throw error;
+    } finally {
+      await runner.release();
+    }
+  }
+
+  async #query<Row extends QueryResultRow>(statement: Sql): Promise<QueryResult<Row>> {
+    for (const observer of this.observers) {
+      observer(statement.text);
+    }
+    try {
+      return await this.#pool.query<Row>(this.#names.prepared(statement));
+    } catch (error) {
+      throw toDomainError(error);
+    }
+  }
+}
+
+function scopedJson(scope: ReadScope, select: Sql): Sql {
+  return scope.isSystem ? sql`select (${select}) as body` : sql`select (${select}) as body where ${live(scope)}`;
+}
+
+function body<Value>(scope: ReadScope, rows: { body: Value | null }[]): Value | null {
+  const first = rows[0];
+  if (first === undefined) {
+    throw new StaleActorError(`principal ${scope.actor.principalId}`);
+  }
+  return first.body;
+}

@@ -1,0 +1,43 @@
+/**
+ * Hints between parts that do not know each other. A hint says "look again" and nothing else: it carries no data, may be lost,
+ * doubled, or arrive before what it hints at is visible. Whoever waits for one also looks by itself once a second, so that losing
+ * every hint costs latency and never an event.
+ */
+export abstract class EventBus {
+  /** Tells whoever listens to the topic, on any replica the driver reaches. Never throws, never waits. Call it after the commit. */
+  abstract publish(topic: string): void;
+
+  /** Calls the listener for each hint until the returned function is called. */
+  abstract subscribe(topic: string, listener: () => void): () => void;
+
+  /** Resolves at the next hint on the topic, after `timeoutMs`, or when the signal aborts; whichever is first. Never rejects. */
+  async wait(topic: string, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted === true) {
+      return;
+    }
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        unsubscribe();
+        signal?.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      const unsubscribe = this.subscribe(topic, done);
+      signal?.addEventListener('abort', done, { once: true });
+    });
+  }
+}
+
+/** Something was appended to the run's log. */
+export function streamTopic(runId: string): string {
+  return `stream:${runId}`;
+}
+
+/** Work became due in the organisation. */
+export function workTopic(organizationId: string): string {
+  return `work:${organizationId}`;
+}
+
+/** Work became due somewhere: what a process that serves every organisation listens to. */
+export const ANY_WORK_TOPIC = 'work';

@@ -1,0 +1,11 @@
+import { RouteConfig } from '@nestjs/platform-fastify';
+
+const KIB = 1024;
+
+/** Sizes of bodies, from the API's common rules. */
+export const BODY_LIMIT_BYTES = { small: 64 * KIB, normal: 1024 * KIB, large: 2 * 1024 * KIB } as const;
+
+/** The route takes bodies of another size than the normal 1 MiB. Past it: 413. */
+export function BodyLimit(size: keyof typeof BODY_LIMIT_BYTES): MethodDecorator & ClassDecorator {
+  return RouteConfig({ bodyLimitBytes: BODY_LIMIT_BYTES[size] });
+}

@@ -1,0 +1,62 @@
+import { Controller, Get, Res } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { Public } from '../access/index.js';
+import { Database } from '../database/database.js';
+import { sql } from '../database/sql.js';
+import { Clock } from '../kernel/clock.js';
+import { Returns } from './returns.js';
+
+const statusSchema = z.object({ status: z.enum(['ok', 'unavailable']) }).meta({ id: 'Health' });
+
+/** Readiness is asked by anyone, often; the database is asked at most this often. */
+const REMEMBER_MS = 1_000;
+
+@ApiTags('Operations')
+@Controller('health')
+export class HealthController {
+  #ready: { at: number; answer: Promise<boolean> } | null = null;
+  #draining = false;
+
+  constructor(
+    private readonly database: Database,
+    private readonly clock: Clock,
+  ) {}
+
+  /** From now on not ready: a stop has begun, and balancers should send no more. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  @Get('live')
+  @Public('a supervisor asks whether the process answers at all; touches nothing')
+  @Returns(200, statusSchema, { description: 'The process answers.', example: { status: 'ok' } })
+  live(): z.output<typeof statusSchema> {
+    return { status: 'ok' };
+  }
+
+  @Get('ready')
+  @Public('a balancer asks whether to send requests; says nothing but yes or no')
+  @Returns(200, statusSchema, { description: 'Requests are served.', example: { status: 'ok' } })
+  @Returns(503, statusSchema, { description: 'Starting, stopping, or the database is away.', example: { status: 'unavailable' } })
+  async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<z.output<typeof statusSchema>> {
+    if (!this.#draining && (await this.#databaseAnswers())) {
+      return { status: 'ok' };
+    }
+    void reply.status(503).header('retry-after', '1');
+    return { status: 'unavailable' };
+  }
+
+  #databaseAnswers(): Promise<boolean> {
+    const now = this.clock.nowMs();
+    if (this.#ready === null || now - this.#ready.at > REMEMBER_MS) {
+      const answer = this.database.row(sql`select 1`).then(
+        () => true,
+        () => false,
+      );
+      this.#ready = { at: now, answer };
+    }
+    return this.#ready.answer;
+  }
+}

@@ -1,0 +1,16 @@
+import { Global, Module } from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
+import { AccessGuard } from './access.guard.js';
+import { ErrorPresenters } from './error-presenter.js';
+import { FreshActorInterceptor } from './fresh-actor.interceptor.js';
+import { HealthController } from './health.controller.js';
+
+/** What every controller stands on. The guard and the interceptor are made global by configure-app.ts. */
+@Global()
+@Module({
+  imports: [DiscoveryModule],
+  controllers: [HealthController],
+  providers: [ErrorPresenters, AccessGuard, FreshActorInterceptor],
+  exports: [ErrorPresenters, AccessGuard, FreshActorInterceptor, DiscoveryModule],
+})
+export class HttpModule {}

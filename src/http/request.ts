@@ -1,0 +1,19 @@
+import type { FastifyRequest } from 'fastify';
+import type { Actor } from '../access/index.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set by the access guard on every route that is not public. */
+    actor?: Actor;
+  }
+  interface FastifyContextConfig {
+    /** Most bytes of body this route takes; see `@BodyLimit`. */
+    bodyLimitBytes?: number;
+  }
+}
+
+/** The path of a request as sent, without its query. */
+export function pathOf(request: Pick<FastifyRequest, 'url'>): string {
+  const end = request.url.indexOf('?');
+  return end === -1 ? request.url : request.url.slice(0, end);
+}
