@@ -4,13 +4,14 @@ import { AccessGuard } from './access.guard.js';
 import { ErrorPresenters } from './error-presenter.js';
 import { FreshActorInterceptor } from './fresh-actor.interceptor.js';
 import { HealthController } from './health.controller.js';
+import { PublicUrl } from './public-url.js';
 
 /** What every controller stands on. The guard and the interceptor are made global by configure-app.ts. */
 @Global()
 @Module({
   imports: [DiscoveryModule],
   controllers: [HealthController],
-  providers: [ErrorPresenters, AccessGuard, FreshActorInterceptor],
-  exports: [ErrorPresenters, AccessGuard, FreshActorInterceptor, DiscoveryModule],
+  providers: [ErrorPresenters, AccessGuard, FreshActorInterceptor, PublicUrl],
+  exports: [ErrorPresenters, AccessGuard, FreshActorInterceptor, PublicUrl, DiscoveryModule],
 })
 export class HttpModule {}

@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   'not-acceptable': 'caller',
   'payload-too-large': 'caller',
   'unsupported-media-type': 'caller',
+  'range-not-satisfiable': 'caller',
   'conflict': 'conflict',
   'lease-lost': 'conflict',
   'run-ended': 'conflict',
