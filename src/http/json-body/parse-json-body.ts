@@ -1,0 +1,76 @@
+import { isAscii, isUtf8 } from 'node:buffer';
+import { assertNever } from '../../kernel/assert-never.js';
+import { DomainError, invalid } from '../../kernel/errors.js';
+import { JSON_LIMITS, type JsonLimits } from './json-limits.js';
+import { hasRefusedName } from './json-names.js';
+import { scanJson, type ScanRefusal } from './json-scan.js';
+import { findRefusedName, pointerAt, type RefusedName } from './json-trace.js';
+
+/**
+ * A JSON text (RFC 8259) as a value that is safe to work with.
+ *
+ * What comes back holds no NUL and no lone surrogate in any name or string, no integer that a double cannot hold exactly and no
+ * infinity, no member named `__proto__`, `constructor` or `prototype`, at most `maxElements` members and elements, and is at most
+ * `maxDepth` deep. No object of the text repeated a name, so every reader of the same bytes reads the same value.
+ *
+ * The order matters: depth and size are known before `JSON.parse` builds anything, since a value that is too deep can end the
+ * process in code that has done nothing wrong.
+ *
+ * @throws DomainError `malformed-json` when it is no JSON text in UTF-8 without a byte order mark; `invalid-request`, with the JSON
+ * Pointer of the place, when it is, but holds one of the things above. Nothing else is ever thrown.
+ */
+export function parseJsonBody(bytes: Uint8Array, limits: JsonLimits = JSON_LIMITS): unknown {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (text.length === 0) throw malformed('The body is empty; a JSON value is expected.');
+  if (!isUtf8(text)) throw malformed('The body is not valid UTF-8.');
+  if (text[0] === 0xef && text[1] === 0xbb && text[2] === 0xbf) {
+    throw malformed('The body begins with a byte order mark; send it without.');
+  }
+  const outcome = scanJson(text, limits);
+  if (outcome.kind === 'refused') {
+    const pointer = outcome.reason === 'too-many-elements' ? '' : pointerAt(text, outcome.offset);
+    throw invalid(pointer, sentenceFor(outcome.reason, limits));
+  }
+  const value = parse(text);
+  if (outcome.memberCount > 0 && hasRefusedName(value, outcome.memberCount)) {
+    const refused = findRefusedName(text);
+    if (refused === null)
+      throw new DomainError('internal', 'The body could not be read.', { internal: 'name count differs' });
+    throw invalid(refused.pointer, sentenceFor(refused.reason, limits));
+  }
+  return value;
+}
+
+function parse(text: Buffer): unknown {
+  try {
+    // Latin-1 of ASCII is the same text, copied instead of decoded.
+    return JSON.parse(text.toString(isAscii(text) ? 'latin1' : 'utf8'));
+  } catch (cause) {
+    throw malformed('The body is not valid JSON.', cause);
+  }
+}
+
+function malformed(message: string, cause?: unknown): DomainError {
+  return new DomainError('malformed-json', message, { issues: [{ path: '', message }], cause });
+}
+
+function sentenceFor(reason: ScanRefusal | RefusedName['reason'], limits: JsonLimits): string {
+  switch (reason) {
+    case 'too-deep':
+      return `This is nested deeper than the ${String(limits.maxDepth)} levels allowed.`;
+    case 'too-many-elements':
+      return `The body holds more than the ${String(limits.maxElements)} members and elements allowed.`;
+    case 'nul':
+      return 'The character U+0000 is not allowed in text.';
+    case 'lone-surrogate':
+      return 'This text holds half of a surrogate pair, which is no character.';
+    case 'number-too-large':
+      return 'Numbers past 2^53 cannot be kept exactly; send them as text.';
+    case 'reserved-name':
+      return 'A member cannot be named __proto__, constructor or prototype.';
+    case 'repeated-name':
+      return 'This name occurs twice in the same object.';
+    default:
+      return assertNever(reason);
+  }
+}

@@ -1,0 +1,555 @@
+import { connect } from 'node:net';
+import { TextDecoder } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { fastify, type FastifyInstance } from 'fastify';
+import { refuseUncleanQuery, refuseUncleanText } from '../../src/http/json-body/clean-text.js';
+import { registerJsonBody } from '../../src/http/json-body/json-content-type-parser.js';
+import { parseJsonBody } from '../../src/http/json-body/parse-json-body.js';
+import { DomainError } from '../../src/kernel/errors.js';
+
+const bytesOf = (text: string): Uint8Array => Buffer.from(text, 'utf8');
+const nest = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
+
+function refusal(attempt: () => unknown): { code: string; path: string | undefined } {
+  try {
+    attempt();
+  } catch (error) {
+    if (error instanceof DomainError) return { code: error.code, path: error.issues[0]?.path };
+    throw error;
+  }
+  throw new Error('it was accepted');
+}
+const refusalOf = (text: string | Uint8Array): { code: string; path: string | undefined } =>
+  refusal(() => parseJsonBody(typeof text === 'string' ? bytesOf(text) : text));
+
+describe('a JSON body is refused as malformed when it', () => {
+  it.each<[string, string | Uint8Array]>([
+    ['is empty', ''],
+    ['is white space', ' \n\t '],
+    ['ends early', '{"a":'],
+    ['goes on after its end', '{} {}'],
+    ['has a trailing comma', '[1,]'],
+    ['has a comment', '{/* */}'],
+    ['has a name without quotes', '{a:1}'],
+    ['has single quotes', "{'a':1}"],
+    ['has a raw NUL in a string', '"a\u0000b"'],
+    ['has a raw NUL between tokens', '[\u00001]'],
+    ['has a raw line feed in a string', '"a\nb"'],
+    ['has a bad escape', '"\\x41"'],
+    ['has a half-written escape', '"\\u00'],
+    ['ends in a backslash', '"\\'],
+    ['has a number with a leading zero', '01'],
+    ['has a number with a plus', '+1'],
+    ['has a number without digits', '[-]'],
+    ['has a bare exponent', '1e'],
+    ['has hexadecimal', '0x10'],
+    ['has NaN', 'NaN'],
+    ['has Infinity', '[-Infinity]'],
+    ['has unbalanced brackets', ']]]][[[['],
+    ['has mixed brackets', '[}'],
+    ['has a vertical tab as white space', '[\u000b1]'],
+    ['has a no-break space as white space', '[\u00a01]'],
+    ['begins with a byte order mark', '\ufeff{}'],
+    ['is UTF-16', Buffer.from('{"a":1}', 'utf16le')],
+    ['has a stray continuation byte', Buffer.from([0x22, 0x80, 0x22])],
+    ['has an overlong NUL', Buffer.from([0x22, 0xc0, 0x80, 0x22])],
+    ['has an overlong slash', Buffer.from([0x22, 0xe0, 0x80, 0xaf, 0x22])],
+    ['has a surrogate encoded as UTF-8', Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22])],
+    ['has a character past U+10FFFF', Buffer.from([0x22, 0xf4, 0x90, 0x80, 0x80, 0x22])],
+    ['is cut within a character', Buffer.from([0x22, 0xe2, 0x82, 0x22])],
+    ['is latin-1', Buffer.from('"Zürich"', 'latin1')],
+  ])('%s', (_what, text) => {
+    expect(refusalOf(text).code).toBe('malformed-json');
+  });
+});
+
+describe('a JSON body is refused, with the place, when it', () => {
+  it.each([
+    ['has an escaped NUL', '{"a":["x","b\\u0000c"]}', '/a/1'],
+    ['has an escaped NUL past a long run of text', `{"a":"${'x'.repeat(500)}\\u0000"}`, '/a'],
+    ['has an escaped NUL in a name', '{"a":{"b\\u0000":1}}', '/a'],
+    ['has a lone high surrogate', '["\\ud800"]', '/0'],
+    ['has a lone low surrogate', '["\\uDFFF"]', '/0'],
+    ['has a high surrogate before another high one', '["\\ud83d\\ud83d\\ude00"]', '/0'],
+    ['has a high surrogate before an ordinary escape', '["\\ud83d\\n"]', '/0'],
+    ['has a high surrogate before text', '["\\ud83dx"]', '/0'],
+    ['has a pair the wrong way round', '["\\ude00\\ud83d"]', '/0'],
+    ['has 2^53', '{"n":9007199254740992}', '/n'],
+    ['has -2^53', '{"n":[-9007199254740992]}', '/n/0'],
+    ['has 2^63', '{"n":9223372036854775808}', '/n'],
+    ['has 1e16', '[0,1e16]', '/1'],
+    ['has 1E+30', '1E+30', ''],
+    ['has an integer in the clothes of a decimal', '[9007199254740993.0]', '/0'],
+    ['has a decimal that is an integer once it is a double', '[9007199254740993.5]', '/0'],
+    ['has a number past all doubles', '{"a":{"b":1e400}}', '/a/b'],
+    ['has a negative number past all doubles', '-1e400', ''],
+    ['has four hundred digits', '1'.repeat(400), ''],
+    ['repeats a name', '{"a":1,"b":[{"c":1,"d":2,"c":3}]}', '/b/0/c'],
+    ['repeats a name in other spelling', '{"a":1,"\\u0061":1}', '/a'],
+    ['repeats an empty name', '{"":1,"":1}', '/'],
+    ['names a member __proto__', '{"a":{"__proto__":{"x":1}}}', '/a/__proto__'],
+    ['names a member __proto__ in other spelling', '{"\\u005f_proto__":1}', '/__proto__'],
+    ['names a member constructor', '[{"constructor":1}]', '/0/constructor'],
+    ['names a member prototype', '{"constructors":{"prototype":1}}', '/constructors/prototype'],
+    ['is nested 65 deep', `{"a":${nest(64)}}`, `/a${'/0'.repeat(63)}`],
+    ['is nested a hundred thousand deep', nest(100_000), '/0'.repeat(64)],
+    ['is nested deep and never closed', '['.repeat(500_000), '/0'.repeat(64)],
+    ['has a place with ~ and / in its name', '{"a/b~c":1e400}', '/a~1b~0c'],
+    ['has a place whose name is too long to repeat', `{"a":{"${'n'.repeat(400)}":1e400}}`, '/a'],
+  ])('%s', (_what, text, path) => {
+    expect(refusalOf(text)).toEqual({ code: 'invalid-request', path });
+  });
+
+  it('holds one member or element more than allowed, in one container or in many', () => {
+    const elements = (count: number): string => `[${Array.from({ length: count }, () => '0').join(',')}]`;
+    const empties = (count: number): string => `[${Array.from({ length: count }, () => '[ ]').join(',')}]`;
+    const members = (count: number): string =>
+      `{${Array.from({ length: count }, (_, at) => `"k${String(at)}":{}`).join()}}`;
+    for (const make of [elements, empties, members]) {
+      expect(parseJsonBody(bytesOf(make(100_000)))).toBeDefined();
+      expect(refusalOf(make(100_001))).toEqual({ code: 'invalid-request', path: '' });
+    }
+    expect(refusalOf(`[${elements(50_000)},${elements(49_999)}]`)).toEqual({ code: 'invalid-request', path: '' });
+    expect(parseJsonBody(bytesOf(`[${elements(50_000)},${elements(49_998)}]`))).toHaveLength(2);
+  });
+});
+
+describe('a JSON body is read as JSON.parse reads it when it', () => {
+  it.each([
+    ['is a lone value', '"text"'],
+    ['is null', 'null'],
+    ['has the largest exact integers', '[9007199254740991,-9007199254740991]'],
+    ['has exponents that stay exact', '[1e15,1E2,25e-1,9.007199254740991e15]'],
+    ['has a number too small to hold', '[1e-400,-0]'],
+    ['has many decimals', '[0.1234567890123456789,123456789012345.678901234]'],
+    ['is nested 64 deep', nest(64)],
+    ['has proper pairs, escaped and raw', '["\\ud83d\\ude00","😀","\\uD83D\\uDE00x"]'],
+    ['has brackets, quotes and backslashes in strings', '{"a[{":"]}\\"\\\\","\\\\":"\\\\\\""}'],
+    ['says u0000 without meaning it', '["\\\\u0000","\\\\ud800"]'],
+    [
+      'names the forbidden in values and almost in names',
+      '{"a":"__proto__","Constructor":1,"__proto":2,"prototypes":3}',
+    ],
+    ['repeats names in different objects', '[{"a":1},{"a":{"a":{}}}]'],
+    ['names a member like a method of all objects', '{"toString":1,"hasOwnProperty":2,"length":3,"0":4,"1":5}'],
+    ['has white space everywhere', ' \n[ \t1 ,\r\n{ "a" : [ ] } , { } ] '],
+    ['has long strings with an escape far in', `["${'x'.repeat(300)}\\"${'y'.repeat(300)}","${'z'.repeat(100)}"]`],
+    ['has every kind of escape', '"\\b\\f\\n\\r\\t\\/\\\\\\"\\u00e9"'],
+    ['has line separators', '"\u2028\u2029"'],
+  ])('%s', (_what, text) => {
+    expect(parseJsonBody(bytesOf(text))).toEqual(JSON.parse(text));
+  });
+
+  it('is a view into a larger buffer', () => {
+    const larger = Buffer.from('x{"a":1}x');
+    expect(parseJsonBody(larger.subarray(1, -1))).toEqual({ a: 1 });
+    expect(parseJsonBody(new Uint8Array(larger.subarray(1, -1)))).toEqual({ a: 1 });
+  });
+});
+
+/** A JSON value before it is text, so that it may say what no JavaScript value can: a name twice, a number of any size. */
+type Tree =
+  | { kind: 'raw'; text: string; isFine: boolean }
+  | { kind: 'string'; units: number[] }
+  | { kind: 'array'; items: Tree[] }
+  | { kind: 'object'; members: [name: number[], value: Tree][] };
+
+const unitsOf = (text: string): number[] => Array.from({ length: text.length }, (_, at) => text.charCodeAt(at));
+
+const anyUnit = fc.oneof(
+  { weight: 6, arbitrary: fc.integer({ min: 0x20, max: 0x7e }) },
+  { weight: 2, arbitrary: fc.integer({ min: 1, max: 0xd7ff }) },
+  { weight: 1, arbitrary: fc.constantFrom(0x22, 0x5c, 0x5b, 0x7d, 0x0a, 0x1f, 0x75) },
+);
+const hostileUnits = fc.constantFrom([0], [0xd800], [0xdfff], [0xd83d, 0xde00], [0xde00, 0xd83d]);
+const units = fc
+  .tuple(
+    fc.array(anyUnit, { maxLength: 50 }),
+    fc.option(hostileUnits, { freq: 30, nil: [] }),
+    fc.array(anyUnit, { maxLength: 4 }),
+  )
+  .map((parts) => parts.flat());
+const names = fc.oneof(
+  { weight: 12, arbitrary: units },
+  { weight: 6, arbitrary: fc.constantFrom('a', 'b', 'c', 'toString').map(unitsOf) },
+  { weight: 1, arbitrary: fc.constantFrom('__proto__', 'constructor', 'prototype').map(unitsOf) },
+);
+const numbers = fc
+  .oneof(
+    fc.integer().map(String),
+    fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => JSON.stringify(value)),
+    fc
+      .tuple(fc.integer({ min: 1, max: 99 }), fc.constantFrom('e', 'E', 'e+', 'e-'), fc.nat(20))
+      .map((parts) => parts.join('')),
+    fc.bigInt({ min: -(2n ** 54n), max: 2n ** 54n }).map(String),
+  )
+  .map((text): Tree => {
+    const value = Number(text);
+    return {
+      kind: 'raw',
+      text,
+      isFine: Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value)),
+    };
+  });
+const { tree: trees } = fc.letrec<{ tree: Tree }>((tie) => ({
+  tree: fc.oneof(
+    { maxDepth: 5, depthSize: 'small' },
+    fc.constantFrom('true', 'false', 'null').map((text): Tree => ({ kind: 'raw', text, isFine: true })),
+    numbers,
+    units.map((text): Tree => ({ kind: 'string', units: text })),
+    fc.array(tie('tree'), { maxLength: 4 }).map((items): Tree => ({ kind: 'array', items })),
+    fc.array(fc.tuple(names, tie('tree')), { maxLength: 4 }).map((members): Tree => ({ kind: 'object', members })),
+  ),
+}));
+
+/** What the rules say of a tree, written without looking at how the parser finds out. */
+function isFine(tree: Tree): boolean {
+  switch (tree.kind) {
+    case 'raw':
+      return tree.isFine;
+    case 'string':
+      return isFineText(tree.units);
+    case 'array':
+      return tree.items.every(isFine);
+    case 'object': {
+      const texts = tree.members.map(([name]) => String.fromCharCode(...name));
+      return (
+        new Set(texts).size === texts.length &&
+        !texts.some((text) => ['__proto__', 'constructor', 'prototype'].includes(text)) &&
+        tree.members.every(([name, value]) => isFineText(name) && isFine(value))
+      );
+    }
+  }
+}
+
+function isFineText(text: number[]): boolean {
+  const asText = String.fromCharCode(...text);
+  return !text.includes(0) && Buffer.from(asText).toString() === asText;
+}
+
+/** Text of a tree, in one of its many spellings: `pick` decides where to escape and where to leave space. */
+function render(tree: Tree, pick: () => number): string {
+  const space = (): string => ['', '', '', ' ', '\n', '\t\r '][pick() % 6] ?? '';
+  const renderText = (text: number[]): string => {
+    let written = '';
+    text.forEach((unit, at) => {
+      const next = text[at + 1] ?? 0;
+      const before = text[at - 1] ?? 0;
+      const isPair =
+        (unit >= 0xd800 && unit < 0xdc00 && next >= 0xdc00 && next < 0xe000) ||
+        (unit >= 0xdc00 && before >= 0xd800 && before < 0xdc00);
+      const mustEscape = unit < 0x20 || unit === 0x22 || unit === 0x5c || (unit >= 0xd800 && unit < 0xe000);
+      const hexadecimal = unit.toString(16).padStart(4, '0');
+      if (mustEscape || isPair || pick() % 8 === 0)
+        written += `\\u${pick() % 2 === 0 ? hexadecimal : hexadecimal.toUpperCase()}`;
+      else written += String.fromCharCode(unit);
+    });
+    return `"${written}"`;
+  };
+  const inner = (value: Tree): string => space() + render(value, pick) + space();
+  switch (tree.kind) {
+    case 'raw':
+      return tree.text;
+    case 'string':
+      return renderText(tree.units);
+    case 'array':
+      return tree.items.length === 0 ? `[${space()}]` : `[${tree.items.map(inner).join(',')}]`;
+    case 'object':
+      return tree.members.length === 0
+        ? `{${space()}}`
+        : `{${tree.members.map(([name, value]) => `${space()}${renderText(name)}${space()}:${inner(value)}`).join(',')}}`;
+  }
+}
+
+function picker(choices: number[]): () => number {
+  let at = 0;
+  return () => choices[at++ % choices.length] ?? 0;
+}
+const choices = fc.array(fc.nat(1000), { minLength: 1, maxLength: 40 });
+
+describe('for generated JSON texts', () => {
+  it('accepts exactly those that hold nothing refused, and reads them as JSON.parse does', () => {
+    let accepted = 0;
+    let refused = 0;
+    fc.assert(
+      fc.property(trees, choices, (tree, picks) => {
+        const text = render(tree, picker(picks));
+        const expected: unknown = JSON.parse(text);
+        if (isFine(tree)) {
+          accepted += 1;
+          expect(parseJsonBody(bytesOf(text))).toEqual(expected);
+        } else {
+          refused += 1;
+          expect(refusalOf(text).code).toBe('invalid-request');
+        }
+      }),
+      { numRuns: 3000 },
+    );
+    // The generator is worth something only while it makes both.
+    expect(Math.min(accepted, refused)).toBeGreaterThan(200);
+  });
+
+  it('throws nothing but its own errors, and accepts nothing that strict JSON does not, after bytes are changed', () => {
+    const mutation = fc.tuple(
+      fc.nat(),
+      fc.constantFrom('set', 'insert', 'delete', 'cut'),
+      fc.oneof(fc.nat(255), fc.constantFrom(...Buffer.from('"\\{}[]:,u0-e.'))),
+    );
+    fc.assert(
+      fc.property(trees, choices, fc.array(mutation, { minLength: 1, maxLength: 4 }), (tree, picks, mutations) => {
+        let bytes = [...bytesOf(render(tree, picker(picks)))];
+        for (const [place, how, byte] of mutations) {
+          const at = place % (bytes.length + 1);
+          if (how === 'set') bytes[at] = byte;
+          else if (how === 'insert') bytes.splice(at, 0, byte);
+          else if (how === 'delete') bytes.splice(at, 1);
+          else bytes = bytes.slice(0, at);
+        }
+        const changed = Uint8Array.from(bytes);
+        const outcome = attempt(() => parseJsonBody(changed));
+        if (outcome instanceof DomainError) {
+          expect(['malformed-json', 'invalid-request']).toContain(outcome.code);
+        } else {
+          const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(changed);
+          expect(outcome).toEqual(JSON.parse(strict));
+        }
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  it('throws nothing but its own errors for random bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
+        const outcome = attempt(() => parseJsonBody(bytes));
+        if (outcome instanceof DomainError) expect(['malformed-json', 'invalid-request']).toContain(outcome.code);
+        else expect(outcome).toEqual(JSON.parse(Buffer.from(bytes).toString()));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('leaves the prototype of all objects as it was', () => {
+    const before = Reflect.ownKeys(Object.prototype);
+    refusalOf('{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}');
+    expect(Reflect.ownKeys(Object.prototype)).toEqual(before);
+    expect(({} as Record<string, unknown>)['polluted']).toBeUndefined();
+  });
+});
+
+/** The value, or the domain error; any other error is thrown on and fails the test. */
+function attempt(work: () => unknown): unknown {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof DomainError) return error;
+    throw error;
+  }
+}
+
+describe('over HTTP', () => {
+  let server: FastifyInstance;
+  let url: string;
+
+  beforeAll(async () => {
+    server = fastify({ bodyLimit: 1000 });
+    registerJsonBody(server);
+    server.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
+      const code = error instanceof DomainError ? error.code : `fastify ${String(error.statusCode)}`;
+      return reply.status(error.statusCode ?? 400).send({ code, message: error.message });
+    });
+    for (const method of ['POST', 'PATCH', 'PUT', 'DELETE'] as const) {
+      server.route({ method, url: '/echo', handler: (request) => ({ body: request.body ?? 'none' }) });
+    }
+    server.route({
+      method: 'POST',
+      url: '/large',
+      bodyLimit: 5000,
+      handler: (request) => ({ body: request.body ?? 'none' }),
+    });
+    url = await server.listen({ host: '127.0.0.1', port: 0 });
+  });
+  afterAll(() => server.close());
+
+  const send = async (
+    method: string,
+    headers: Record<string, string>,
+    body?: string,
+    path = '/echo',
+  ): Promise<unknown> => {
+    const reply = await fetch(url + path, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: Buffer.from(body) }),
+    });
+    return { status: reply.status, ...((await reply.json()) as object) };
+  };
+  const UNSUPPORTED = expect.objectContaining({ code: 'unsupported-media-type' }) as unknown;
+  const READ = { status: 200, body: { a: 1 } };
+
+  it.each([
+    'application/json',
+    'Application/JSON',
+    'application/json; charset=utf-8',
+    'application/json;charset=UTF-8',
+    'application/json ; charset="utf-8"',
+    'application/json; Charset=Utf-8',
+  ])('reads a body of type %j', async (type) => {
+    expect(await send('POST', { 'content-type': type }, '{"a":1}')).toEqual(READ);
+  });
+
+  it.each([
+    'text/plain',
+    'text/json',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/jsonp',
+    'application/json-seq',
+    'application/problem+json',
+    'application/vnd.api+json',
+    'application/json; charset=latin1',
+    'application/json; charset=utf-16',
+    'application/json; charset=utf-8; charset=latin1',
+    'application/json; charset=utf-8; boundary=x',
+    'application/json; boundary=x',
+    'application/json;',
+    'application/json;;charset=utf-8',
+    'application/json; charset',
+    'application/json\t; charset=utf-8',
+    'application/json;\tcharset=utf-8',
+    'application/json\tx',
+    'application/json x',
+    'application/json, text/plain',
+    'application /json',
+    'application/ json',
+    'application/json/x',
+    'x application/json',
+    'application/json; charset=utf-8 x',
+    'application/json"',
+    '*/*',
+    'application/*',
+    '*',
+    'json',
+    'undefined',
+  ])('refuses a body of type %j, and again when it comes again', async (type) => {
+    for (let time = 0; time < 2; time += 1) {
+      const reply = await send('POST', { 'content-type': type }, '{"a":1}');
+      expect([UNSUPPORTED, { ...(reply as object), code: 'fastify 415' }]).toContainEqual(reply);
+    }
+    expect(await send('POST', { 'content-type': 'application/json' }, '{"a":1}')).toEqual(READ);
+  });
+
+  it('refuses a body without a type', async () => {
+    const reply = await raw('POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 7\r\n\r\n{"a":1}');
+    expect(reply).toContain('unsupported-media-type');
+  });
+
+  it('takes a header with space around it as what is between, as HTTP says', async () => {
+    const reply = await raw(
+      'POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: \t application/json \t\r\ncontent-length: 7\r\n\r\n{"a":1}',
+    );
+    expect(reply).toContain('{"body":{"a":1}}');
+  });
+
+  it('takes a merge patch on PATCH only', async () => {
+    const type = { 'content-type': 'application/merge-patch+json; charset=utf-8' };
+    expect(await send('PATCH', type, '{"a":1}')).toEqual(READ);
+    expect(await send('PATCH', { 'content-type': 'application/json' }, '{"a":1}')).toEqual(READ);
+    expect(await send('POST', type, '{"a":1}')).toEqual(UNSUPPORTED);
+    expect(await send('PUT', type, '{"a":1}')).toEqual(UNSUPPORTED);
+  });
+
+  it('refuses a body in a content encoding', async () => {
+    const json = { 'content-type': 'application/json' };
+    expect(await send('POST', { ...json, 'content-encoding': 'gzip' }, '{"a":1}')).toEqual(UNSUPPORTED);
+    expect(await send('POST', { ...json, 'content-encoding': 'identity' }, '{"a":1}')).toEqual(READ);
+  });
+
+  it('has no body where none was sent, with a type or without', async () => {
+    for (const method of ['POST', 'PATCH', 'PUT', 'DELETE']) {
+      expect(await send(method, {})).toEqual({ status: 200, body: 'none' });
+      expect(await send(method, { 'content-type': 'application/json' })).toEqual({ status: 200, body: 'none' });
+    }
+  });
+
+  it('tells a malformed body from one that is refused', async () => {
+    const json = { 'content-type': 'application/json' };
+    expect(await send('POST', json, '{"a":')).toMatchObject({ code: 'malformed-json' });
+    expect(await send('POST', json, '{"a":"\\u0000"}')).toMatchObject({ code: 'invalid-request' });
+    expect(await send('POST', json, '{"__proto__":{}}')).toMatchObject({ code: 'invalid-request' });
+  });
+
+  it('holds the limit of the route, with a length and in chunks', async () => {
+    const json = { 'content-type': 'application/json' };
+    const text = (bytes: number): string => JSON.stringify('x'.repeat(bytes - 2));
+    expect(await send('POST', json, text(1000))).toMatchObject({ status: 200 });
+    expect(await send('POST', json, text(1001))).toMatchObject({ code: 'fastify 413' });
+    expect(await send('POST', json, text(5000), '/large')).toMatchObject({ status: 200 });
+    expect(await send('POST', json, text(5001), '/large')).toMatchObject({ code: 'fastify 413' });
+    const chunk = `3e9\r\n${text(1001)}\r\n0\r\n\r\n`;
+    const reply = await raw(
+      `POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n${chunk}`,
+    );
+    expect(reply).toContain('fastify 413');
+  });
+
+  it('answers an unknown route as unknown, whatever its body is', async () => {
+    for (const type of ['application/json', 'text/plain']) {
+      expect(await send('POST', { 'content-type': type }, '{"a":', '/nowhere')).toMatchObject({ status: 404 });
+    }
+  });
+
+  /** One request as exact bytes; resolves with the reply once it is whole. */
+  function raw(request: string): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const socket = connect(Number(new URL(url).port), '127.0.0.1', () => socket.write(request));
+      let reply = '';
+      socket.setEncoding('utf8');
+      socket.on('error', reject);
+      socket.on('close', () => {
+        resolve(reply);
+      });
+      socket.on('data', (text: string) => {
+        reply += text;
+        const [head = '', body = ''] = reply.split('\r\n\r\n');
+        const [, size] = /content-length: (\d+)/i.exec(head) ?? [];
+        if (size !== undefined && body.length >= Number(size)) socket.destroy();
+      });
+    });
+  }
+});
+
+describe('text from paths and queries', () => {
+  it.each(['plain', '', 'Zürich 😀', '\ufffd', '\u0001\n'])('passes when it is %j', (text) => {
+    expect(() => {
+      refuseUncleanText(text, '?q');
+    }).not.toThrow();
+  });
+
+  it.each(['\u0000', 'a\u0000', '\ud800', 'x\udfffy', '\ude00\ud83d'])(
+    'is refused, with its place, when it is %j',
+    (text) => {
+      expect(
+        refusal(() => {
+          refuseUncleanText(text, '?q');
+        }),
+      ).toEqual({ code: 'invalid-request', path: '?q' });
+      expect(
+        refusal(() => {
+          refuseUncleanQuery({ page: '1', q: text });
+        }),
+      ).toEqual({ code: 'invalid-request', path: '?q' });
+      expect(
+        refusal(() => {
+          refuseUncleanQuery({ q: ['ok', text] });
+        }),
+      ).toEqual({ code: 'invalid-request', path: '?q' });
+      expect(
+        refusal(() => {
+          refuseUncleanQuery({ [text]: 'x' });
+        }),
+      ).toEqual({ code: 'invalid-request', path: '' });
+    },
+  );
+});
