@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Module, type DynamicModule } from '@nestjs/common';
+import { Global, Module } from '@nestjs/common';
 import { AppConfig } from '../../config/app-config.js';
 import { Clock } from '../../kernel/clock.js';
 import { BlobStore } from './blob-store.js';
@@ -8,25 +8,23 @@ import { DiskBlobStore } from './disk/disk-blob-store.js';
 /** Longer than any upload may stall, shorter than a disk fills with leftovers. */
 const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000;
 
-/** Binds `BlobStore` to the driver the config names. `AppConfig` and `Clock` come from global modules. */
-@Module({})
-export class BlobStoreModule {
-  /** The store opens, and clears leftovers of earlier deaths, before anything is served; a folder it cannot use stops the start. */
-  static forRoot(): DynamicModule {
-    return {
-      module: BlobStoreModule,
-      providers: [
-        {
-          provide: BlobStore,
-          inject: [AppConfig, Clock],
-          useFactory: async (config: AppConfig, clock: Clock): Promise<BlobStore> => {
-            const store = await DiskBlobStore.open(join(config.dataDir, 'blobs'), clock);
-            await store.sweepTemporaries(STALE_TEMPORARY_MS);
-            return store;
-          },
-        },
-      ],
-      exports: [BlobStore],
-    };
-  }
-}
+/**
+ * Binds `BlobStore` to files under the data folder. The store opens, and clears leftovers of earlier deaths, before anything is
+ * served; a folder it cannot use stops the start.
+ */
+@Global()
+@Module({
+  providers: [
+    {
+      provide: BlobStore,
+      inject: [AppConfig, Clock],
+      useFactory: async (config: AppConfig, clock: Clock): Promise<BlobStore> => {
+        const store = await DiskBlobStore.open(join(config.dataDir, 'blobs'), clock);
+        await store.sweepTemporaries(STALE_TEMPORARY_MS);
+        return store;
+      },
+    },
+  ],
+  exports: [BlobStore],
+})
+export class BlobStoreModule {}

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { link, lstat, mkdir, open, opendir, realpath, rm, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ConfigError } from '../../../config/app-config.js';
 import type { Clock } from '../../../kernel/clock.js';
 import { newId } from '../../../kernel/ids.js';
 import { blobConflict, rangeWithin } from '../blob-errors.js';
@@ -52,7 +53,7 @@ export class DiskBlobStore extends BlobStore {
    * Opens the store in `folder`, which is made (mode 0700) if need be, and tries a hard link there once, so that a file system
    * without them stops the start and not the first upload.
    *
-   * @throws Error with a sentence for the operator when the folder cannot hold a store.
+   * @throws ConfigError when the folder cannot hold a store.
    */
   static async open(folder: string, clock: Clock): Promise<DiskBlobStore> {
     try {
@@ -64,7 +65,7 @@ export class DiskBlobStore extends BlobStore {
       await store.tryHardLink();
       return store;
     } catch (cause) {
-      throw new Error(
+      throw new ConfigError(
         `Files cannot be kept in ${folder}: set DATA_DIR to a folder that this user may write to, on a file system with hard links.`,
         { cause },
       );
