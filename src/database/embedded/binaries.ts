@@ -14,7 +14,7 @@ import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { asUser, DATABASE_ENVIRONMENT, type DatabaseUser } from './database-user.js';
-import { StartRefused, systemErrorCode } from './start-refused.js';
+import { StartRefused, systemErrorCode, textOf } from './start-refused.js';
 
 const run = promisify(execFile);
 
@@ -78,7 +78,7 @@ async function versionAs(
     const version = /(\d+(?:\.\d+)*(?:(?:beta|rc)\d+)?)/.exec(stdout)?.[1];
     return version === undefined ? { version: null, reason: `it says ${stdout.trim()}` } : { version, reason: null };
   } catch (error) {
-    const reason = error instanceof Error ? error.message.trim().split('\n').at(-1) : undefined;
+    const reason = textOf(error, 'message')?.trim().split('\n').at(-1);
     return { version: null, reason: reason ?? 'unknown' };
   }
 }
@@ -117,7 +117,7 @@ async function readableCopy(user: DatabaseUser, installed: Programs, version: st
       }
       failure = `the copy in ${copy} does not run: ${tried.reason ?? `it is version ${tried.version}`}`;
     } catch (error) {
-      failure = error instanceof Error ? error.message : failure;
+      failure = textOf(error, 'message') ?? failure;
     }
   }
   throw new StartRefused(

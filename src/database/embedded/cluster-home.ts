@@ -8,7 +8,19 @@
  * cluster. What the file points to is never made anew: a cluster that has gone missing stops the start rather than look empty.
  */
 import { createHash } from 'node:crypto';
-import { access, chmod, chown, constants, lchown, mkdir, readdir, readFile, realpath, stat } from 'node:fs/promises';
+import {
+  access,
+  chmod,
+  chown,
+  constants,
+  lchown,
+  mkdir,
+  readdir,
+  readFile,
+  realpath,
+  rmdir,
+  stat,
+} from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { canUse, chooseDatabaseUser, runningAsRoot, type DatabaseUser } from './database-user.js';
 import { replaceFile } from './replace-file.js';
@@ -111,6 +123,7 @@ async function makeAsRoot(beside: string, dataDir: string, pointer: string): Pro
     throw unreachable(beside);
   }
   await replaceFile(pointer, `${path}\n`, 0o644, null);
+  await rmdir(beside);
   return { path, user };
 }
 

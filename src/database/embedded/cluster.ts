@@ -7,7 +7,7 @@ import type { Binaries } from './binaries.js';
 import type { ClusterHome } from './cluster-home.js';
 import { asUser, DATABASE_ENVIRONMENT } from './database-user.js';
 import { replaceFile, syncFolder } from './replace-file.js';
-import { StartRefused, systemErrorCode } from './start-refused.js';
+import { StartRefused, systemErrorCode, textOf } from './start-refused.js';
 
 const run = promisify(execFile);
 
@@ -92,9 +92,10 @@ async function makeCluster(home: ClusterHome, binaries: Binaries, path: string, 
 }
 
 function reasonOf(error: unknown): string {
-  const output = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';
-  const line = output.split('\n').find((text) => /^initdb: (error|could not)|FATAL/.test(text));
-  return (line ?? (error instanceof Error ? error.message : String(error))).replace(/^initdb: (error: )?/, '').trim();
+  const line = textOf(error, 'stderr')
+    ?.split('\n')
+    .find((text) => /^initdb: (error|could not)|FATAL/.test(text));
+  return (line ?? textOf(error, 'message') ?? 'initdb failed').replace(/^initdb: (error: )?/, '').trim();
 }
 
 async function refuseForeign(path: string): Promise<void> {

@@ -150,8 +150,8 @@ export class EmbeddedPostgres {
   }
 
   async #boot(): Promise<{ url: string }> {
-    const launch = await this.#prepare();
     const startedMs = this.#clock.nowMs();
+    const launch = await this.#prepare();
     this.#launch = launch;
     await this.#launchServer(launch);
     const url = await ensureDatabase(launch);

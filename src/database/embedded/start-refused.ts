@@ -6,9 +6,18 @@ export class StartRefused extends Error {
   }
 }
 
-/** The `code` of a system error (`ENOENT` …), null for anything else. */
+/**
+ * The `code` of a system error (`ENOENT` …), null for anything else. By its shape and not by `instanceof`: a test runner gives
+ * modules globals of their own, and Node's errors are not of those.
+ */
 export function systemErrorCode(error: unknown): string | null {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
+  return textOf(error, 'code');
+}
+
+/** A field of an error, null where it has none that is a text. */
+export function textOf(error: unknown, field: 'code' | 'message' | 'stderr'): string | null {
+  const value: unknown = typeof error === 'object' && error !== null ? Reflect.get(error, field) : null;
+  return typeof value === 'string' ? value : null;
 }
 
 /** Turns what the file system said about a folder or file into one sentence; an error with no such sentence comes back as it is. */
