@@ -3,17 +3,26 @@ import type { Action } from './actions.js';
 
 /** What a route says of itself. A route that says nothing stops the start. */
 export type AccessDeclaration =
-  | { kind: 'requires'; action: Action; presigned: string | null }
+  | { kind: 'requires'; action: Action; presigned: string | null; parameters: readonly string[] }
   | { kind: 'public'; reason: string };
 
 const KEY = 'taskyard:access';
 
 /**
  * The route needs this action. With `presigned`, a link signed for that purpose (see `engines/signed-url`) is a credential here
- * too, standing for its issuer as the issuer is now.
+ * too, standing for its issuer as the issuer is now. `parameters` are the route's own query parameters, which are not part of a
+ * link; whatever else the query holds must have been signed.
  */
-export function Requires(action: Action, options: { presigned?: string } = {}): MethodDecorator {
-  return declare({ kind: 'requires', action, presigned: options.presigned ?? null });
+export function Requires(
+  action: Action,
+  options: { presigned?: string; parameters?: readonly string[] } = {},
+): MethodDecorator {
+  return declare({
+    kind: 'requires',
+    action,
+    presigned: options.presigned ?? null,
+    parameters: options.parameters ?? [],
+  });
 }
 
 /** Anyone may call the route; the reason is shown in the route inventory. */
