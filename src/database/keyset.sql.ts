@@ -31,17 +31,31 @@ const COLUMNS: Readonly<Record<KeysetSort, { column: string; direction: 'asc' | 
  * @param item the JSON of a row, @param from what follows `from`, conditions excluded, @param where the conditions
  */
 export function keysetRows(alias: string, page: KeysetPage, parts: { item: Sql; from: Sql; where: Sql }): Sql {
-  const { column, direction } = COLUMNS[page.sort];
-  const at = raw(`${alias}.${column}`);
-  const id = raw(`${alias}.id`);
-  const begins =
-    page.after === null
-      ? sql`true`
-      : sql`(${at}, ${id}) ${raw(direction === 'asc' ? '>' : '<')} (${page.after.at}::timestamptz, ${page.after.id}::uuid)`;
   return sql`select coalesce(json_agg(json_build_object('item', page.item, 'at', page.at, 'id', page.id)), '[]') from (
-    select ${parts.item} as item, to_char(${at} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at, ${id} as id
-    from ${parts.from} where ${parts.where} and ${begins}
-    order by ${at} ${raw(direction)}, ${id} ${raw(direction)} limit ${page.limit + 1}) page`;
+    select ${parts.item} as item, ${keysetAt(alias, page)} as at, ${raw(alias)}.id as id
+    from ${parts.from} where ${parts.where} and ${keysetBegin(alias, page)}
+    order by ${keysetOrder(alias, page)} limit ${page.limit + 1}) page`;
+}
+
+/** What follows `order by`. */
+export function keysetOrder(alias: string, page: KeysetPage): Sql {
+  const { column, direction } = COLUMNS[page.sort];
+  return raw(`${alias}.${column} ${direction}, ${alias}.id ${direction}`);
+}
+
+/** True for the rows after the page before. */
+export function keysetBegin(alias: string, page: KeysetPage): Sql {
+  if (page.after === null) {
+    return sql`true`;
+  }
+  const { column, direction } = COLUMNS[page.sort];
+  const row = raw(`(${alias}.${column}, ${alias}.id) ${direction === 'asc' ? '>' : '<'}`);
+  return sql`${row} (${page.after.at}::timestamptz, ${page.after.id}::uuid)`;
+}
+
+/** The `at` of a row's position, to the microsecond. */
+export function keysetAt(alias: string, page: KeysetPage): Sql {
+  return raw(`to_char(${alias}.${COLUMNS[page.sort].column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`);
 }
 
 /** `created_after` (inclusive) and `created_before` (exclusive), as a condition. */

@@ -47,7 +47,7 @@ function refusal(issues: readonly Issue[], schema: unknown, isQuery: boolean): D
       continue;
     }
     for (const key of extra.data.keys.slice(0, MOST_ISSUES)) {
-      const feature = path.length === 0 ? notAvailableName(schema, key) : null;
+      const feature = notAvailableName(schema, [...path, key].join('.'));
       notAvailable ||= feature !== null;
       told.push({
         path: pointer([...path, key], isQuery),

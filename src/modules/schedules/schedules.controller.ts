@@ -1,0 +1,126 @@
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Res } from '@nestjs/common';
+import { ApiBearerAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { type Actor, Requires } from '../../access/index.js';
+import type { IdempotencyTicket } from '../../database/idempotency.js';
+import { CurrentActor } from '../../http/current-actor.js';
+import { IdempotencyKey } from '../../http/idempotency-key.js';
+import { Problems, Returns } from '../../http/returns.js';
+import { idParam } from '../../http/schemas.js';
+import type { Page } from '../../kernel/page.js';
+import {
+  type NewSchedule,
+  type Preview,
+  type PreviewRequest,
+  SCHEDULE_EXAMPLE,
+  type Schedule,
+  type ScheduleListQuery,
+  type SchedulePatch,
+  type Upcoming,
+  type UpcomingQuery,
+  newSchedule,
+  previewRequest,
+  previewSchema,
+  scheduleListQuery,
+  schedulePage,
+  schedulePatch,
+  scheduleSchema,
+  upcomingQuery,
+  upcomingSchema,
+} from './schedules.schema.js';
+import { SchedulesService } from './schedules.service.js';
+
+@ApiTags('Schedules')
+@ApiBearerAuth('bearer')
+@Controller('api/v1/schedules')
+export class SchedulesController {
+  constructor(private readonly schedules: SchedulesService) {}
+
+  @Get()
+  @Requires('schedule:read')
+  @ApiOperation({ summary: 'List the schedules of the tasks you may read' })
+  @Returns(200, schedulePage, { description: 'A page of schedules.', example: { data: [SCHEDULE_EXAMPLE], next_cursor: null } })
+  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated')
+  list(@CurrentActor() actor: Actor, @Query({ schema: scheduleListQuery }) query: ScheduleListQuery): Promise<Page<Schedule>> {
+    return this.schedules.list(actor, query);
+  }
+
+  @Post()
+  @Requires('schedule:contribute')
+  @ApiOperation({ summary: 'Give a task a schedule', description: 'Takes Idempotency-Key.' })
+  @Returns(201, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
+  @Problems('invalid-request', 'not-available', 'unauthenticated', 'forbidden', 'already-exists', 'idempotency-in-progress', 'idempotency-mismatch')
+  async create(
+    @CurrentActor() actor: Actor,
+    @Body({ schema: newSchedule }) body: NewSchedule,
+    @IdempotencyKey() ticket: IdempotencyTicket | null,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Schedule> {
+    const { value, replayed } = await this.schedules.create(actor, body, ticket);
+    void reply.header('location', `/api/v1/schedules/${value.id}`).headers(replayed ? { 'idempotency-replayed': 'true' } : {});
+    return value;
+  }
+
+  @Post('preview')
+  @HttpCode(200)
+  @Requires('schedule:read')
+  @ApiOperation({ summary: 'See when a cron expression would fire, without storing it' })
+  @Returns(200, previewSchema, {
+    description: 'The expression in words and its next fires.',
+    example: {
+      cron: '0 9 * * 1-5',
+      timezone: 'Europe/London',
+      description: SCHEDULE_EXAMPLE.description,
+      upcoming: ['2030-01-07T09:00:00.000Z', '2030-01-08T09:00:00.000Z'],
+    },
+  })
+  @Problems('invalid-request', 'not-available', 'unauthenticated')
+  preview(@Body({ schema: previewRequest }) body: PreviewRequest): Preview {
+    return this.schedules.preview(body);
+  }
+
+  @Get(':id')
+  @Requires('schedule:read')
+  @ApiOperation({ summary: 'Get a schedule' })
+  @Returns(200, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
+  @Problems('unauthenticated', 'not-found')
+  get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<Schedule> {
+    return this.schedules.get(actor, id);
+  }
+
+  @Patch(':id')
+  @Requires('schedule:contribute')
+  @ApiOperation({ summary: 'Change a schedule (merge patch)' })
+  @Returns(200, scheduleSchema, { description: 'The schedule as it is now.', example: SCHEDULE_EXAMPLE })
+  @Problems('invalid-request', 'not-available', 'unauthenticated', 'forbidden', 'not-found')
+  update(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: schedulePatch }) patch: SchedulePatch,
+  ): Promise<Schedule> {
+    return this.schedules.update(actor, id, patch);
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @Requires('schedule:contribute')
+  @ApiOperation({ summary: 'Delete a schedule; its task stays' })
+  @Returns(204, null, { description: 'It is gone.' })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
+    await this.schedules.remove(actor, id);
+  }
+
+  @Get(':id/upcoming')
+  @Requires('schedule:read')
+  @ApiOperation({ summary: 'List the next moments a schedule fires' })
+  @Returns(200, upcomingSchema, { description: 'The next moments, soonest first.', example: { data: ['2030-01-07T09:00:00.000Z'] } })
+  @Problems('invalid-request', 'unauthenticated', 'not-found')
+  upcoming(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Query({ schema: upcomingQuery }) query: UpcomingQuery,
+  ): Promise<Upcoming> {
+    return this.schedules.upcoming(actor, id, query);
+  }
+}
