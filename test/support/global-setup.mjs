@@ -1,5 +1,5 @@
 // One real PostgreSQL for the whole run, with one migrated template that each test server clones.
-import { mkdtemp } from 'node:fs/promises';
+import { chmod, mkdtemp } from 'node:fs/promises';
 import { register } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,8 @@ register('./typescript-hooks.mjs', import.meta.url);
 export default async function globalSetup() {
   const { startTemplate } = await import('./template-database.ts');
   const folder = await mkdtemp(join(tmpdir(), 'taskyard-test-'));
+  // Made 0700, where the database's user could not walk if this is root, and its cluster would be put elsewhere, to stay there.
+  await chmod(folder, 0o755);
   const template = await startTemplate(folder);
   process.env.TEST_POSTGRES_URL = template.url;
   process.env.TEST_FOLDER = folder;
