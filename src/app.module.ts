@@ -19,7 +19,11 @@ export class ProcessModule {
       { provide: Log, useValue: log },
       { provide: Clock, useValue: clock },
     ];
-    return { module: ProcessModule, providers, exports: providers.map((provider) => ('provide' in provider ? provider.provide : provider)) };
+    return {
+      module: ProcessModule,
+      providers,
+      exports: providers.map((provider) => ('provide' in provider ? provider.provide : provider)),
+    };
   }
 }
 

@@ -22,7 +22,9 @@ main().catch((error: unknown) => {
   if (error instanceof ConfigError || error instanceof StartRefused) {
     process.stderr.write(`taskyard: ${error.message}\n`);
   } else {
-    process.stderr.write(`taskyard could not start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.stderr.write(
+      `taskyard could not start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
   }
   process.exitCode = 1;
 });

@@ -1,5 +1,15 @@
 export { READ_ACTIONS, WRITE_ACTIONS, type Action, type ReadAction, type WriteAction } from './actions.js';
 export { may, type Actor } from './actor.js';
-export { POLICY, ROLES, TEAM_ROLES, USER_ROLES, capRole, outranks, type Role, type TeamRole, type UserRole } from './policy.js';
+export {
+  POLICY,
+  ROLES,
+  TEAM_ROLES,
+  USER_ROLES,
+  capRole,
+  outranks,
+  type Role,
+  type TeamRole,
+  type UserRole,
+} from './policy.js';
 export { ReadScope, WriteScope, readScope, unsafelySystemScope, writeScope, type Reach } from './scope.js';
 export { Public, Requires, accessDeclaration, type AccessDeclaration } from './requires.js';

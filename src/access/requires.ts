@@ -1,4 +1,3 @@
-import 'reflect-metadata';
 import type { Action } from './actions.js';
 
 /** What a route says of itself. A route that says nothing stops the start. */
@@ -6,7 +5,8 @@ export type AccessDeclaration =
   | { kind: 'requires'; action: Action; presigned: string | null; parameters: readonly string[] }
   | { kind: 'public'; reason: string };
 
-const KEY = 'taskyard:access';
+/** By handler; a map and not metadata, so that nothing but these decorators can write it. */
+const DECLARATIONS = new WeakMap<Function, AccessDeclaration>();
 
 /**
  * The route needs this action. With `presigned`, a link signed for that purpose (see `engines/signed-url`) is a credential here
@@ -33,13 +33,12 @@ export function Public(reason: string): MethodDecorator {
 function declare(declaration: AccessDeclaration): MethodDecorator {
   return (_target, _name, descriptor) => {
     if (descriptor.value instanceof Function) {
-      Reflect.defineMetadata(KEY, declaration, descriptor.value);
+      DECLARATIONS.set(descriptor.value, declaration);
     }
   };
 }
 
 /** What a handler declared; null where it declared nothing. */
 export function accessDeclaration(handler: Function): AccessDeclaration | null {
-  const found: AccessDeclaration | undefined = Reflect.getMetadata(KEY, handler);
-  return found ?? null;
+  return DECLARATIONS.get(handler) ?? null;
 }

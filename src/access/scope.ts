@@ -66,7 +66,9 @@ export class ReadScope {
 
   /** A viewer of the organisation writes nothing, by any path, not even what they created. */
   get canWrite(): boolean {
-    return this.isSystem || this.#actor.role === 'owner' || this.#actor.role === 'admin' || this.#actor.role === 'member';
+    return (
+      this.isSystem || this.#actor.role === 'owner' || this.#actor.role === 'admin' || this.#actor.role === 'member'
+    );
   }
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
+import { type z } from 'zod';
 import { environmentSchema, type Environment } from './environment.schema.js';
 
 /** The process cannot start; the message is the one sentence that says what to set. */
@@ -37,7 +37,8 @@ export class AppConfig {
     this.dataDir = resolve(environment.DATA_DIR);
     this.databaseUrl = environment.DATABASE_URL ?? null;
     this.databasePoolSize = environment.DATABASE_POOL_SIZE;
-    this.trustProxy = environment.TRUST_PROXY === 'false' ? false : environment.TRUST_PROXY.split(',').map((item) => item.trim());
+    this.trustProxy =
+      environment.TRUST_PROXY === 'false' ? false : environment.TRUST_PROXY.split(',').map((item) => item.trim());
     this.corsOrigins = environment.CORS_ORIGINS;
     this.role = environment.ROLE;
     this.builtinConcurrency = environment.BUILTIN_CONCURRENCY;
@@ -74,7 +75,9 @@ export class AppConfig {
       return readRequired(this.#rootKey.file, 'ROOT_KEY_FILE');
     }
     if (this.databaseUrl !== null) {
-      throw new ConfigError('ROOT_KEY (or ROOT_KEY_FILE) must be set with DATABASE_URL; make one with: openssl rand -base64 32');
+      throw new ConfigError(
+        'ROOT_KEY (or ROOT_KEY_FILE) must be set with DATABASE_URL; make one with: openssl rand -base64 32',
+      );
     }
     const path = join(this.dataDir, 'root.key');
     try {
@@ -83,9 +86,12 @@ export class AppConfig {
       writeFileSync(path, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600, flag: 'wx' });
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) {
-        throw new ConfigError(`DATA_DIR (${this.dataDir}) cannot be written: make it writable or set another DATA_DIR.`, {
-          cause: error,
-        });
+        throw new ConfigError(
+          `DATA_DIR (${this.dataDir}) cannot be written: make it writable or set another DATA_DIR.`,
+          {
+            cause: error,
+          },
+        );
       }
     }
     return readRequired(path, 'the root key');
@@ -102,7 +108,9 @@ function readRequired(path: string, name: string): string {
 
 /** Parses an environment; throws {@link ConfigError} naming each variable that is wrong. */
 export function loadConfig(variables: Readonly<Record<string, string | undefined>> = process.env): AppConfig {
-  const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined && value !== ''));
+  const given = Object.fromEntries(
+    Object.entries(variables).filter(([, value]) => value !== undefined && value !== ''),
+  );
   const parsed = environmentSchema.safeParse(given);
   if (!parsed.success) {
     throw new ConfigError(explain(parsed.error));

@@ -21,7 +21,13 @@ export const environmentSchema = z.object({
     .url({ protocol: /^postgres(ql)?$/ })
     .optional()
     .describe('PostgreSQL 15 to 18 to use; unset: an embedded PostgreSQL 18 in DATA_DIR.'),
-  DATABASE_POOL_SIZE: z.coerce.number().int().min(1).max(500).default(16).describe('Most database connections of a process.'),
+  DATABASE_POOL_SIZE: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(500)
+    .default(16)
+    .describe('Most database connections of a process.'),
   PUBLIC_URL: z
     .url({ protocol: /^https?$/ })
     .optional()
@@ -31,11 +37,26 @@ export const environmentSchema = z.object({
     .default('false')
     .describe('false, or the addresses and CIDRs (comma-separated) of proxies whose X-Forwarded-For is believed.'),
   CORS_ORIGINS: list.default([]).describe('Origins (comma-separated) whose pages may call this server; empty: none.'),
-  ROOT_KEY: z.string().optional().describe('32 bytes, base64 or hex; wraps every other key. Required with DATABASE_URL.'),
+  ROOT_KEY: z
+    .string()
+    .optional()
+    .describe('32 bytes, base64 or hex; wraps every other key. Required with DATABASE_URL.'),
   ROOT_KEY_FILE: z.string().optional().describe('A file that holds ROOT_KEY.'),
-  ROLE: z.enum(['all', 'api', 'worker']).default('all').describe('What this process does: serve, run builtin agents, or both.'),
-  BUILTIN_CONCURRENCY: z.coerce.number().int().min(1).max(64).default(2).describe('Builtin runs at once in this process.'),
-  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info').describe('Least level logged.'),
+  ROLE: z
+    .enum(['all', 'api', 'worker'])
+    .default('all')
+    .describe('What this process does: serve, run builtin agents, or both.'),
+  BUILTIN_CONCURRENCY: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(64)
+    .default(2)
+    .describe('Builtin runs at once in this process.'),
+  LOG_LEVEL: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    .default('info')
+    .describe('Least level logged.'),
   LOG_PRETTY: flag.default(false).describe('true prints lines for people instead of JSON.'),
   BOOTSTRAP_API_KEY: z
     .string()
@@ -43,8 +64,19 @@ export const environmentSchema = z.object({
     .optional()
     .describe('An admin key of the first organisation; unset: one is made and shown once.'),
   BOOTSTRAP_ADMIN_EMAIL: z.email().optional().describe('First person of the first organisation.'),
-  BOOTSTRAP_ADMIN_PASSWORD: z.string().min(12).max(256).optional().describe('Password of that person, 12 characters or more.'),
-  SHUTDOWN_SECONDS: z.coerce.number().int().min(1).max(300).default(10).describe('Most seconds a stop waits for work under way.'),
+  BOOTSTRAP_ADMIN_PASSWORD: z
+    .string()
+    .min(12)
+    .max(256)
+    .optional()
+    .describe('Password of that person, 12 characters or more.'),
+  SHUTDOWN_SECONDS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(300)
+    .default(10)
+    .describe('Most seconds a stop waits for work under way.'),
 });
 
 export type Environment = z.output<typeof environmentSchema>;

@@ -50,6 +50,7 @@ class StatementNames {
 export class Tx {
   readonly #names: StatementNames;
   readonly #client: PoolClient;
+  readonly #afterCommit: (() => void)[] = [];
 
   constructor(
     readonly manager: EntityManager,
@@ -58,6 +59,18 @@ export class Tx {
   ) {
     this.#client = client;
     this.#names = names;
+  }
+
+  /** Calls `effect` once the transaction is committed, and never where it is not: for hints and other cheap tellings. */
+  afterCommit(effect: () => void): void {
+    this.#afterCommit.push(effect);
+  }
+
+  /** @internal the database calls it */
+  committed(): void {
+    for (const effect of this.#afterCommit) {
+      effect();
+    }
   }
 
   /** Rows of a statement inside the transaction. */
@@ -167,10 +180,12 @@ export class Database {
   async #once<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
     const runner: QueryRunner = this.dataSource.createQueryRunner();
     try {
-      const client: PoolClient = await runner.connect();
+      const client = pooled(await runner.connect());
       await runner.startTransaction();
-      const result = await work(new Tx(runner.manager, client, this.#names));
+      const tx = new Tx(runner.manager, client, this.#names);
+      const result = await work(tx);
       await runner.commitTransaction();
+      tx.committed();
       return result;
     } catch (error) {
       // A connection handed back inside an aborted transaction would poison its next user.
@@ -193,6 +208,18 @@ export class Database {
       throw toDomainError(error);
     }
   }
+}
+
+/** TypeORM types its connection as anything; it is the pool's client. */
+function pooled(connection: unknown): PoolClient {
+  if (!isPoolClient(connection)) {
+    throw new Error('TypeORM did not hand out a pg client');
+  }
+  return connection;
+}
+
+function isPoolClient(value: unknown): value is PoolClient {
+  return typeof value === 'object' && value !== null && 'query' in value && 'release' in value;
 }
 
 function scopedJson(scope: ReadScope, select: Sql): Sql {

@@ -53,7 +53,10 @@ export class Idempotency {
       );
       if (stored !== null) {
         if (!stored.fingerprint.equals(ticket.fingerprint)) {
-          throw new DomainError('idempotency-mismatch', 'This Idempotency-Key was used with another request; use a new key.');
+          throw new DomainError(
+            'idempotency-mismatch',
+            'This Idempotency-Key was used with another request; use a new key.',
+          );
         }
         return { value: stored.body, replayed: true };
       }
@@ -81,9 +84,13 @@ export class Idempotency {
       sql`select pg_try_advisory_xact_lock(${digest.readBigInt64BE(0).toString()}::bigint) as taken`,
     );
     if (taken?.taken !== true) {
-      throw new DomainError('idempotency-in-progress', 'A request with this Idempotency-Key is still being worked on.', {
-        retryAfterSeconds: 1,
-      });
+      throw new DomainError(
+        'idempotency-in-progress',
+        'A request with this Idempotency-Key is still being worked on.',
+        {
+          retryAfterSeconds: 1,
+        },
+      );
     }
   }
 }

@@ -59,7 +59,10 @@ export function keysetAt(alias: string, page: KeysetPage): Sql {
 }
 
 /** `created_after` (inclusive) and `created_before` (exclusive), as a condition. */
-export function createdBetween(alias: string, query: { created_after?: string | undefined; created_before?: string | undefined }): Sql {
+export function createdBetween(
+  alias: string,
+  query: { created_after?: string | undefined; created_before?: string | undefined },
+): Sql {
   const at = raw(`${alias}.created_at`);
   const from = query.created_after === undefined ? sql`true` : sql`${at} >= ${query.created_after}::timestamptz`;
   const until = query.created_before === undefined ? sql`true` : sql`${at} < ${query.created_before}::timestamptz`;

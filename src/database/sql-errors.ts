@@ -3,18 +3,36 @@
  * Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
 import { DatabaseError } from 'pg-protocol';
+import { QueryFailedError } from 'typeorm';
 import { DomainError } from '../kernel/errors.js';
 
-const LOST = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTFOUND', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENOENT', 'EAI_AGAIN']);
-const LOST_TEXT = /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|not queryable|pool after calling end|Query read timeout/;
+const LOST = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ENOTFOUND',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENOENT',
+  'EAI_AGAIN',
+]);
+const LOST_TEXT =
+  /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|not queryable|pool after calling end|Query read timeout/;
+
+/** What the driver said, without TypeORM's wrapping. */
+function said(error: unknown): unknown {
+  return error instanceof QueryFailedError ? error.driverError : error;
+}
 
 /** True where the same transaction may simply be tried again: serialisation failure, deadlock. */
-export function isRetryable(error: unknown): boolean {
+export function isRetryable(failure: unknown): boolean {
+  const error = said(failure);
   return error instanceof DatabaseError && (error.code === '40001' || error.code === '40P01');
 }
 
 /** True where the database, or the way to it, is gone: the statement may or may not have happened. */
-export function isLost(error: unknown): boolean {
+export function isLost(failure: unknown): boolean {
+  const error = said(failure);
   if (error instanceof DatabaseError) {
     const code = error.code ?? '';
     return code.startsWith('08') || code.startsWith('57P') || code.startsWith('53') || code === '25006';
@@ -27,12 +45,13 @@ export function isLost(error: unknown): boolean {
 
 /** The name of the violated constraint, for repositories that can say something better than `conflict`. */
 export function violatedConstraint(error: unknown): string | null {
-  const cause = error instanceof DomainError ? error.cause : error;
+  const cause = said(error instanceof DomainError ? error.cause : error);
   return cause instanceof DatabaseError ? (cause.constraint ?? null) : null;
 }
 
 /** Any error of the database layer as one of ours; what is ours already passes through. */
-export function toDomainError(error: unknown): unknown {
+export function toDomainError(failure: unknown): unknown {
+  const error = said(failure);
   if (error instanceof DomainError) {
     return error;
   }
@@ -45,12 +64,19 @@ export function toDomainError(error: unknown): unknown {
   const internal = `${error.code ?? '?'} ${error.message}`;
   switch (error.code) {
     case '23505':
-      return new DomainError('already-exists', 'Something with these values already exists.', { cause: error, internal });
-    case '23503':
-      return new DomainError('still-referenced', 'This is still used by, or refers to, something that does not allow the change.', {
+      return new DomainError('already-exists', 'Something with these values already exists.', {
         cause: error,
         internal,
       });
+    case '23503':
+      return new DomainError(
+        'still-referenced',
+        'This is still used by, or refers to, something that does not allow the change.',
+        {
+          cause: error,
+          internal,
+        },
+      );
     case '57014':
     case '55P03':
     case '40001':

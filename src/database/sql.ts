@@ -13,7 +13,9 @@ export function jsonb(value: unknown): Sql {
 
 /** `left = right` lists for an update, leaving out what was not given (undefined); null clears. */
 export function assignments(columns: Readonly<Record<string, Sql | undefined>>): Sql[] {
-  return Object.entries(columns).flatMap(([name, value]) => (value === undefined ? [] : [sql`${raw(name)} = ${value}`]));
+  return Object.entries(columns).flatMap(([name, value]) =>
+    value === undefined ? [] : [sql`${raw(name)} = ${value}`],
+  );
 }
 
 /** All of the conditions; true where there are none. */

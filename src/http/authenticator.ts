@@ -7,5 +7,9 @@ export abstract class Authenticator {
    * The actor behind the request's one credential. `fresh` reads the database, whatever a cache says.
    * @throws DomainError `unauthenticated` for none, several or a bad one: the same answer for all
    */
-  abstract authenticate(request: FastifyRequest, declaration: AccessDeclaration, options: { fresh: boolean }): Promise<Actor>;
+  abstract authenticate(
+    request: FastifyRequest,
+    declaration: AccessDeclaration,
+    options: { fresh: boolean },
+  ): Promise<Actor>;
 }

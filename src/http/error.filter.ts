@@ -34,7 +34,11 @@ export class ErrorFilter implements ExceptionFilter {
     if (failure.status === 401) {
       void reply.header('www-authenticate', 'Bearer realm="taskyard", ApiKey realm="taskyard"');
     }
-    void reply.header('cache-control', 'no-store').status(failure.status).type(presented.contentType).send(presented.body);
+    void reply
+      .header('cache-control', 'no-store')
+      .status(failure.status)
+      .type(presented.contentType)
+      .send(presented.body);
   }
 
   #record(error: unknown, status: number, request: FastifyRequest): void {

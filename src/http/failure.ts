@@ -77,10 +77,20 @@ export function toFailure(error: unknown): Failure {
     return failure('unavailable', 'Your rights are being changed; try again.', [], 1);
   }
   const code = BY_STATUS[statusOf(error)] ?? 'internal';
-  return failure(code, SENTENCES[code] ?? 'Something went wrong on our side.', [], code === 'unavailable' ? 1 : undefined);
+  return failure(
+    code,
+    SENTENCES[code] ?? 'Something went wrong on our side.',
+    [],
+    code === 'unavailable' ? 1 : undefined,
+  );
 }
 
-function failure(code: ErrorCode, detail: string, issues: readonly InputIssue[], retryAfterSeconds: number | undefined): Failure {
+function failure(
+  code: ErrorCode,
+  detail: string,
+  issues: readonly InputIssue[],
+  retryAfterSeconds: number | undefined,
+): Failure {
   const [status, title] = HTTP_STATUS[code];
   const retry = retryAfterSeconds ?? (status === 429 || status === 503 ? 1 : undefined);
   return { code, status, title, detail, issues, retryAfterSeconds: retry };
@@ -90,5 +100,7 @@ function statusOf(error: unknown): number {
   if (error instanceof HttpException) {
     return error.getStatus();
   }
-  return error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : 500;
+  return error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number'
+    ? error.statusCode
+    : 500;
 }

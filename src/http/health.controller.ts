@@ -39,7 +39,10 @@ export class HealthController {
   @Get('ready')
   @Public('a balancer asks whether to send requests; says nothing but yes or no')
   @Returns(200, statusSchema, { description: 'Requests are served.', example: { status: 'ok' } })
-  @Returns(503, statusSchema, { description: 'Starting, stopping, or the database is away.', example: { status: 'unavailable' } })
+  @Returns(503, statusSchema, {
+    description: 'Starting, stopping, or the database is away.',
+    example: { status: 'unavailable' },
+  })
   async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<z.output<typeof statusSchema>> {
     if (!this.#draining && (await this.#databaseAnswers())) {
       return { status: 'ok' };

@@ -11,22 +11,28 @@ const KEY = /^[\x21-\x7e]{1,255}$/;
  * key sent again with anything else is recognised as a mistake.
  * @throws DomainError `invalid-request` for a malformed key
  */
-export const IdempotencyKey = createParamDecorator((_: unknown, context: ExecutionContext): IdempotencyTicket | null => {
-  const request = context.switchToHttp().getRequest<FastifyRequest>();
-  const key = request.headers['idempotency-key'];
-  if (key === undefined) {
-    return null;
-  }
-  if (typeof key !== 'string' || !KEY.test(key)) {
-    throw new DomainError('invalid-request', 'Idempotency-Key must be 1 to 255 visible ASCII characters, without spaces.', {
-      issues: [{ path: 'Idempotency-Key', message: '1 to 255 visible ASCII characters, without spaces' }],
-    });
-  }
-  const fingerprint = createHash('sha256')
-    .update(JSON.stringify([request.method, request.url, canonical(request.body)]))
-    .digest();
-  return { route: `${request.method} ${request.routeOptions.url ?? ''}`, key, fingerprint };
-});
+export const IdempotencyKey = createParamDecorator(
+  (_: unknown, context: ExecutionContext): IdempotencyTicket | null => {
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const key = request.headers['idempotency-key'];
+    if (key === undefined) {
+      return null;
+    }
+    if (typeof key !== 'string' || !KEY.test(key)) {
+      throw new DomainError(
+        'invalid-request',
+        'Idempotency-Key must be 1 to 255 visible ASCII characters, without spaces.',
+        {
+          issues: [{ path: 'Idempotency-Key', message: '1 to 255 visible ASCII characters, without spaces' }],
+        },
+      );
+    }
+    const fingerprint = createHash('sha256')
+      .update(JSON.stringify([request.method, request.url, canonical(request.body)]))
+      .digest();
+    return { route: `${request.method} ${request.routeOptions.url ?? ''}`, key, fingerprint };
+  },
+);
 
 /** The same value for the same JSON, whatever the order of its keys. Depth is bounded by the body parser. */
 function canonical(value: unknown): unknown {

@@ -59,7 +59,13 @@ export class ListPages {
   }
 
   /** The page of the rows read, of which there may be one more than asked for: that one says there is a next page. */
-  close<Item>(scope: ReadScope, query: ListQuery, page: KeysetPage, rows: readonly KeysetRow<Item>[], within = ''): Page<Item> {
+  close<Item>(
+    scope: ReadScope,
+    query: ListQuery,
+    page: KeysetPage,
+    rows: readonly KeysetRow<Item>[],
+    within = '',
+  ): Page<Item> {
     const shown = rows.slice(0, page.limit);
     const last = shown.at(-1);
     const more = rows.length > page.limit && last !== undefined;

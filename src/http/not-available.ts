@@ -7,7 +7,10 @@ const NAMES = new WeakMap<object, Readonly<Record<string, string>>>();
  * to tell a client that reads the documentation. `names` maps the key to what it would do ("Delayed starts"); a key within another
  * is written with a dot (`schedule.overlap`).
  */
-export function withNotAvailable<Schema extends z.ZodType>(schema: Schema, names: Readonly<Record<string, string>>): Schema {
+export function withNotAvailable<Schema extends z.ZodType>(
+  schema: Schema,
+  names: Readonly<Record<string, string>>,
+): Schema {
   NAMES.set(schema, names);
   return schema;
 }

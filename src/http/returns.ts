@@ -14,7 +14,9 @@ export const problemSchema = z
     instance: z.string(),
     code: z.string(),
     request_id: z.string(),
-    errors: z.array(z.object({ path: z.string().describe('JSON Pointer, or ?name for a query parameter'), message: z.string() })),
+    errors: z.array(
+      z.object({ path: z.string().describe('JSON Pointer, or ?name for a query parameter'), message: z.string() }),
+    ),
   })
   .meta({ id: 'Problem' });
 
@@ -44,7 +46,11 @@ export function Problems(...codes: ErrorCode[]): MethodDecorator {
   }
   return applyDecorators(
     ...[...byStatus].map(([status, group]) =>
-      ApiResponse({ status, description: group.map((code) => `\`${code}\`: ${HTTP_STATUS[code][1]}`).join('; '), standardSchema: problemSchema }),
+      ApiResponse({
+        status,
+        description: group.map((code) => `\`${code}\`: ${HTTP_STATUS[code][1]}`).join('; '),
+        standardSchema: problemSchema,
+      }),
     ),
   );
 }

@@ -1,6 +1,6 @@
 import { RequestMethod } from '@nestjs/common';
 import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
-import { DiscoveryService, MetadataScanner } from '@nestjs/core';
+import { type DiscoveryService, type MetadataScanner } from '@nestjs/core';
 import { type AccessDeclaration, accessDeclaration } from '../access/index.js';
 
 /** One route as the container has it. */
@@ -23,7 +23,10 @@ export function routeInventory(discovery: DiscoveryService, scanner: MetadataSca
       continue;
     }
     const bases = listOf(Reflect.getMetadata(PATH_METADATA, metatype));
-    const prototype: object = metatype.prototype;
+    const prototype: unknown = metatype.prototype;
+    if (typeof prototype !== 'object' || prototype === null) {
+      continue;
+    }
     for (const name of scanner.getAllMethodNames(prototype)) {
       const handler: unknown = Reflect.get(prototype, name);
       if (!(handler instanceof Function) || !Reflect.hasMetadata(PATH_METADATA, handler)) {
@@ -33,7 +36,10 @@ export function routeInventory(discovery: DiscoveryService, scanner: MetadataSca
       const declaration = accessDeclaration(handler);
       for (const base of bases) {
         for (const own of listOf(Reflect.getMetadata(PATH_METADATA, handler))) {
-          const path = `/${[base, own].map((part) => part.replace(/^\/+|\/+$/g, '')).filter(Boolean).join('/')}`;
+          const path = `/${[base, own]
+            .map((part) => part.replace(/^\/+|\/+$/g, ''))
+            .filter(Boolean)
+            .join('/')}`;
           const entry = { method, path, handler: `${metatype.name}.${name}` };
           if (declaration === null) {
             undeclared.push(`${method} ${path} (${entry.handler})`);

@@ -51,15 +51,22 @@ function refusal(issues: readonly Issue[], schema: unknown, isQuery: boolean): D
       notAvailable ||= feature !== null;
       told.push({
         path: pointer([...path, key], isQuery),
-        message: feature === null ? `There is no ${isQuery ? 'parameter' : 'field'} of this name.` : `${feature} is not available in this version.`,
+        message:
+          feature === null
+            ? `There is no ${isQuery ? 'parameter' : 'field'} of this name.`
+            : `${feature} is not available in this version.`,
       });
     }
   }
   const first = told[0];
   const where = first === undefined || first.path === '' ? '' : `${first.path}: `;
-  return new DomainError(notAvailable ? 'not-available' : 'invalid-request', `${where}${first?.message ?? 'The request is not valid.'}`, {
-    issues: told,
-  });
+  return new DomainError(
+    notAvailable ? 'not-available' : 'invalid-request',
+    `${where}${first?.message ?? 'The request is not valid.'}`,
+    {
+      issues: told,
+    },
+  );
 }
 
 function pointer(path: readonly string[], isQuery: boolean): string {

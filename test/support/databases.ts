@@ -15,7 +15,10 @@ export async function cloneDatabase(options: { empty?: boolean } = {}): Promise<
   }
   const name = `test_${randomBytes(8).toString('hex')}`;
   await onServer(server, `create database ${name} template ${options.empty === true ? 'template0' : TEMPLATE_NAME}`);
-  return { url: databaseUrl(server, name), drop: () => onServer(server, `drop database if exists ${name} with (force)`) };
+  return {
+    url: databaseUrl(server, name),
+    drop: () => onServer(server, `drop database if exists ${name} with (force)`),
+  };
 }
 
 async function onServer(url: string, statement: string): Promise<void> {

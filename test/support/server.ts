@@ -15,7 +15,8 @@ import { TestClock } from './test-clock.js';
 export const BOOTSTRAP_KEY = 'test_bootstrap_key_0123456789_0123456789';
 
 /** A credential, in any of the ways the pages know; a plain string goes as `Authorization: Bearer`. */
-export type Credential = string | { header: 'api-key' | 'apikey' | 'x-api-key' | 'authorization'; value: string } | null;
+export type Credential =
+  string | { header: 'api-key' | 'apikey' | 'x-api-key' | 'authorization'; value: string } | null;
 
 export interface CallOptions {
   as?: Credential;
@@ -59,11 +60,15 @@ export async function startServer(environment: Readonly<Record<string, string>> 
     ...environment,
   });
   const log = new PinoLog(createPino(config.logLevel));
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(config, log, clock), createAdapter(config), {
-    bodyParser: false,
-    logger: log,
-    abortOnError: false,
-  });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AppModule.with(config, log, clock),
+    createAdapter(config),
+    {
+      bodyParser: false,
+      logger: log,
+      abortOnError: false,
+    },
+  );
   await configureApp(app);
   await app.listen({ port: 0, host: '127.0.0.1' });
   const url = (await app.getUrl()).replace('[::1]', '127.0.0.1');
@@ -96,12 +101,19 @@ async function call(url: string, method: string, path: string, options: CallOpti
   });
   const text = await response.text();
   const isJson = (response.headers.get('content-type') ?? '').includes('json');
-  return { status: response.status, headers: response.headers, body: isJson && text !== '' ? JSON.parse(text) : undefined, text };
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: isJson && text !== '' ? JSON.parse(text) : undefined,
+    text,
+  };
 }
 
 export function credentialHeaders(credential: Credential): Record<string, string> {
   if (credential === null) {
     return {};
   }
-  return typeof credential === 'string' ? { authorization: `Bearer ${credential}` } : { [credential.header]: credential.value };
+  return typeof credential === 'string'
+    ? { authorization: `Bearer ${credential}` }
+    : { [credential.header]: credential.value };
 }

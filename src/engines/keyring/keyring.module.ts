@@ -15,7 +15,11 @@ import { KeyringRepository } from './keyring.repository.js';
       inject: [KeyringRepository, AppConfig],
       useFactory: (repository: KeyringRepository, config: AppConfig) => KeyRing.load(repository, config.rootKey()),
     },
-    { provide: UrlSigner, inject: [KeyRing, Clock], useFactory: (ring: KeyRing, clock: Clock) => new UrlSigner(ring.presign, clock) },
+    {
+      provide: UrlSigner,
+      inject: [KeyRing, Clock],
+      useFactory: (ring: KeyRing, clock: Clock) => new UrlSigner(ring.presign, clock),
+    },
     { provide: CursorSealer, inject: [KeyRing], useFactory: (ring: KeyRing) => new CursorSealer(ring.cursor) },
   ],
   exports: [KeyRing, UrlSigner, CursorSealer],

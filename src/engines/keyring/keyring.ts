@@ -44,7 +44,9 @@ export class KeyRing {
       }
       const opened = rows.map((row) => ({ row, plain: openRow(rootKey, row) })).reverse();
       const secrets = (purpose: KeyPurpose): SecretKey[] =>
-        opened.filter(({ row }) => row.purpose === purpose).map(({ row, plain }) => ({ id: row.name.split(':')[1] ?? row.name, secret: plain }));
+        opened
+          .filter(({ row }) => row.purpose === purpose)
+          .map(({ row, plain }) => ({ id: row.name.split(':')[1] ?? row.name, secret: plain }));
       const tokens = opened
         .filter(({ row }) => row.purpose === 'token')
         .map(({ row, plain }) => {
@@ -72,7 +74,13 @@ async function make(
   plain: Buffer,
   publicJwk: unknown,
 ): Promise<SealedKeyRow> {
-  const row = { name, purpose, public_jwk: publicJwk, root_key_id: rootKeyId(rootKey), sealed: seal(rootKey, `${purpose}/${name}`, plain) };
+  const row = {
+    name,
+    purpose,
+    public_jwk: publicJwk,
+    root_key_id: rootKeyId(rootKey),
+    sealed: seal(rootKey, `${purpose}/${name}`, plain),
+  };
   await repository.insert(tx, row);
   return { ...row, created_at: new Date() };
 }

@@ -1,0 +1,61 @@
+import { type BuiltinAgent, BuiltinFailure, type BuiltinRun } from './builtin-agent.js';
+import { digest, type DigestInput } from './digest/digest.js';
+import { digestPayloadSchema } from './digest/digest.schema.js';
+
+/** The builtin agent `digest`: an extractive digest of the payload's text, or of the prompt. */
+export class DigestAgent implements BuiltinAgent {
+  readonly name = 'digest';
+
+  async execute(run: BuiltinRun): Promise<Record<string, unknown>> {
+    const progress = digest(inputOf(run), { signal: run.signal });
+    let step = await progress.next();
+    while (step.done !== true) {
+      run.emit(step.value);
+      step = await progress.next();
+    }
+    const { output, message, chart } = step.value;
+    const assetId = await run.keep({
+      name: chart.name,
+      type: 'image',
+      contentType: chart.contentType,
+      bytes: chart.bytes,
+      metadata: { width: chart.width, height: chart.height },
+    });
+    run.emit({
+      type: 'message',
+      data: {
+        role: 'assistant',
+        parts: [
+          { type: 'text', text: message },
+          { type: 'file', asset_id: assetId, name: chart.name, media_type: chart.contentType },
+        ],
+      },
+    });
+    return { ...output };
+  }
+}
+
+function inputOf(run: BuiltinRun): DigestInput {
+  const payload = digestPayloadSchema.safeParse(run.work.run.payload ?? {});
+  if (!payload.success) {
+    const [issue] = payload.error.issues;
+    throw new BuiltinFailure(`payload/${issue?.path.join('/') ?? ''}: ${issue?.message ?? 'not understood'}`);
+  }
+  const { text = lastWords(run), title, sentences, keywords } = payload.data;
+  if (text.trim() === '') {
+    throw new BuiltinFailure('There is no text to digest: give a prompt, or a payload with "text".');
+  }
+  return {
+    text,
+    ...(title === undefined ? {} : { title }),
+    ...(sentences === undefined ? {} : { sentences }),
+    ...(keywords === undefined ? {} : { keywords }),
+  };
+}
+
+/** The text of what a person last said to the task, which a new task's prompt is; where that has no text, the prompt. */
+function lastWords(run: BuiltinRun): string {
+  const said = run.work.messages.findLast((message) => message.role === 'user');
+  const texts = said?.parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])) ?? [];
+  return texts.length > 0 ? texts.join('\n\n') : run.work.task.prompt;
+}

@@ -1,0 +1,1 @@
+export { ExecutorsModule } from './executors.module.js';

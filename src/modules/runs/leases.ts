@@ -1,0 +1,55 @@
+/**
+ * Leases and fences: what lets a worker be anywhere, die at any time, or wake up late, without a run being lost or ended twice.
+ *
+ * A claim gives a worker a lease: a deadline by database time, and a fence: an opaque text of a counter and a nonce. The counter
+ * rises with every claim, so there is never more than one valid fence; the nonce keeps it from being guessed; the principal that
+ * claimed is recorded, so a stolen fence is no use to another key. Every write of a worker is one conditional statement on all of
+ * it (`holds`): id, running, counter, nonce, principal, and the deadline not passed. Hence
+ *
+ * - a worker that was frozen past its deadline and wakes finds none of its writes accepted, whether or not somebody else has
+ *   the run by then;
+ * - a worker that never got the answer to its last request sends it again and gets the same answer: the run keeps its last
+ *   release (fence, kind, result), and the same fence and kind again is answered from it;
+ * - everything else (lost, ended by another, deleted, of another tenant, never there) is one answer, 409 `lease-lost`: the worker
+ *   must stop, and learns nothing more.
+ *
+ * A lease that runs out is found by the reaper (`run-reaper.ts`), which ends or requeues the run in one statement that repeats the
+ * state and deadline it saw. Heartbeats push the deadline; a worker does well to send one each third of the lease.
+ */
+import type { WriteScope } from '../../access/index.js';
+import { type Sql, sql } from '../../database/sql.js';
+import { DomainError } from '../../kernel/errors.js';
+
+/** A fence taken apart. */
+export interface Fence {
+  /** The counter, as text: it is a bigint. */
+  counter: string;
+  nonce: string;
+}
+
+const FORM = /^(\d{1,18})\.([0-9a-f-]{36})$/;
+
+export function formatFence(fence: Fence): string {
+  return `${fence.counter}.${fence.nonce}`;
+}
+
+/** @throws DomainError `lease-lost` for what is no fence: whoever sends it holds nothing */
+export function parseFence(text: string): Fence {
+  const [, counter, nonce] = FORM.exec(text) ?? [];
+  if (counter === undefined || nonce === undefined) {
+    throw leaseLost();
+  }
+  return { counter, nonce };
+}
+
+/** True where the scope's principal holds the lease of the run row `r` under this fence, now. */
+export function holds(scope: WriteScope, runId: string, fence: Fence): Sql {
+  return sql`(r.organization_id = ${scope.organizationId} and r.id = ${runId} and r.status = 'running'
+    and r.fence = ${fence.counter}::bigint and r.fence_nonce = ${fence.nonce}
+    and r.claimed_by = ${scope.actor.principalId} and r.lease_expires_at > clock_timestamp())`;
+}
+
+/** The one answer to whoever does not hold the lease. */
+export function leaseLost(): DomainError {
+  return new DomainError('lease-lost', 'This worker does not hold the lease of this run; stop working on it.');
+}

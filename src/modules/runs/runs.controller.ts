@@ -1,0 +1,113 @@
+import { Body, Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
+import { ApiBearerAuth, ApiHeader, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { type Actor, Requires } from '../../access/index.js';
+import type { IdempotencyTicket } from '../../database/idempotency.js';
+import { BodyLimit } from '../../http/body-limit.js';
+import { CurrentActor } from '../../http/current-actor.js';
+import { created } from '../../http/created.js';
+import { IdempotencyKey } from '../../http/idempotency-key.js';
+import { Problems, Returns } from '../../http/returns.js';
+import { idParam } from '../../http/schemas.js';
+import type { Page } from '../../kernel/page.js';
+import type { RunView } from './runs.query.js';
+import {
+  cancelSchema,
+  newRunSchema,
+  runListQuerySchema,
+  runPageSchema,
+  runSchema,
+  type NewRunInput,
+  type RunListQuery,
+} from './runs.schema.js';
+import { RunsService } from './runs.service.js';
+
+@ApiTags('Runs')
+@ApiBearerAuth('bearer')
+@ApiSecurity('x-api-key')
+@Controller('api/v1')
+export class RunsController {
+  constructor(private readonly runs: RunsService) {}
+
+  @Post('tasks/:id/runs')
+  @HttpCode(201)
+  @BodyLimit('large')
+  @Requires('run:create')
+  @ApiOperation({ summary: 'Start another run of a task' })
+  @ApiHeader({
+    name: 'Idempotency-Key',
+    required: false,
+    description: 'The same key again gets the same reply, and no second run.',
+  })
+  @Returns(201, runSchema, { description: 'Queued.' })
+  @Problems(
+    'invalid-request',
+    'not-available',
+    'unauthenticated',
+    'forbidden',
+    'not-found',
+    'idempotency-in-progress',
+    'idempotency-mismatch',
+  )
+  async start(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) taskId: string,
+    @Body({ schema: newRunSchema.default({}) }) input: NewRunInput,
+    @IdempotencyKey() ticket: IdempotencyTicket | null,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<RunView> {
+    return created(reply, await this.runs.start(actor, taskId, input, ticket), (run) => `/api/v1/runs/${run.id}`);
+  }
+
+  @Get('tasks/:id/runs')
+  @Requires('run:read')
+  @ApiOperation({ summary: 'The runs of a task, newest first' })
+  @Returns(200, runPageSchema, { description: 'A page of runs.', example: { data: [], next_cursor: null } })
+  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'not-found')
+  listOfTask(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) taskId: string,
+    @Query({ schema: runListQuerySchema.omit({ task_id: true }) }) query: RunListQuery,
+  ): Promise<Page<RunView>> {
+    return this.runs.listOfTask(actor, taskId, query);
+  }
+
+  @Get('runs')
+  @Requires('run:read')
+  @ApiOperation({ summary: 'Runs of every task you may read' })
+  @Returns(200, runPageSchema, { description: 'A page of runs.', example: { data: [], next_cursor: null } })
+  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated')
+  list(
+    @CurrentActor() actor: Actor,
+    @Query({ schema: runListQuerySchema }) query: RunListQuery,
+  ): Promise<Page<RunView>> {
+    return this.runs.list(actor, query);
+  }
+
+  @Get('runs/:id')
+  @Requires('run:read')
+  @ApiOperation({ summary: 'One run' })
+  @Returns(200, runSchema, { description: 'The run.' })
+  @Problems('unauthenticated', 'not-found')
+  get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<RunView> {
+    return this.runs.get(actor, id);
+  }
+
+  @Post('runs/:id/cancel')
+  @HttpCode(200)
+  @Requires('run:contribute')
+  @ApiOperation({ summary: 'End a run, or ask its worker to' })
+  @Returns(200, runSchema, { description: 'Ended.' })
+  @Returns(202, runSchema, { description: 'A worker has it and was asked to stop.' })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'run-ended')
+  async cancel(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: cancelSchema }) input: { force: boolean },
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<RunView> {
+    const { run, ended } = await this.runs.cancel(actor, id, input.force);
+    void reply.status(ended ? 200 : 202);
+    return run;
+  }
+}

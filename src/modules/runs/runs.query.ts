@@ -1,0 +1,116 @@
+/** Reads of runs: PostgreSQL builds the JSON, in the words of the API, in one round trip. */
+import { Injectable } from '@nestjs/common';
+import type { ReadScope, WriteScope } from '../../access/index.js';
+import { Database, type Tx } from '../../database/database.js';
+import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../database/keyset.sql.js';
+import { readableTask } from '../../database/scope.sql.js';
+import { type Sql, all, raw, sql } from '../../database/sql.js';
+import type { z } from 'zod';
+import type { Message } from '../messages/index.js';
+import type { runSchema, RunListQuery } from './runs.schema.js';
+
+export type RunView = z.output<typeof runSchema>;
+
+/** A run row as the API shows it. */
+export function runJson(alias: string): Sql {
+  const r = raw(alias);
+  // Two objects: a function call takes at most 100 arguments.
+  return sql`(jsonb_build_object('id', ${r}.id, 'task_id', ${r}.task_id, 'number', ${r}.number, 'agent_id', ${r}.agent_id, 'status', ${r}.status,
+      'wait_kind', ${r}.wait_kind, 'attempt', ${r}.attempt, 'max_attempts', ${r}.max_attempts, 'priority', ${r}.priority,
+      'run_config', ${r}.run_config, 'payload', ${r}.payload, 'output', ${r}.output, 'error', ${r}.error, 'tags', to_jsonb(${r}.tags),
+      'metadata', ${r}.metadata, 'idempotency_key', ${r}.idempotency_key, 'is_test', ${r}.is_test,
+      'cost_in_cents', ${r}.cost_in_cents::float8, 'base_cost_in_cents', ${r}.base_cost_in_cents::float8,
+      'duration_ms', (extract(epoch from ${r}.finished_at - ${r}.started_at) * 1000)::bigint)
+    || jsonb_build_object('created_at', iso_utc(${r}.created_at), 'updated_at', iso_utc(${r}.updated_at), 'queued_at', iso_utc(${r}.queued_at),
+      'available_at', iso_utc(${r}.available_at), 'delayed_until', iso_utc(${r}.delayed_until), 'ttl', ${r}.ttl,
+      'expired_at', iso_utc(${r}.expired_at), 'started_at', iso_utc(${r}.started_at), 'finished_at', iso_utc(${r}.finished_at),
+      'parent_run_id', ${r}.parent_run_id, 'root_run_id', ${r}.root_run_id, 'depth', ${r}.depth, 'batch_id', ${r}.batch_id,
+      'concurrency_key', ${r}.concurrency_key, 'schedule_id', ${r}.schedule_id, 'stream_id', ${r}.id, 'last_seq', ${r}.last_seq,
+      'cancel_requested_at', iso_utc(${r}.cancel_requested_at), 'attempts', ${attemptsJson(alias)}))`;
+}
+
+/** The attempts of a run, first to last. */
+export function attemptsJson(alias: string): Sql {
+  const r = raw(alias);
+  return sql`coalesce((select jsonb_agg(jsonb_build_object('number', a.number, 'status', a.status, 'worker_id', a.worker_id,
+      'started_at', iso_utc(a.started_at), 'finished_at', iso_utc(a.finished_at), 'error', a.error) order by a.number)
+    from run_attempts a where a.organization_id = ${r}.organization_id and a.run_id = ${r}.id), '[]'::jsonb)`;
+}
+
+@Injectable()
+export class RunsQuery {
+  constructor(private readonly database: Database) {}
+
+  /** One run of a readable task, or null. */
+  async find(scope: ReadScope, runId: string, tx?: Tx): Promise<RunView | null> {
+    return (tx ?? this.database).json<RunView>(
+      scope,
+      sql`select ${runJson('r')} from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+        where r.organization_id = ${scope.organizationId} and r.id = ${runId} and ${readableTask(scope, 't')}`,
+    );
+  }
+
+  /** One page of the runs of readable tasks, of one task where `taskId` is given. */
+  async list(
+    scope: ReadScope,
+    filter: RunListQuery,
+    taskId: string | null,
+    page: KeysetPage,
+  ): Promise<KeysetRow<RunView>[]> {
+    const conditions = [
+      sql`r.organization_id = ${scope.organizationId}`,
+      readableTask(scope, 't'),
+      createdBetween('r', filter),
+    ];
+    if (filter.status !== undefined) conditions.push(sql`r.status = ${filter.status}`);
+    if (filter.wait_kind !== undefined) conditions.push(sql`r.wait_kind = ${filter.wait_kind}`);
+    if (filter.agent !== undefined) conditions.push(sql`a.slug = ${filter.agent} and a.deleted_at is null`);
+    if (taskId !== null) conditions.push(sql`r.task_id = ${taskId}`);
+    return (
+      (await this.database.json<KeysetRow<RunView>[]>(
+        scope,
+        keysetRows('r', page, {
+          item: runJson('r'),
+          from: sql`runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+            join agents a on a.organization_id = r.organization_id and a.id = r.agent_id`,
+          where: all(conditions),
+        }),
+      )) ?? []
+    );
+  }
+
+  /** True where the actor may read the task. */
+  async taskReadable(scope: ReadScope, taskId: string): Promise<boolean> {
+    const found = await this.database.json<boolean>(
+      scope,
+      sql`select true from tasks t where t.id = ${taskId} and ${readableTask(scope, 't')}`,
+    );
+    return found === true;
+  }
+
+  /** What a worker is told with its lease: run, task and messages of each, in the order of the ids. */
+  async assignments(
+    scope: WriteScope,
+    runIds: readonly string[],
+    messages: (taskAlias: string) => Sql,
+  ): Promise<Assignment[]> {
+    return (
+      (await this.database.json<Assignment[]>(
+        scope,
+        sql`select coalesce(jsonb_agg(jsonb_build_object('run', ${runJson('r')}, 'task', jsonb_build_object(
+              'id', t.id, 'title', t.title, 'prompt', t.prompt, 'payload', t.payload, 'model', t.model, 'tags', to_jsonb(t.tags),
+              'metadata', t.metadata, 'is_isolated', t.is_isolated, 'project_id', t.project_id, 'team_id', t.team_id,
+              'account_id', t.account_id, 'artist_account_id', t.artist_account_id, 'created_at', iso_utc(t.created_at)),
+            'messages', ${messages('t')}) order by array_position(${runIds}::uuid[], r.id)), '[]'::jsonb)
+          from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+          where r.organization_id = ${scope.organizationId} and r.id = any(${runIds}::uuid[])`,
+      )) ?? []
+    );
+  }
+}
+
+export interface Assignment {
+  run: RunView;
+  task: { id: string; title: string; prompt: string; payload: unknown } & Record<string, unknown>;
+  messages: Message[];
+}

@@ -1,0 +1,154 @@
+/**
+ * The statements that change runs. Each is one transaction's worth: the state, the attempt, the mirror on the task and the events
+ * change together or not at all. Lock order is task, then run, everywhere; claims and sweeps skip what is locked, so they never wait.
+ */
+import { Injectable } from '@nestjs/common';
+import type { WriteScope } from '../../access/index.js';
+import { Database, type Tx } from '../../database/database.js';
+import { contributableTask, live, tenant } from '../../database/scope.sql.js';
+import { type Sql, jsonb, sql } from '../../database/sql.js';
+import { insertServerEvents } from '../streams/index.js';
+import { cancelableAtOnce, ENDED_STATUSES, type RunStatus } from './run.state.js';
+
+export interface NewRun {
+  id: string;
+  taskId: string;
+  payload: unknown;
+  runConfig: unknown;
+  priority: number | null;
+  idempotencyKey: string | null;
+  isTest: boolean;
+  scheduleId: string | null;
+}
+
+export interface CreatedRun {
+  id: string;
+  number: number;
+  isFirst: boolean;
+  isPrivate: boolean;
+}
+
+export interface RunSettings {
+  agentId: string;
+  agentDefault: unknown;
+  taskConfig: unknown;
+  taskModel: string | null;
+}
+
+export interface CancelOutcome {
+  status: RunStatus;
+  /** True where the run was ended by this very statement. */
+  changed: boolean;
+}
+
+@Injectable()
+export class RunsRepository {
+  constructor(private readonly database: Database) {}
+
+  /** What decides a new run's configuration; null where the task is not there for this actor to run. */
+  async settings(scope: WriteScope, tx: Tx, taskId: string): Promise<RunSettings | null> {
+    return tx.row<RunSettings & Record<string, unknown>>(sql`
+      select a.id as "agentId", a.default_run_config as "agentDefault", t.run_config as "taskConfig", t.model as "taskModel"
+      from tasks t join agents a on a.organization_id = t.organization_id and a.id = t.agent_id
+      where t.id = ${taskId} and ${contributableTask(scope, 't')} and ${live(scope)}`);
+  }
+
+  /** Numbers and queues a run of the task; null where the task is gone or not this actor's to run. */
+  async create(scope: WriteScope, tx: Tx, run: NewRun): Promise<CreatedRun | null> {
+    return tx.row<CreatedRun & Record<string, unknown>>(sql`
+      with task as (
+        update tasks t set run_count = t.run_count + 1, latest_run_id = ${run.id}, latest_run_number = t.run_count + 1,
+          status = 'queued', updated_at = clock_timestamp()
+        where t.id = ${run.taskId} and ${contributableTask(scope, 't')} and ${live(scope)}
+        returning t.*
+      ), created as (
+        insert into runs (organization_id, id, task_id, number, agent_id, status, lease_seconds, timeout_seconds, max_attempts,
+          priority, run_config, payload, tags, metadata, idempotency_key, is_test, created_by, queued_at, root_run_id, schedule_id, last_seq)
+        select t.organization_id, ${run.id}::uuid, t.id, t.run_count, t.agent_id, 'queued', a.lease_seconds, a.timeout_seconds,
+          coalesce(t.max_attempts, a.max_attempts), coalesce(${run.priority}::smallint, t.priority), ${jsonb(run.runConfig)},
+          coalesce(${jsonb(run.payload)}, t.payload), t.tags, t.metadata, ${run.idempotencyKey}::text, ${run.isTest}::boolean,
+          ${scope.isSystem ? null : scope.actor.creatorId}::uuid, clock_timestamp(), ${run.id}::uuid, ${run.scheduleId}::uuid, 1
+        from task t join agents a on a.organization_id = t.organization_id and a.id = t.agent_id
+        returning organization_id, id, number, last_seq
+      ), logged as (
+        ${insertServerEvents('created', [{ type: 'status', data: sql`jsonb_build_object('status', 'queued', 'attempt', 0)` }])}
+      )
+      select c.id, c.number, t.run_count = 1 as "isFirst", t.visibility = 'private' as "isPrivate"
+      from created c cross join task t`);
+  }
+
+  /** Moves the exact counts of tasks that have been run; one of sixteen rows, so that inserts do not queue on one. */
+  async countShown(scope: WriteScope, tx: Tx, delta: { shown: number; shownPrivate: number }): Promise<void> {
+    await tx.execute(sql`
+      insert into task_counters as c (organization_id, shard, shown, shown_private)
+      values (${scope.organizationId}, pg_backend_pid() % 16, ${delta.shown}, ${delta.shownPrivate})
+      on conflict (organization_id, shard) do update
+        set shown = c.shown + excluded.shown, shown_private = c.shown_private + excluded.shown_private`);
+  }
+
+  /**
+   * Asks for the end of a run. One that no worker has is ended at once; a running one gets the wish, or with `force` is ended under
+   * its worker, whose fence is void from then on. Null where the run is not this actor's to cancel.
+   */
+  async cancel(scope: WriteScope, runId: string, force: boolean): Promise<CancelOutcome | null> {
+    const atOnce = force ? [...cancelableAtOnce(), 'running'] : cancelableAtOnce();
+    const may = sql`${contributableTask(scope, 't')} and ${live(scope)}`;
+    const outcome = await this.database.row<CancelOutcome & Record<string, unknown>>(sql`
+      with task as materialized (
+        select t.organization_id, t.id from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
+        where r.id = ${runId} and ${may} for no key update of t
+      ), ended as (${this.#end(sql`r.id = ${runId} and r.status = any(${atOnce})`)}
+      ), wished as (
+        update runs r set cancel_requested_at = coalesce(r.cancel_requested_at, clock_timestamp()),
+          cancel_requested_by = coalesce(r.cancel_requested_by, ${scope.isSystem ? null : scope.actor.principalId}::uuid), updated_at = clock_timestamp()
+        from task where r.organization_id = task.organization_id and r.task_id = task.id
+          and r.id = ${runId} and r.status = 'running' and not ${force}::boolean
+        returning r.status
+      ), ${this.#aftermath()}
+      select status, true as changed from ended union all select status, false from wished`);
+    return outcome ?? this.#standing(scope, runId);
+  }
+
+  /** Ends whatever of the task still lives, fences raised: for deletion, where late writes must find nothing to hold. */
+  async endAllOfTask(scope: WriteScope, tx: Tx, taskId: string): Promise<string[]> {
+    const ended = await tx.rows<{ id: string }>(sql`
+      with task as materialized (
+        select t.organization_id, t.id from tasks t where ${tenant(scope, 't')} and t.id = ${taskId} for no key update
+      ), ended as (${this.#end(sql`r.status <> all(${ENDED_STATUSES})`)}
+      ), ${this.#aftermath()}
+      select id from ended`);
+    return ended.map((run) => run.id);
+  }
+
+  /** The update that cancels runs of the CTE `task`, at once. */
+  #end(which: Sql): Sql {
+    return sql`
+      update runs r set status = 'canceled', wait_kind = null, fence = r.fence + 1, fence_nonce = null, lease_expires_at = null,
+        deadline_at = null, finished_at = clock_timestamp(), updated_at = clock_timestamp(), last_seq = r.last_seq + 2,
+        cancel_requested_at = coalesce(r.cancel_requested_at, clock_timestamp())
+      from task where r.organization_id = task.organization_id and r.task_id = task.id and ${which}
+      returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq`;
+  }
+
+  /** What goes with an end by cancel: the open attempt, the mirror, the last two events. */
+  #aftermath(): Sql {
+    return sql`attempts as (
+        update run_attempts a set status = 'canceled', finished_at = clock_timestamp() from ended e
+        where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
+      ), mirror as (
+        update tasks t set status = e.status, updated_at = clock_timestamp() from ended e
+        where t.organization_id = e.organization_id and t.latest_run_id = e.id
+      ), logged as (
+        ${insertServerEvents('ended', [
+          { type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` },
+          { type: 'end', data: sql`jsonb_build_object('status', s.status, 'output', null, 'error', null)` },
+        ])}
+      )`;
+  }
+
+  async #standing(scope: WriteScope, runId: string): Promise<CancelOutcome | null> {
+    return this.database.row<CancelOutcome & Record<string, unknown>>(sql`
+      select r.status, false as changed from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+      where r.id = ${runId} and ${contributableTask(scope, 't')} and ${live(scope)}`);
+  }
+}

@@ -1,0 +1,104 @@
+import { z } from 'zod';
+import { listQuery, pageSchema } from '../../http/list-query.js';
+import { idQuery } from '../../http/schemas.js';
+import { withNotAvailable } from '../../http/not-available.js';
+import { runConfigSchema } from '../agents/index.js';
+import { RUN_STATUSES } from './run.state.js';
+
+/** Bytes of a JSON value as it is stored. */
+const ONE_MIB = 1024 * 1024;
+
+export const runErrorSchema = z
+  .object({ message: z.string(), name: z.string(), stack_trace: z.string().nullable() })
+  .meta({ id: 'RunError' });
+
+const attemptSchema = z
+  .object({
+    number: z.int(),
+    status: z.enum(['running', 'completed', 'failed', 'timed_out', 'canceled', 'lost']),
+    worker_id: z.string().nullable(),
+    started_at: z.iso.datetime(),
+    finished_at: z.iso.datetime().nullable(),
+    error: runErrorSchema.nullable(),
+  })
+  .meta({ id: 'RunAttempt' });
+
+export const runSchema = z
+  .object({
+    id: z.uuid(),
+    task_id: z.uuid(),
+    number: z.int(),
+    agent_id: z.uuid(),
+    status: z.enum(RUN_STATUSES),
+    wait_kind: z.enum(['question', 'approval', 'children']).nullable(),
+    attempt: z.int(),
+    max_attempts: z.int(),
+    priority: z.int(),
+    run_config: z.record(z.string(), z.unknown()),
+    payload: z.unknown(),
+    output: z.record(z.string(), z.unknown()).nullable(),
+    error: runErrorSchema.nullable(),
+    tags: z.array(z.string()),
+    metadata: z.record(z.string(), z.unknown()),
+    idempotency_key: z.string().nullable(),
+    is_test: z.boolean(),
+    cost_in_cents: z.number(),
+    base_cost_in_cents: z.number(),
+    duration_ms: z.int().nullable(),
+    created_at: z.iso.datetime(),
+    updated_at: z.iso.datetime(),
+    queued_at: z.iso.datetime().nullable(),
+    available_at: z.iso.datetime(),
+    delayed_until: z.iso.datetime().nullable(),
+    ttl: z.string().nullable(),
+    expired_at: z.iso.datetime().nullable(),
+    started_at: z.iso.datetime().nullable(),
+    finished_at: z.iso.datetime().nullable(),
+    parent_run_id: z.uuid().nullable(),
+    root_run_id: z.uuid(),
+    depth: z.int(),
+    batch_id: z.uuid().nullable(),
+    concurrency_key: z.string().nullable(),
+    schedule_id: z.uuid().nullable(),
+    stream_id: z.uuid(),
+    last_seq: z.int(),
+    cancel_requested_at: z.iso.datetime().nullable(),
+    attempts: z.array(attemptSchema),
+  })
+  .meta({ id: 'Run' });
+
+export const runPageSchema = pageSchema(runSchema, 'RunPage');
+
+/** What `POST /tasks/{id}/runs` takes; all of it has defaults, so an empty body is fine. */
+export const newRunSchema = withNotAvailable(
+  z
+    .strictObject({
+      payload: z
+        .unknown()
+        .optional()
+        .describe('What the agent gets; the task’s own where absent. At most 1 MiB.')
+        .refine(fits, 'must be at most 1 MiB as JSON'),
+      run_config: runConfigSchema.optional(),
+      priority: z.int().min(-100).max(100).optional().describe('Higher first.'),
+    })
+    .meta({ id: 'NewRun' }),
+  { delay: 'A delayed start', ttl: 'A time to live', concurrency_key: 'A concurrency key' },
+);
+export type NewRunInput = z.output<typeof newRunSchema>;
+
+export const cancelSchema = z
+  .strictObject({ force: z.boolean().default(false).describe('End it at once, even while a worker has it.') })
+  .default({ force: false })
+  .meta({ id: 'CancelRun' });
+
+export const runListQuerySchema = listQuery.extend({
+  status: z.enum(RUN_STATUSES).optional(),
+  agent: z.string().max(63).optional().describe('The agent’s slug.'),
+  task_id: idQuery.optional(),
+  wait_kind: z.enum(['question', 'approval', 'children']).optional(),
+});
+export type RunListQuery = z.output<typeof runListQuerySchema>;
+
+export function fits(value: unknown): boolean {
+  return value === undefined || Buffer.byteLength(JSON.stringify(value)) <= ONE_MIB;
+}

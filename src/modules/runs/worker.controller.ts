@@ -1,0 +1,151 @@
+import { Body, Controller, HttpCode, Param, Post, Res } from '@nestjs/common';
+import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { type Actor, Requires } from '../../access/index.js';
+import { BodyLimit } from '../../http/body-limit.js';
+import { CurrentActor } from '../../http/current-actor.js';
+import { Problems, Returns } from '../../http/returns.js';
+import { idParam } from '../../http/schemas.js';
+import {
+  claimReplySchema,
+  claimSchema,
+  completeSchema,
+  endReplySchema,
+  eventsReplySchema,
+  eventsSchema,
+  failSchema,
+  fenceOnlySchema,
+  heartbeatReplySchema,
+  heartbeatSchema,
+  type ClaimInput,
+  type CompleteInput,
+  type EventsInput,
+  type FailInput,
+} from './worker.schema.js';
+import { WorkerService, type ClaimedWork, type EndReply } from './worker.service.js';
+
+const ENDED_EXAMPLE = { id: '0190a5c8-7a00-7000-8000-000000000001', status: 'completed' };
+
+@ApiTags('Workers')
+@ApiBearerAuth('bearer')
+@ApiSecurity('x-api-key')
+@Controller('api/v1/worker')
+export class WorkerController {
+  constructor(private readonly workers: WorkerService) {}
+
+  @Post('claim')
+  @HttpCode(200)
+  @Requires('worker:act')
+  @ApiOperation({ summary: 'Lease due runs, waiting for some if asked to' })
+  @Returns(200, claimReplySchema, { description: 'The runs leased; none when nothing was due.', example: { runs: [] } })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden')
+  claim(
+    @CurrentActor() actor: Actor,
+    @Body({ schema: claimSchema }) input: ClaimInput,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<{ runs: ClaimedWork[] }> {
+    return this.workers.claim(actor, input, goneSignal(reply));
+  }
+
+  @Post('runs/:id/heartbeat')
+  @HttpCode(200)
+  @Requires('worker:act')
+  @ApiOperation({ summary: 'Push the deadline of a lease' })
+  @Returns(200, heartbeatReplySchema, {
+    description: 'Held; do stop where a cancel is requested.',
+    example: { expires_in_seconds: 60, cancel_requested: false },
+  })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost')
+  heartbeat(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: heartbeatSchema }) input: { fence: string },
+  ) {
+    return this.workers.heartbeat(actor, id, input.fence);
+  }
+
+  @Post('runs/:id/events')
+  @HttpCode(200)
+  @BodyLimit('large')
+  @Requires('worker:act')
+  @ApiOperation({ summary: 'Append a batch of events to the run’s log' })
+  @Returns(200, eventsReplySchema, {
+    description: 'Appended, durable.',
+    example: { last_seq: 12, cancel_requested: false },
+  })
+  @Problems('invalid-request', 'payload-too-large', 'unauthenticated', 'forbidden', 'lease-lost', 'batch-mismatch')
+  events(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: eventsSchema }) input: EventsInput,
+  ) {
+    return this.workers.append(actor, id, input);
+  }
+
+  @Post('runs/:id/complete')
+  @HttpCode(200)
+  @BodyLimit('large')
+  @Requires('worker:act')
+  @ApiOperation({ summary: 'End the run with its output' })
+  @Returns(200, endReplySchema, {
+    description: 'Ended; the same request again gets this again.',
+    example: ENDED_EXAMPLE,
+  })
+  @Problems('invalid-request', 'payload-too-large', 'unauthenticated', 'forbidden', 'lease-lost')
+  complete(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: completeSchema }) input: CompleteInput,
+  ): Promise<EndReply> {
+    return this.workers.complete(actor, id, input);
+  }
+
+  @Post('runs/:id/fail')
+  @HttpCode(200)
+  @Requires('worker:act')
+  @ApiOperation({ summary: 'End the run with an error' })
+  @Returns(200, endReplySchema, { description: 'Ended.', example: { ...ENDED_EXAMPLE, status: 'failed' } })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost')
+  fail(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: failSchema }) input: FailInput,
+  ): Promise<EndReply> {
+    return this.workers.fail(actor, id, input);
+  }
+
+  @Post('runs/:id/canceled')
+  @HttpCode(200)
+  @Requires('worker:act')
+  @ApiOperation({ summary: 'End the run because its cancel was requested' })
+  @Returns(200, endReplySchema, { description: 'Ended.', example: { ...ENDED_EXAMPLE, status: 'canceled' } })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost', 'conflict')
+  canceled(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: fenceOnlySchema }) input: { fence: string },
+  ): Promise<EndReply> {
+    return this.workers.canceled(actor, id, input.fence);
+  }
+
+  @Post('runs/:id/release')
+  @HttpCode(200)
+  @Requires('worker:act')
+  @ApiOperation({ summary: 'Hand the run back to the queue, no attempt spent' })
+  @Returns(200, endReplySchema, { description: 'Queued again.', example: { ...ENDED_EXAMPLE, status: 'queued' } })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost')
+  release(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: fenceOnlySchema }) input: { fence: string },
+  ): Promise<EndReply> {
+    return this.workers.release(actor, id, input.fence);
+  }
+}
+
+/** Aborts when the client hangs up before it is answered, so that nothing is leased to nobody. */
+function goneSignal(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  return gone.signal;
+}

@@ -1,0 +1,232 @@
+/**
+ * The statements of the worker protocol; `leases.ts` says what they promise. Each is one round trip and its own transaction.
+ */
+import { randomUUID } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import type { WriteScope } from '../../access/index.js';
+import { Database, type Tx } from '../../database/database.js';
+import { live } from '../../database/scope.sql.js';
+import { type Sql, jsonb, sql } from '../../database/sql.js';
+import {
+  insertLogLines,
+  insertServerEvents,
+  insertWorkerBatch,
+  priorBatch,
+  type WorkerBatch,
+} from '../streams/index.js';
+import { holds, type Fence } from './leases.js';
+import type { AttemptStatus, RunStatus } from './run.state.js';
+
+export interface ClaimedRun {
+  id: string;
+  taskId: string;
+  fence: string;
+  nonce: string;
+  expiresInSeconds: number;
+}
+
+export interface Heartbeat {
+  expiresInSeconds: number;
+  cancelRequested: boolean;
+}
+
+export interface Appended {
+  lastSeq: number;
+  cancelRequested: boolean;
+  taskId: string;
+}
+
+export interface Ending {
+  status: Extract<RunStatus, 'completed' | 'failed' | 'canceled'>;
+  kind: string;
+  output: unknown;
+  error: unknown;
+  costInCents: number;
+}
+
+/** How a lease was given back, kept on the run so that the same request again gets the same answer. */
+export interface StoredRelease {
+  fence: string;
+  kind: string;
+}
+
+@Injectable()
+export class WorkerRepository {
+  constructor(private readonly database: Database) {}
+
+  /**
+   * Leases up to `most` due runs of these agents, best priority first, oldest first within it. Locks nothing that somebody else
+   * has locked. A first claim, and one after a failure or a lost lease, opens an attempt; one after a release goes on with it.
+   */
+  async claim(
+    scope: WriteScope,
+    input: { agentIds: readonly string[]; teamIds: readonly string[] | null; most: number; workerId: string },
+  ): Promise<ClaimedRun[]> {
+    const teams = input.teamIds === null ? sql`true` : sql`t.team_id = any(${input.teamIds}::uuid[])`;
+    return this.database.rows<ClaimedRun & Record<string, unknown>>(sql`
+      with due as materialized (
+        select picked.* from unnest(${input.agentIds}::uuid[]) as wanted (agent_id) cross join lateral (
+          select r.organization_id, r.id, r.task_id, r.priority, r.available_at from runs r
+            join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+          where r.organization_id = ${scope.organizationId} and r.agent_id = wanted.agent_id and r.status in ('queued', 'delayed')
+            and r.available_at <= clock_timestamp() and ${teams} and ${live(scope)}
+          order by r.priority desc, r.available_at, r.id limit ${input.most}::int
+          for no key update of t, r skip locked
+        ) picked
+        order by picked.priority desc, picked.available_at, picked.id limit ${input.most}::int
+      ), claimed as (
+        update runs r set status = 'running', fence = r.fence + 1, fence_nonce = gen_random_uuid()::text,
+          claimed_by = ${scope.actor.principalId}::uuid, worker_id = ${input.workerId}::text,
+          lease_expires_at = clock_timestamp() + make_interval(secs => r.lease_seconds),
+          deadline_at = clock_timestamp() + make_interval(secs => r.timeout_seconds),
+          attempt = case when exists (select 1 from run_attempts a where a.organization_id = r.organization_id and a.run_id = r.id
+            and a.number = r.attempt and a.finished_at is null) then r.attempt else r.attempt + 1 end,
+          started_at = coalesce(r.started_at, clock_timestamp()), updated_at = clock_timestamp(), last_seq = r.last_seq + 1
+        from due where r.organization_id = due.organization_id and r.id = due.id
+        returning r.organization_id, r.id, r.task_id, r.status, r.fence, r.fence_nonce, r.attempt, r.worker_id, r.lease_seconds,
+          r.last_seq, r.priority, r.available_at
+      ), attempts as (
+        insert into run_attempts as a (organization_id, run_id, number, status, worker_id, started_at)
+        select c.organization_id, c.id, c.attempt, 'running', c.worker_id, clock_timestamp() from claimed c
+        on conflict (organization_id, run_id, number) do update set worker_id = excluded.worker_id
+      ), mirror as (
+        update tasks t set status = c.status, updated_at = clock_timestamp() from claimed c
+        where t.organization_id = c.organization_id and t.latest_run_id = c.id and t.id = c.task_id
+      ), logged as (
+        ${insertServerEvents('claimed', [{ type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` }])}
+      )
+      select c.id, c.task_id as "taskId", c.fence::text as fence, c.fence_nonce as nonce, c.lease_seconds as "expiresInSeconds"
+      from claimed c order by c.priority desc, c.available_at, c.id`);
+  }
+
+  /** Pushes the deadline; null where the lease is not held. */
+  async heartbeat(scope: WriteScope, runId: string, fence: Fence): Promise<Heartbeat | null> {
+    return this.database.row<Heartbeat & Record<string, unknown>>(sql`
+      update runs r set lease_expires_at = clock_timestamp() + make_interval(secs => r.lease_seconds)
+      where ${holds(scope, runId, fence)} and ${live(scope)}
+      returning r.lease_seconds as "expiresInSeconds", r.cancel_requested_at is not null as "cancelRequested"`);
+  }
+
+  /** The answer a batch got when it was first sent, or null. */
+  async prior(
+    scope: WriteScope,
+    runId: string,
+    fence: Fence,
+    batchId: string,
+  ): Promise<{ lastSeq: number; digest: Buffer; cancelRequested: boolean } | null> {
+    return this.database.row<{ lastSeq: number; digest: Buffer; cancelRequested: boolean }>(sql`
+      select p.last_seq::float8 as "lastSeq", p.batch_digest as digest, r.cancel_requested_at is not null as "cancelRequested"
+      from (${priorBatch(scope.organizationId, runId, fence.counter, batchId)}) p
+        join runs r on r.organization_id = ${scope.organizationId} and r.id = ${runId} and r.claimed_by = ${scope.actor.principalId}
+      where ${live(scope)}`);
+  }
+
+  /** Appends a worker's batch under its lease; null where the lease is not held. */
+  async append(
+    scope: WriteScope,
+    runId: string,
+    fence: Fence,
+    batch: WorkerBatch & { logLines: readonly string[]; costInCents: number },
+    tx: Tx | null,
+  ): Promise<Appended | null> {
+    return (tx ?? this.database).row<Appended & Record<string, unknown>>(sql`
+      with raised as (
+        update runs r set last_seq = r.last_seq + ${batch.count}::int, cost_in_cents = r.cost_in_cents + ${batch.costInCents}::numeric,
+          updated_at = clock_timestamp()
+        where ${holds(scope, runId, fence)} and ${live(scope)}
+        returning r.organization_id, r.id, r.task_id, r.last_seq, r.cancel_requested_at
+      ), logged as (${insertWorkerBatch('raised', batch)}
+      ), lines as (${insertLogLines('raised', batch.count, batch.logLines)})
+      select last_seq::float8 as "lastSeq", cancel_requested_at is not null as "cancelRequested", task_id as "taskId" from raised`);
+  }
+
+  /** Appends the event of an asset that is inserted in the same transaction; false where the lease is not held. */
+  async appendAsset(
+    scope: WriteScope,
+    runId: string,
+    fence: Fence,
+    asset: { id: string; name: string; type: string; status: string },
+    tx: Tx,
+  ): Promise<boolean> {
+    const appended = await tx.row(sql`
+      with raised as (
+        update runs r set last_seq = r.last_seq + 1, updated_at = clock_timestamp()
+        where ${holds(scope, runId, fence)} and ${live(scope)}
+        returning r.organization_id, r.id, r.last_seq
+      ), logged as (${insertServerEvents('raised', [
+        {
+          type: 'asset',
+          data: sql`jsonb_build_object('asset_id', ${asset.id}::text, 'name', ${asset.name}::text, 'type', ${asset.type}::text, 'status', ${asset.status}::text)`,
+        },
+      ])})
+      select 1 from raised`);
+    return appended !== null;
+  }
+
+  /**
+   * Ends a run under its lease: state, output, attempt, mirror and the last two events in one commit. Null where the lease is not
+   * held. A `canceled` needs the wish; a `completed` that comes after one wins.
+   */
+  async end(scope: WriteScope, runId: string, fence: Fence, ending: Ending): Promise<{ id: string } | null> {
+    const release = { fence: `${fence.counter}.${fence.nonce}`, kind: ending.kind } satisfies StoredRelease;
+    const wish = ending.status === 'canceled' ? sql`r.cancel_requested_at is not null` : sql`true`;
+    const attemptStatus: AttemptStatus = ending.status;
+    return this.database.row<{ id: string }>(sql`
+      with ${this.#lockedTask(scope, runId)}, ended as (
+        update runs r set status = ${ending.status}::text, output = ${jsonb(ending.output)}, error = ${jsonb(ending.error)},
+          cost_in_cents = r.cost_in_cents + ${ending.costInCents}::numeric, finished_at = clock_timestamp(), updated_at = clock_timestamp(),
+          lease_expires_at = null, deadline_at = null, fence_nonce = null, release = ${jsonb(release)}, last_seq = r.last_seq + 2
+        from task where r.task_id = task.id and ${holds(scope, runId, fence)} and ${wish} and ${live(scope)}
+        returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.output, r.error, r.last_seq
+      ), attempts as (
+        update run_attempts a set status = ${attemptStatus}::text, error = e.error, finished_at = clock_timestamp() from ended e
+        where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
+      ), mirror as (
+        update tasks t set status = e.status, updated_at = clock_timestamp() from ended e
+        where t.organization_id = e.organization_id and t.id = e.task_id and t.latest_run_id = e.id
+      ), logged as (
+        ${insertServerEvents('ended', [
+          { type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` },
+          { type: 'end', data: sql`jsonb_build_object('status', s.status, 'output', s.output, 'error', s.error)` },
+        ])}
+      )
+      select id from ended`);
+  }
+
+  /** Hands a run back to the queue, its attempt still open; null where the lease is not held. */
+  async release(scope: WriteScope, runId: string, fence: Fence): Promise<{ id: string } | null> {
+    const release = { fence: `${fence.counter}.${fence.nonce}`, kind: 'release' } satisfies StoredRelease;
+    return this.database.row<{ id: string }>(sql`
+      with ${this.#lockedTask(scope, runId)}, released as (
+        update runs r set status = 'queued', available_at = clock_timestamp(), queued_at = clock_timestamp(), updated_at = clock_timestamp(),
+          lease_expires_at = null, deadline_at = null, fence_nonce = null, release = ${jsonb(release)}, last_seq = r.last_seq + 1
+        from task where r.task_id = task.id and ${holds(scope, runId, fence)} and ${live(scope)}
+        returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
+      ), mirror as (
+        update tasks t set status = e.status, updated_at = clock_timestamp() from released e
+        where t.organization_id = e.organization_id and t.id = e.task_id and t.latest_run_id = e.id
+      ), logged as (
+        ${insertServerEvents('released', [{ type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` }])}
+      )
+      select id from released`);
+  }
+
+  /** How the run's last lease ended, where this principal had it; null for every other run, absent ones included. */
+  async lastRelease(scope: WriteScope, runId: string): Promise<StoredRelease | null> {
+    const found = await this.database.row<{ release: StoredRelease | null }>(sql`
+      select r.release from runs r where r.organization_id = ${scope.organizationId} and r.id = ${runId}
+        and r.claimed_by = ${scope.actor.principalId} and ${live(scope)}`);
+    return found?.release ?? null;
+  }
+
+  #lockedTask(scope: WriteScope, runId: string): Sql {
+    return sql`task as materialized (
+      select t.id from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
+      where t.organization_id = ${scope.organizationId} and r.id = ${runId} for no key update of t)`;
+  }
+}
+
+/** A name for a worker that gave none. */
+export function anonymousWorker(): string {
+  return `worker-${randomUUID().slice(0, 8)}`;
+}

@@ -1,0 +1,161 @@
+import { z } from 'zod';
+import { withNotAvailable } from '../../http/not-available.js';
+import { messagePartSchema, messageSchema } from '../messages/index.js';
+import { fits, runSchema } from './runs.schema.js';
+
+const KIB = 1024;
+/** One event, as JSON. */
+export const EVENT_BYTES = 256 * KIB;
+export const BATCH_EVENTS = 500;
+
+const fence = z.string().min(1).max(100).describe('As the claim gave it; opaque.');
+const object = z.record(z.string(), z.unknown());
+const cents = z.number().min(0).max(1_000_000_000);
+
+export const claimSchema = z
+  .strictObject({
+    agents: z.array(z.string().min(1).max(63)).min(1).max(50).describe('Slugs of the agents this worker runs.'),
+    max: z.int().min(1).max(100).default(1),
+    wait_seconds: z.int().min(0).max(30).default(0).describe('How long to wait for work before answering with none.'),
+    worker_id: z.string().min(1).max(200).optional().describe('Whatever names this worker to people.'),
+  })
+  .meta({ id: 'Claim' });
+export type ClaimInput = z.output<typeof claimSchema>;
+
+const taskForWorker = z
+  .looseObject({ id: z.uuid(), title: z.string(), prompt: z.string(), payload: z.unknown() })
+  .meta({ id: 'ClaimedTask' });
+
+export const claimReplySchema = z
+  .object({
+    runs: z.array(
+      z.object({
+        run: runSchema,
+        task: taskForWorker,
+        messages: z.array(messageSchema),
+        secrets: z.record(z.string(), z.string()),
+        lease: z.object({ fence: z.string(), expires_in_seconds: z.int() }),
+      }),
+    ),
+  })
+  .meta({ id: 'ClaimReply' });
+
+export const heartbeatSchema = z.strictObject({ fence }).meta({ id: 'Heartbeat' });
+export const heartbeatReplySchema = z
+  .object({ expires_in_seconds: z.int(), cancel_requested: z.boolean() })
+  .meta({ id: 'HeartbeatReply' });
+
+/** What a worker may append; the other types of the log are the server's own. */
+export const workerEventSchema = z
+  .discriminatedUnion('type', [
+    z.strictObject({
+      type: z.literal('message'),
+      data: z.strictObject({
+        id: z.string().min(1).max(200).optional(),
+        role: z.enum(['user', 'assistant', 'system', 'tool']),
+        parts: z.array(messagePartSchema).min(1).max(100),
+      }),
+    }),
+    z.strictObject({
+      type: z.literal('delta'),
+      data: z.strictObject({ message_id: z.string().max(200).optional(), text: z.string() }),
+    }),
+    z.strictObject({
+      type: z.literal('log'),
+      data: z.strictObject({
+        level: z.enum(['debug', 'info', 'warning', 'error']).optional(),
+        text: z.string().max(64 * KIB),
+      }),
+    }),
+    z.strictObject({
+      type: z.literal('tool_call'),
+      data: z.strictObject({
+        id: z.string().min(1).max(200),
+        name: z.string().min(1).max(200),
+        input: z.unknown().optional(),
+      }),
+    }),
+    z.strictObject({
+      type: z.literal('tool_result'),
+      data: z.strictObject({
+        id: z.string().min(1).max(200),
+        output: z.unknown().optional(),
+        is_error: z.boolean().optional(),
+      }),
+    }),
+    z.strictObject({
+      type: z.literal('usage'),
+      data: z.strictObject({
+        model: z.string().max(200).optional(),
+        input_tokens: z.int().min(0).optional(),
+        output_tokens: z.int().min(0).optional(),
+        cost_in_cents: cents.optional(),
+      }),
+    }),
+    z.strictObject({
+      type: z.literal('problem'),
+      data: z.strictObject({ name: z.string().max(200), message: z.string().max(64 * KIB) }),
+    }),
+    z.strictObject({ type: z.literal('custom'), data: object }),
+  ])
+  .refine((event) => Buffer.byteLength(JSON.stringify(event)) <= EVENT_BYTES, 'must be at most 256 KiB as JSON')
+  .meta({ id: 'WorkerEvent' });
+export type WorkerEvent = z.output<typeof workerEventSchema>;
+
+export const eventsSchema = z
+  .strictObject({
+    fence,
+    events: z.array(workerEventSchema).min(1).max(BATCH_EVENTS),
+    batch_id: z
+      .string()
+      .min(1)
+      .max(200)
+      .optional()
+      .describe('Send it again with the same events after a lost reply: appended once.'),
+  })
+  .meta({ id: 'AppendEvents' });
+export type EventsInput = z.output<typeof eventsSchema>;
+
+export const eventsReplySchema = z
+  .object({ last_seq: z.int(), cancel_requested: z.boolean() })
+  .meta({ id: 'AppendEventsReply' });
+
+export const completeSchema = z
+  .strictObject({
+    fence,
+    output: object.refine(fits, 'must be at most 1 MiB as JSON').describe('A JSON object.'),
+    cost_in_cents: cents.optional(),
+  })
+  .meta({ id: 'CompleteRun' });
+export type CompleteInput = z.output<typeof completeSchema>;
+
+export const failSchema = withNotAvailable(
+  z
+    .strictObject({
+      fence,
+      error: z.strictObject({
+        message: z
+          .string()
+          .min(1)
+          .max(8 * KIB),
+        name: z.string().min(1).max(200).default('Error'),
+        stack_trace: z
+          .string()
+          .max(64 * KIB)
+          .nullable()
+          .default(null),
+      }),
+      retry: z
+        .literal(false, { error: 'retries are not available in this version; leave it out or send false' })
+        .optional(),
+    })
+    .meta({ id: 'FailRun' }),
+  {},
+);
+export type FailInput = z.output<typeof failSchema>;
+
+export const fenceOnlySchema = z.strictObject({ fence }).meta({ id: 'FenceOnly' });
+
+export const endReplySchema = z
+  .object({ id: z.uuid(), status: z.enum(['completed', 'failed', 'canceled', 'queued']) })
+  .meta({ id: 'LeaseEnded' });

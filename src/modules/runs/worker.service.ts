@@ -1,0 +1,312 @@
+/**
+ * The worker protocol, for workers over HTTP and for the one inside this process alike. `leases.ts` says what it promises.
+ */
+import { createHash } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { type Actor, type WriteScope, writeScope } from '../../access/index.js';
+import { Database, type Tx } from '../../database/database.js';
+import { violatedConstraint } from '../../database/sql-errors.js';
+import { EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-bus.js';
+import { DomainError, invalid } from '../../kernel/errors.js';
+import { AgentsService } from '../agents/index.js';
+import { MessagesService, latestMessagesJson } from '../messages/index.js';
+import { formatFence, leaseLost, parseFence, type Fence } from './leases.js';
+import { RunsQuery, type Assignment } from './runs.query.js';
+import { anonymousWorker, WorkerRepository, type ClaimedRun, type Ending } from './worker.repository.js';
+import type { ClaimInput, CompleteInput, EventsInput, FailInput, WorkerEvent } from './worker.schema.js';
+
+export interface ClaimedWork extends Assignment {
+  secrets: Record<string, string>;
+  lease: { fence: string; expires_in_seconds: number };
+}
+
+export interface EndReply {
+  id: string;
+  status: 'completed' | 'failed' | 'canceled' | 'queued';
+}
+
+/** Longest pause between looks while a claim waits: losing a hint costs this much latency, no more. */
+const LOOK_AGAIN_MS = 1_000;
+/** Messages a worker is told with its lease: the newest. */
+const TOLD_MESSAGES = 200;
+
+@Injectable()
+export class WorkerService {
+  readonly #draining = new AbortController();
+
+  constructor(
+    private readonly repository: WorkerRepository,
+    private readonly query: RunsQuery,
+    private readonly agents: AgentsService,
+    private readonly messages: MessagesService,
+    private readonly database: Database,
+    private readonly bus: EventBus,
+  ) {}
+
+  /** Waiting claims are answered with none from now on, so that a stop need not wait for them. */
+  beforeApplicationShutdown(): void {
+    this.#draining.abort();
+  }
+
+  /**
+   * Leases due runs to the caller, waiting for some if asked to. Waiting holds neither connection nor transaction.
+   * @throws DomainError `invalid-request` for an agent that is not there or not this key's to run
+   */
+  async claim(actor: Actor, input: ClaimInput, gone: AbortSignal): Promise<{ runs: ClaimedWork[] }> {
+    const scope = writeScope(actor, 'worker:act');
+    const agentIds = await this.#agentIds(scope, input.agents);
+    const signal = AbortSignal.any([gone, this.#draining.signal]);
+    const workerId = input.worker_id ?? anonymousWorker();
+    const teamIds =
+      actor.teams.size > 0 && actor.kind === 'api_key' && actor.userId === null ? [...actor.teams.keys()] : null;
+    const until = performance.now() + input.wait_seconds * 1000;
+    for (;;) {
+      const claimed = signal.aborted
+        ? []
+        : await this.repository.claim(scope, { agentIds, teamIds, most: input.max, workerId });
+      if (claimed.length > 0) {
+        return { runs: await this.#assign(scope, claimed) };
+      }
+      const leftMs = until - performance.now();
+      if (leftMs <= 0 || signal.aborted) {
+        await this.database.assertLive(scope);
+        return { runs: [] };
+      }
+      await this.bus.wait(workTopic(scope.organizationId), Math.min(leftMs, LOOK_AGAIN_MS), signal);
+    }
+  }
+
+  /** @throws DomainError `lease-lost` */
+  async heartbeat(
+    actor: Actor,
+    runId: string,
+    fenceText: string,
+  ): Promise<{ expires_in_seconds: number; cancel_requested: boolean }> {
+    const scope = writeScope(actor, 'worker:act');
+    const beat = await this.repository.heartbeat(scope, runId, parseFence(fenceText));
+    if (beat === null) {
+      return this.#lost(scope);
+    }
+    return { expires_in_seconds: beat.expiresInSeconds, cancel_requested: beat.cancelRequested };
+  }
+
+  /**
+   * Appends a batch, whole or not at all. A batch id sent before under this fence gets its own first answer, even after the lease.
+   * @throws DomainError `lease-lost`, `batch-mismatch`
+   */
+  async append(
+    actor: Actor,
+    runId: string,
+    input: EventsInput,
+  ): Promise<{ last_seq: number; cancel_requested: boolean }> {
+    const scope = writeScope(actor, 'worker:act');
+    const fence = parseFence(input.fence);
+    const eventsJson = JSON.stringify(input.events);
+    const digest = input.batch_id === undefined ? null : createHash('sha256').update(eventsJson).digest();
+    const prior = await this.#prior(scope, runId, fence, input.batch_id, digest);
+    if (prior !== null) {
+      return prior;
+    }
+    const batch = {
+      eventsJson,
+      count: input.events.length,
+      fence: fence.counter,
+      batchId: input.batch_id ?? null,
+      batchDigest: digest,
+      logLines: logLines(input.events),
+      costInCents: input.events.reduce(
+        (sum, event) => sum + (event.type === 'usage' ? (event.data.cost_in_cents ?? 0) : 0),
+        0,
+      ),
+    };
+    const said = input.events.filter((event) => event.type === 'message');
+    try {
+      const appended =
+        said.length === 0
+          ? await this.repository.append(scope, runId, fence, batch, null)
+          : await this.database.transaction(async (tx) => {
+              const result = await this.repository.append(scope, runId, fence, batch, tx);
+              if (result !== null) {
+                await this.#keepMessages(tx, scope, result.taskId, runId, said);
+              }
+              return result;
+            });
+      if (appended === null) {
+        return await this.#lost(scope);
+      }
+      this.bus.publish(streamTopic(runId));
+      return { last_seq: appended.lastSeq, cancel_requested: appended.cancelRequested };
+    } catch (error) {
+      // Two senders of the same batch: the slower one gets the faster one's answer.
+      const answered =
+        violatedConstraint(error) === 'run_events_batch'
+          ? await this.#prior(scope, runId, fence, input.batch_id, digest)
+          : null;
+      if (answered !== null) {
+        return answered;
+      }
+      throw error;
+    }
+  }
+
+  /** Called inside the transaction that inserts an asset of the run: the event and the row stand or fall together. */
+  async appendAsset(
+    tx: Tx,
+    scope: WriteScope,
+    runId: string,
+    fenceText: string,
+    asset: { id: string; name: string; type: string; status: string },
+  ): Promise<void> {
+    if (!(await this.repository.appendAsset(scope, runId, parseFence(fenceText), asset, tx))) {
+      await tx.assertLive(scope);
+      throw leaseLost();
+    }
+    tx.afterCommit(() => this.bus.publish(streamTopic(runId)));
+  }
+
+  /** @throws DomainError `lease-lost` */
+  async complete(actor: Actor, runId: string, input: CompleteInput): Promise<EndReply> {
+    return this.#end(actor, runId, input.fence, {
+      status: 'completed',
+      kind: 'complete',
+      output: input.output,
+      error: null,
+      costInCents: input.cost_in_cents ?? 0,
+    });
+  }
+
+  /** @throws DomainError `lease-lost` */
+  async fail(actor: Actor, runId: string, input: FailInput): Promise<EndReply> {
+    return this.#end(actor, runId, input.fence, {
+      status: 'failed',
+      kind: 'fail',
+      output: null,
+      error: input.error,
+      costInCents: 0,
+    });
+  }
+
+  /** The worker stopped because it was asked to. @throws DomainError `lease-lost`, `conflict` where nobody asked */
+  async canceled(actor: Actor, runId: string, fenceText: string): Promise<EndReply> {
+    return this.#end(actor, runId, fenceText, {
+      status: 'canceled',
+      kind: 'canceled',
+      output: null,
+      error: null,
+      costInCents: 0,
+    });
+  }
+
+  /** Hands the run back to the queue without spending an attempt. @throws DomainError `lease-lost` */
+  async release(actor: Actor, runId: string, fenceText: string): Promise<EndReply> {
+    const scope = writeScope(actor, 'worker:act');
+    const released = await this.repository.release(scope, runId, parseFence(fenceText));
+    if (released === null) {
+      return this.#answerAgain(scope, runId, fenceText, 'release', 'queued');
+    }
+    this.bus.publish(streamTopic(runId));
+    this.bus.publish(workTopic(scope.organizationId));
+    return { id: runId, status: 'queued' };
+  }
+
+  async #end(actor: Actor, runId: string, fenceText: string, ending: Ending): Promise<EndReply> {
+    const scope = writeScope(actor, 'worker:act');
+    const ended = await this.repository.end(scope, runId, parseFence(fenceText), ending);
+    if (ended === null) {
+      return this.#answerAgain(scope, runId, fenceText, ending.kind, ending.status);
+    }
+    this.bus.publish(streamTopic(runId));
+    return { id: runId, status: ending.status };
+  }
+
+  /** The same fence and kind again: the answer it got before. Anything else: lost. */
+  async #answerAgain(
+    scope: WriteScope,
+    runId: string,
+    fenceText: string,
+    kind: string,
+    status: EndReply['status'],
+  ): Promise<EndReply> {
+    const release = await this.repository.lastRelease(scope, runId);
+    if (release !== null && release.fence === fenceText && release.kind === kind) {
+      return { id: runId, status };
+    }
+    if (kind === 'canceled' && (await this.repository.heartbeat(scope, runId, parseFence(fenceText))) !== null) {
+      throw new DomainError('conflict', 'Nobody asked for this run to be canceled; end it with complete or fail.');
+    }
+    return this.#lost(scope);
+  }
+
+  async #lost(scope: WriteScope): Promise<never> {
+    await this.database.assertLive(scope);
+    throw leaseLost();
+  }
+
+  async #prior(scope: WriteScope, runId: string, fence: Fence, batchId: string | undefined, digest: Buffer | null) {
+    const prior = batchId === undefined ? null : await this.repository.prior(scope, runId, fence, batchId);
+    if (prior === null || digest === null) {
+      return null;
+    }
+    if (!prior.digest.equals(digest)) {
+      throw new DomainError('batch-mismatch', 'This batch_id was used for other events; use a new one.');
+    }
+    return { last_seq: prior.lastSeq, cancel_requested: prior.cancelRequested };
+  }
+
+  async #keepMessages(
+    tx: Tx,
+    scope: WriteScope,
+    taskId: string,
+    runId: string,
+    said: readonly Extract<WorkerEvent, { type: 'message' }>[],
+  ): Promise<void> {
+    for (const { data } of said) {
+      await this.messages.append(tx, scope, {
+        taskId,
+        runId,
+        role: data.role,
+        parts: data.parts,
+        externalId: data.id ?? null,
+      });
+    }
+  }
+
+  async #agentIds(scope: WriteScope, slugs: readonly string[]): Promise<string[]> {
+    const found = await this.agents.idsBySlug(scope, slugs);
+    const allowed = scope.actor.agentIds;
+    return slugs.map((slug, index) => {
+      const id = found.get(slug);
+      if (id === undefined || (allowed !== null && !allowed.includes(id))) {
+        throw invalid(`/agents/${index}`, `There is no agent '${slug.slice(0, 63)}' that this key may run.`);
+      }
+      return id;
+    });
+  }
+
+  async #assign(scope: WriteScope, claimed: readonly ClaimedRun[]): Promise<ClaimedWork[]> {
+    const assignments = await this.query.assignments(
+      scope,
+      claimed.map((run) => run.id),
+      (task) => latestMessagesJson(task, TOLD_MESSAGES),
+    );
+    return assignments.flatMap((assignment) => {
+      const lease = claimed.find((run) => run.id === assignment.run.id);
+      return lease === undefined
+        ? []
+        : [
+            {
+              ...assignment,
+              secrets: {},
+              lease: {
+                fence: formatFence({ counter: lease.fence, nonce: lease.nonce }),
+                expires_in_seconds: lease.expiresInSeconds,
+              },
+            },
+          ];
+    });
+  }
+}
+
+function logLines(events: readonly WorkerEvent[]): string[] {
+  return events.flatMap((event) => (event.type === 'log' ? [event.data.text] : []));
+}
