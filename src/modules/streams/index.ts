@@ -1,0 +1,12 @@
+export {
+  insertLogLines,
+  insertServerEvents,
+  insertWorkerBatch,
+  priorBatch,
+  type ServerEvent,
+  type WorkerBatch,
+} from './stream-append.query.js';
+export { EVENT_TYPES, streamEventSchema, type EventType, type StreamEvent } from './stream-event.js';
+export { StreamLinks, type StreamUrl } from './stream-links.js';
+export { OpenStreams } from './open-streams.js';
+export { StreamsModule } from './streams.module.js';

@@ -1,0 +1,23 @@
+import { randomInt } from 'node:crypto';
+import type { StreamEncoder } from './stream-encoder.js';
+
+/** Clients come back after 2 to 5 s, each at its own moment, so that a restart is not met by all of them at once. */
+const RETRY_MS = { least: 2_000, most: 5_000 } as const;
+
+/**
+ * Server-sent events, https://html.spec.whatwg.org/multipage/server-sent-events.html
+ *
+ * A frame cannot be forged from data: `id` is a number, `event` one of our words, and `data` one line of JSON, in which line ends
+ * are always escaped. JSON.stringify also escapes lone surrogates, and NUL as every control character.
+ */
+export const sseEncoder: StreamEncoder = {
+  follows: true,
+  opening: () => `retry: ${randomInt(RETRY_MS.least, RETRY_MS.most)}\n\n`,
+  event: ({ seq, type, at, data }) =>
+    `id: ${seq}\nevent: ${type}\ndata: ${JSON.stringify({ seq, type, at, data })}\n\n`,
+  // Its id is the last event lost, so that a client that resumes from it gets the oldest one kept.
+  gap: (gap) => `id: ${gap.to}\nevent: gap\ndata: ${JSON.stringify(gap)}\n\n`,
+  heartbeat: () => ': heartbeat\n\n',
+  // Without an id, so that the client's cursor stays where it is.
+  reconnect: (after, reason) => `event: reconnect\ndata: ${JSON.stringify({ after, reason })}\n\n`,
+};

@@ -1,0 +1,49 @@
+import { z } from 'zod';
+
+/** Every kind of event there is. They name SSE events, so they are words of ours and nothing else ever is one. */
+export const EVENT_TYPES = [
+  'status',
+  'message',
+  'delta',
+  'log',
+  'asset',
+  'tool_call',
+  'tool_result',
+  'question',
+  'answer',
+  'usage',
+  'problem',
+  'custom',
+  'end',
+] as const;
+export type EventType = (typeof EVENT_TYPES)[number];
+
+/** One event of a run's log, as stored and as sent. The database wrote `seq` and `at`. */
+export interface StreamEvent {
+  seq: number;
+  type: EventType;
+  at: string;
+  data: Readonly<Record<string, unknown>>;
+}
+
+export const streamEventSchema = z
+  .object({
+    seq: z.int().min(1).describe('Position in the stream: 1, 2, 3 …, without holes.'),
+    type: z.enum(EVENT_TYPES),
+    at: z.iso.datetime(),
+    data: z.record(z.string(), z.unknown()).describe('What happened; its fields depend on the type.'),
+  })
+  .meta({ id: 'StreamEvent' });
+
+/** Events that were dropped for their age before the reader came to them. */
+export interface Gap {
+  from: number;
+  to: number;
+  /** The first event that is still there, or the next one to come. */
+  oldest_seq: number;
+}
+
+export const gapSchema = z
+  .object({ from: z.int(), to: z.int(), oldest_seq: z.int() })
+  .meta({ id: 'StreamGap' })
+  .describe('Events `from` to `to` were dropped for their age; `oldest_seq` is the first still kept.');

@@ -1,0 +1,100 @@
+import { Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type Actor, Requires } from '../../access/index.js';
+import { CurrentActor } from '../../http/current-actor.js';
+import { Problems, Returns } from '../../http/returns.js';
+import { idParam } from '../../http/schemas.js';
+import { FOLLOW_ACCESS, StreamDelivery } from './stream-delivery.js';
+import type { StreamUrl } from './stream-links.js';
+import {
+  type EventsQuery,
+  eventsQuerySchema,
+  type FollowQuery,
+  followQuerySchema,
+  type StreamEvents,
+  streamEventsSchema,
+  streamUrlSchema,
+} from './streams.schema.js';
+import { StreamsService } from './streams.service.js';
+
+const EXAMPLE_EVENT = { seq: 2, type: 'status', at: '2026-01-31T09:00:00.000Z', data: { status: 'running', attempt: 1 } };
+
+@ApiTags('Streams')
+@Controller('api/v1/streams')
+export class StreamsController {
+  constructor(
+    private readonly streams: StreamsService,
+    private readonly delivery: StreamDelivery,
+  ) {}
+
+  @Get(':id')
+  @Requires(FOLLOW_ACCESS.action, FOLLOW_ACCESS)
+  @ApiOperation({
+    summary: 'Follow a run as it happens',
+    description:
+      'Server-sent events: every event of the run after the cursor, those to come included, until its `end`. A lost connection is ' +
+      'resumed with `Last-Event-ID`, on any replica, with nothing lost or repeated. Frames `gap` (events dropped for their age) and ' +
+      '`reconnect` (come back with your cursor) are never stored. `application/x-ndjson` is a download of what is there; ' +
+      '`text/plain` is for people: `curl -N -H "Accept: text/plain" …`.',
+  })
+  @ApiHeader({ name: 'Last-Event-ID', required: false, description: 'The last event the client has; wins over `after`.' })
+  @ApiResponse({
+    status: 200,
+    description: 'The stream.',
+    content: {
+      'text/event-stream': {
+        schema: { type: 'string' },
+        example: `id: 2\nevent: status\ndata: ${JSON.stringify(EXAMPLE_EVENT)}\n\n`,
+      },
+      'application/x-ndjson': { schema: { type: 'string' }, example: `${JSON.stringify(EXAMPLE_EVENT)}\n` },
+      'text/plain': { schema: { type: 'string' }, example: '09:00:00  running (attempt 1)\n' },
+    },
+  })
+  @Returns(204, null, { description: 'The cursor is the end of a stream that has ended: nothing more will come.' })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'not-acceptable', 'cursor-ahead', 'limit-reached', 'unavailable')
+  async follow(
+    @Param('id', { schema: idParam }) runId: string,
+    @Query({ schema: followQuerySchema }) query: FollowQuery,
+    @CurrentActor() actor: Actor,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    await this.delivery.deliver({ actor, runId, query, request, reply });
+  }
+
+  @Get(':id/events')
+  @Requires('stream:read')
+  @ApiOperation({ summary: 'Read the events of a run, a page at a time' })
+  @Returns(200, streamEventsSchema, {
+    description: 'Events after the cursor. Pages may be shorter than `limit`; go on while `next_after` is less than `last_seq`.',
+    example: { data: [EXAMPLE_EVENT], next_after: 2, last_seq: 7, ended: true, gap: null },
+  })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'cursor-ahead')
+  async listEvents(
+    @Param('id', { schema: idParam }) runId: string,
+    @Query({ schema: eventsQuerySchema }) query: EventsQuery,
+    @CurrentActor() actor: Actor,
+  ): Promise<StreamEvents> {
+    return this.streams.listEvents(actor, runId, query);
+  }
+
+  @Post(':id/url')
+  @HttpCode(200)
+  @Requires('stream:read')
+  @ApiOperation({
+    summary: 'Make a link that reads one stream without a credential',
+    description: 'Valid for 15 minutes, and only while its maker may read the stream. For EventSource, which cannot send headers.',
+  })
+  @Returns(200, streamUrlSchema, {
+    description: 'The link.',
+    example: {
+      url: 'http://localhost:3000/api/v1/streams/0198f0a0-0000-7000-8000-000000000001?expires=1767225600&issuer=…&organization=…&key=1&signature=…',
+      expires_at: '2026-01-31T09:15:00.000Z',
+    },
+  })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  async createUrl(@Param('id', { schema: idParam }) runId: string, @CurrentActor() actor: Actor): Promise<StreamUrl> {
+    return this.streams.createUrl(actor, runId);
+  }
+}

@@ -1,0 +1,85 @@
+import { Injectable } from '@nestjs/common';
+import type { ReadScope } from '../../access/index.js';
+import { Database } from '../../database/database.js';
+import { readableTask } from '../../database/scope.sql.js';
+import { type Sql, sql } from '../../database/sql.js';
+import type { StreamEvent } from './stream-event.js';
+
+/** What a read of a stream found: some events after a position, and where the stream stands in the same instant. */
+export interface StreamPage {
+  events: StreamEvent[];
+  /** The number of the latest event, shown here or not. */
+  lastSeq: number;
+  /** True once the run is over: `lastSeq` is its `end`. */
+  ended: boolean;
+}
+
+/**
+ * About how much one page holds. A page is in memory once for each reader, so this, and not the number of events, is what a
+ * thousand readers cost; one event more than this fits may come along, so that a page always gets ahead.
+ */
+const PAGE_BYTES = 256 * 1024;
+/** Batches looked at for a page; more would only be looked at in vain. */
+const PAGE_BATCHES = 100;
+/** Stored bytes of the batches opened for a page. They may be compressed, so this bounds the work and PAGE_BYTES the result. */
+const BATCH_BYTES = 64 * 1024;
+
+@Injectable()
+export class StreamsRepository {
+  constructor(private readonly database: Database) {}
+
+  /**
+   * Events after `after`, oldest first, at most `most` and about 256 KiB of them, with the stream's state in the same snapshot; one
+   * round trip. Null where the run is absent or its task not readable for this actor.
+   */
+  async page(scope: ReadScope, runId: string, after: number, most: number): Promise<StreamPage | null> {
+    return this.database.json<StreamPage>(
+      scope,
+      sql`select json_build_object('lastSeq', r.last_seq, 'ended', r.finished_at is not null, 'events',
+          case when r.last_seq > ${after}::bigint then (${eventsAfter(after, most)}) else '[]'::json end)
+        from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+        where r.organization_id = ${scope.organizationId} and r.id = ${runId} and ${readableTask(scope, 't')}`,
+    );
+  }
+
+  /** True where the actor may read the run's stream now. */
+  async isReadable(scope: ReadScope, runId: string): Promise<boolean> {
+    const readable = await this.database.json<boolean>(
+      scope,
+      sql`select exists (select 1 from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+        where r.organization_id = ${scope.organizationId} and r.id = ${runId} and ${readableTask(scope, 't')})`,
+    );
+    return readable === true;
+  }
+}
+
+/**
+ * The events of run `r` after a position, as a JSON array. First the batches that can hold a page by their stored size, then their
+ * events by the size of their text: a batch may be many times a page, and a page must not be.
+ */
+function eventsAfter(after: number, most: number): Sql {
+  return sql`
+    select coalesce(json_agg(fitting.event order by fitting.seq), '[]')
+    from (
+      select sized.event, sized.seq
+      from (
+        select one.event, batch.first_seq + one.position - 1 as seq,
+          sum(octet_length(one.event::text)) over (order by batch.first_seq + one.position) - octet_length(one.event::text) as bytes_before
+        from (
+          select e.first_seq, e.events, sum(pg_column_size(e.events)) over (order by e.first_seq) - pg_column_size(e.events) as bytes_before
+          from (
+            -- The first batch of interest is the last that begins at or before the position's next event.
+            select b.first_seq, b.events from run_events b
+            where b.organization_id = r.organization_id and b.run_id = r.id and b.last_seq > ${after}::bigint and b.first_seq >= coalesce((
+              select max(c.first_seq) from run_events c
+              where c.organization_id = r.organization_id and c.run_id = r.id and c.first_seq <= ${after}::bigint + 1), 0)
+            order by b.first_seq limit ${PAGE_BATCHES}
+          ) e
+        ) batch
+        cross join lateral jsonb_array_elements(batch.events) with ordinality as one (event, position)
+        where batch.bytes_before < ${BATCH_BYTES} and batch.first_seq + one.position - 1 > ${after}::bigint
+      ) sized
+      where sized.bytes_before < ${PAGE_BYTES}
+      order by sized.seq limit ${most}
+    ) fitting`;
+}

@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { limitQuery } from '../../http/schemas.js';
+import { invalid } from '../../kernel/errors.js';
+import { STREAM_FORMATS } from './stream-format.js';
+import { gapSchema, streamEventSchema } from './stream-event.js';
+
+/** A position in a stream: the number of the last event the client has; 0 is the beginning. */
+const position = z
+  .string()
+  .regex(/^(0|[1-9]\d{0,15})$/, 'must be the number of an event')
+  .transform(Number)
+  .refine(Number.isSafeInteger, 'must be the number of an event')
+  .meta({ type: 'integer', minimum: 0 });
+
+/** The parts of a presigned link, which stand in the query beside the route's own. Whoever authenticates has checked them. */
+const linkQuery = {
+  expires: z.string().max(16).optional().describe('Of a presigned link.'),
+  issuer: z.string().max(64).optional().describe('Of a presigned link.'),
+  organization: z.string().max(64).optional().describe('Of a presigned link.'),
+  key: z.string().max(64).optional().describe('Of a presigned link.'),
+  signature: z.string().max(128).optional().describe('Of a presigned link.'),
+};
+
+export const followQuerySchema = z
+  .strictObject({
+    after: position.optional().describe('Send what comes after this event. The header Last-Event-ID wins.'),
+    last_seq: position.optional().describe('The same as `after`.'),
+    format: z.enum(STREAM_FORMATS).optional().describe('Overrides the Accept header.'),
+    ...linkQuery,
+  })
+  .refine((query) => query.after === undefined || query.last_seq === undefined || query.after === query.last_seq, {
+    path: ['last_seq'],
+    message: 'is the same as after; send one of them',
+  });
+export type FollowQuery = z.output<typeof followQuerySchema>;
+
+/** Names of `followQuerySchema` that are the route's own and no part of a link. */
+export const FOLLOW_PARAMETERS = ['after', 'last_seq', 'format'] as const;
+
+export const eventsQuerySchema = z.strictObject({
+  after: position.optional().describe('Events after this one; 0, the beginning, where absent.'),
+  limit: limitQuery,
+});
+export type EventsQuery = z.output<typeof eventsQuerySchema>;
+
+export const streamEventsSchema = z
+  .object({
+    data: z.array(streamEventSchema),
+    next_after: z.int().describe('`after` of the next page.'),
+    last_seq: z.int().describe('The number of the latest event.'),
+    ended: z.boolean().describe('True once the run is over and the event `last_seq` is its `end`.'),
+    gap: gapSchema.nullable(),
+  })
+  .meta({ id: 'StreamEvents' });
+export type StreamEvents = z.output<typeof streamEventsSchema>;
+
+export const streamUrlSchema = z
+  .object({ url: z.url().describe('Reads this one stream, without another credential.'), expires_at: z.iso.datetime() })
+  .meta({ id: 'StreamUrl' });
+
+/** Where the client left off: its `Last-Event-ID`, else the query, else the beginning. @throws DomainError `invalid-request` */
+export function cursorOf(lastEventId: string | readonly string[] | undefined, query: FollowQuery): number {
+  if (lastEventId === undefined) {
+    return query.after ?? query.last_seq ?? 0;
+  }
+  const parsed = position.safeParse(lastEventId);
+  if (!parsed.success) {
+    throw invalid('Last-Event-ID', 'Last-Event-ID must be the id of an event of this stream.');
+  }
+  return parsed.data;
+}
