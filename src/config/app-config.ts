@@ -24,7 +24,6 @@ export class AppConfig {
   readonly role: Environment['ROLE'];
   readonly builtinConcurrency: number;
   readonly logLevel: Environment['LOG_LEVEL'];
-  readonly logPretty: boolean;
   readonly bootstrapApiKey: string | null;
   readonly bootstrapAdmin: { readonly email: string; readonly password: string } | null;
   readonly shutdownMs: number;
@@ -43,7 +42,6 @@ export class AppConfig {
     this.role = environment.ROLE;
     this.builtinConcurrency = environment.BUILTIN_CONCURRENCY;
     this.logLevel = environment.LOG_LEVEL;
-    this.logPretty = environment.LOG_PRETTY;
     this.bootstrapApiKey = environment.BOOTSTRAP_API_KEY ?? null;
     this.bootstrapAdmin =
       environment.BOOTSTRAP_ADMIN_EMAIL !== undefined && environment.BOOTSTRAP_ADMIN_PASSWORD !== undefined

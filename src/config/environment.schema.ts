@@ -1,7 +1,6 @@
 import { z } from 'zod';
 
 const port = z.coerce.number().int().min(0).max(65_535);
-const flag = z.enum(['true', 'false', '1', '0', 'yes', 'no']).transform((text) => ['true', '1', 'yes'].includes(text));
 const list = z.string().transform((text) =>
   text
     .split(',')
@@ -57,7 +56,6 @@ export const environmentSchema = z.object({
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
     .describe('Least level logged.'),
-  LOG_PRETTY: flag.default(false).describe('true prints lines for people instead of JSON.'),
   BOOTSTRAP_API_KEY: z
     .string()
     .regex(/^[A-Za-z0-9_-]{32,255}$/, 'must be 32 to 255 letters, digits, _ or -')
