@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { Client } from 'pg';
+import { cloneDatabase, type TestDatabase } from '../support/databases.js';
+import { sources } from './sources.js';
+
+/** Who writes which table. Anybody may join any table; only its owners write it. */
+const OWNERS: Readonly<Record<string, readonly string[]>> = {
+  organizations: ['modules/organizations', 'modules/agents'],
+  principals: ['modules/organizations', 'modules/auth'],
+  users: ['modules/organizations'],
+  teams: ['modules/organizations'],
+  team_members: ['modules/organizations'],
+  projects: ['modules/organizations'],
+  project_shares: ['modules/organizations'],
+  accounts: ['modules/organizations'],
+  api_keys: ['modules/auth'],
+  api_key_secrets: ['modules/auth'],
+  api_key_teams: ['modules/auth'],
+  api_key_agents: ['modules/auth'],
+  refresh_families: ['modules/auth'],
+  refresh_tokens: ['modules/auth'],
+  login_throttles: ['modules/auth'],
+  sealed_keys: ['engines/keyring'],
+  agents: ['modules/agents'],
+  // The mirror of the latest run (status, latest_run_*, run_count, updated_at) is the run engine's, in the run's transaction.
+  tasks: ['modules/tasks', 'modules/runs'],
+  task_shares: ['modules/tasks'],
+  task_counters: ['modules/runs'],
+  runs: ['modules/runs'],
+  run_attempts: ['modules/runs'],
+  run_events: ['modules/streams'],
+  run_log_lines: ['modules/streams'],
+  messages: ['modules/messages'],
+  assets: ['modules/assets'],
+  schedules: ['modules/schedules'],
+  idempotency_records: ['database'],
+};
+
+const WRITES = /\b(?:insert\s+into|delete\s+from|(?<!\bfor\s+)(?<!\bkey\s+)(?<!\bdo\s+)update)\s+([a-z_]+)\b/gi;
+
+let database: TestDatabase;
+let client: Client;
+
+beforeAll(async () => {
+  database = await cloneDatabase();
+  client = new Client({ connectionString: database.url });
+  await client.connect();
+});
+
+afterAll(async () => {
+  await client.end();
+  await database.drop();
+});
+
+test('every table of the schema has an owner', async () => {
+  const { rows } = await client.query<{ name: string }>(
+    `select tablename as name from pg_tables where schemaname = 'public' and tablename <> 'schema_migrations' order by 1`,
+  );
+  expect(rows.map((row) => row.name)).toEqual(Object.keys(OWNERS).sort());
+});
+
+test('only its owners write a table', () => {
+  const wrong: string[] = [];
+  let seen = 0;
+  for (const file of sources('src')) {
+    for (const match of file.text.matchAll(WRITES)) {
+      const table = (match[1] ?? '').toLowerCase();
+      const owners = OWNERS[table];
+      if (owners === undefined) {
+        continue;
+      }
+      seen += 1;
+      if (!owners.some((owner) => file.path.startsWith(`src/${owner}/`))) {
+        wrong.push(`${file.path} writes ${table}`);
+      }
+    }
+  }
+  expect(wrong).toEqual([]);
+  // The pattern must really find statements, or the check above could not fail.
+  expect(seen).toBeGreaterThan(30);
+});
+
+test('every table of a tenant has the organisation first in its primary key', async () => {
+  const { rows } = await client.query<{ name: string; first: string }>(`
+    select c.relname as name, a.attname as first from pg_constraint k
+      join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
+      join pg_attribute a on a.attrelid = c.oid and a.attnum = k.conkey[1]
+    where k.contype = 'p' and n.nspname = 'public' and c.relname <> 'schema_migrations' order by 1`);
+  const INSTANCE_WIDE = ['login_throttles', 'organizations', 'sealed_keys'];
+  expect(rows.filter((row) => row.first !== 'organization_id').map((row) => row.name)).toEqual(INSTANCE_WIDE);
+});
+
+test('every foreign key between tables of a tenant carries the organisation', async () => {
+  const { rows } = await client.query<{ name: string; columns: string[] }>(`
+    select k.conname as name, array(select a.attname::text from unnest(k.conkey) with ordinality u (num, pos)
+      join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.num order by u.pos) as columns
+    from pg_constraint k join pg_class f on f.oid = k.confrelid
+    where k.contype = 'f' and f.relname <> 'organizations'`);
+  expect(rows.length).toBeGreaterThan(20);
+  const without = rows.filter((row) => row.columns[0] !== 'organization_id' && row.name !== 'organizations_id_default_agent_id_fkey');
+  expect(without).toEqual([]);
+});
