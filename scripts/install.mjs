@@ -18,7 +18,7 @@ export async function installIfMissing(project, withLock) {
       return;
     }
     process.stderr.write('Installing packages with npm, which takes a minute the first time.\n');
-    await npmCi(project);
+    await install(project);
     writeStamp(project);
   });
 }
@@ -28,7 +28,7 @@ function stampPath(project) {
 }
 
 function isInstalled(project) {
-  const wanted = readLock(join(project, 'package-lock.json'));
+  const wanted = readIfPresent(join(project, 'package-lock.json'));
   if (wanted === null) {
     throw new SetupFailed(`${join(project, 'package-lock.json')} is missing: clone the project again.`);
   }
@@ -36,7 +36,7 @@ function isInstalled(project) {
     return true;
   }
   // Somebody ran npm themselves: the list it leaves behind, last of all, says what is there.
-  const present = readLock(join(project, 'node_modules/.package-lock.json'));
+  const present = readIfPresent(join(project, 'node_modules/.package-lock.json'));
   if (present === null || !holdsAll(JSON.parse(wanted).packages, JSON.parse(present).packages)) {
     return false;
   }
@@ -54,7 +54,7 @@ function holdsAll(wanted, present) {
 
 function writeStamp(project) {
   try {
-    writeFileSync(stampPath(project), digest(readLock(join(project, 'package-lock.json'))));
+    writeFileSync(stampPath(project), digest(readIfPresent(join(project, 'package-lock.json'))));
   } catch (error) {
     // It only saves time: a read-only installation that is complete is as good.
     if (error.code !== 'EACCES' && error.code !== 'EROFS' && error.code !== 'EPERM') {
@@ -68,10 +68,6 @@ function digest(lock) {
   return createHash('sha256').update(`${process.platform} ${process.arch}\n${lock}`).digest('hex');
 }
 
-function readLock(path) {
-  return readIfPresent(path);
-}
-
 function readIfPresent(path) {
   try {
     return readFileSync(path, 'utf8');
@@ -83,12 +79,25 @@ function readIfPresent(path) {
   }
 }
 
-async function npmCi(project) {
+async function install(project) {
+  const { code, complaint } = await npm(project, ['ci']);
+  if (code === 0) {
+    return;
+  }
+  // `npm ci` refuses a lock file that lacks a package for any platform at all, which is what npm writes where the registry did not
+  // have that package. The versions it does name hold just the same.
+  const retry = /code EUSAGE/.test(complaint) ? await npm(project, ['install', '--no-save']) : { code, complaint };
+  if (retry.code !== 0) {
+    throw explain(project, retry.complaint);
+  }
+}
+
+async function npm(project, command) {
   // The very npm that runs us, where one does.
   const cli = process.env.npm_execpath;
   const [program, first] = cli?.endsWith('.js') ? [process.execPath, [cli]] : ['npm', []];
   // Development packages too, whatever NODE_ENV says: the build needs them.
-  const args = [...first, 'ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
+  const args = [...first, ...command, '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
   const child = spawn(program, args, {
     cwd: project,
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -104,9 +113,7 @@ async function npmCi(project) {
     );
     child.once('close', resolve);
   });
-  if (code !== 0) {
-    throw explain(project, complaint);
-  }
+  return { code, complaint };
 }
 
 function explain(project, complaint) {
