@@ -73,7 +73,14 @@ describe('a JSON body is refused, with the place, when it', () => {
     ['has a lone low surrogate', '["\\uDFFF"]', '/0'],
     ['has a high surrogate before another high one', '["\\ud83d\\ud83d\\ude00"]', '/0'],
     ['has a high surrogate before an ordinary escape', '["\\ud83d\\n"]', '/0'],
+    ['has a high surrogate before the next escaped character past the surrogates', '["\\ud83d\\ue000"]', '/0'],
     ['has a high surrogate before text', '["\\ud83dx"]', '/0'],
+    ['has a low surrogate before another low one', '["\\ude00\\ude00"]', '/0'],
+    [
+      'has an escaped NUL after an escaped quote and long runs',
+      `["${'x'.repeat(300)}\\"${'y'.repeat(300)}\\u0000"]`,
+      '/0',
+    ],
     ['has a pair the wrong way round', '["\\ude00\\ud83d"]', '/0'],
     ['has 2^53', '{"n":9007199254740992}', '/n'],
     ['has -2^53', '{"n":[-9007199254740992]}', '/n/0'],
@@ -135,6 +142,10 @@ describe('a JSON body is read as JSON.parse reads it when it', () => {
     ['names a member like a method of all objects', '{"toString":1,"hasOwnProperty":2,"length":3,"0":4,"1":5}'],
     ['has white space everywhere', ' \n[ \t1 ,\r\n{ "a" : [ ] } , { } ] '],
     ['has long strings with an escape far in', `["${'x'.repeat(300)}\\"${'y'.repeat(300)}","${'z'.repeat(100)}"]`],
+    [
+      'has brackets in a long string after an escaped quote',
+      `["${'x'.repeat(300)}\\"${'y'.repeat(99)}${'['.repeat(99)}"]`,
+    ],
     ['has every kind of escape', '"\\b\\f\\n\\r\\t\\/\\\\\\"\\u00e9"'],
     ['has line separators', '"\u2028\u2029"'],
   ])('%s', (_what, text) => {
@@ -163,11 +174,16 @@ const anyUnit = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom(0x22, 0x5c, 0x5b, 0x7d, 0x0a, 0x1f, 0x75) },
 );
 const hostileUnits = fc.constantFrom([0], [0xd800], [0xdfff], [0xd83d, 0xde00], [0xde00, 0xd83d]);
+/** Long enough to be crossed by native search. */
+const filler = fc.option(fc.constant(unitsOf('x'.repeat(40))), { freq: 3, nil: [] });
 const units = fc
   .tuple(
-    fc.array(anyUnit, { maxLength: 50 }),
+    fc.array(anyUnit, { maxLength: 30 }),
+    filler,
     fc.option(hostileUnits, { freq: 30, nil: [] }),
+    filler,
     fc.array(anyUnit, { maxLength: 4 }),
+    filler,
   )
   .map((parts) => parts.flat());
 const names = fc.oneof(
