@@ -3,6 +3,7 @@ import { ApiBearerAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
 import type { IdempotencyTicket } from '../../database/idempotency.js';
+import { created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
 import { Problems, Returns } from '../../http/returns.js';
@@ -56,9 +57,7 @@ export class SchedulesController {
     @IdempotencyKey() ticket: IdempotencyTicket | null,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Schedule> {
-    const { value, replayed } = await this.schedules.create(actor, body, ticket);
-    void reply.header('location', `/api/v1/schedules/${value.id}`).headers(replayed ? { 'idempotency-replayed': 'true' } : {});
-    return value;
+    return created(reply, await this.schedules.create(actor, body, ticket), ({ id }) => `/api/v1/schedules/${id}`);
   }
 
   @Post('preview')

@@ -1,0 +1,12 @@
+export type { BoardRun } from './board-tasks.query.js';
+export { type BoardTask, BoardTasksService } from './board-tasks.service.js';
+export type { ShownAsset, ShownTask, ShownTaskPage, TaskResult } from './shown-tasks.query.js';
+export { ShownTasksService } from './shown-tasks.service.js';
+export { TaskDesk } from './task-desk.js';
+export { TaskEntity } from './task.entity.js';
+export { TaskPurger } from './task-purger.js';
+export { TaskShareEntity } from './task-share.entity.js';
+export type { TaskDetail, TaskItem } from './task-view.schema.js';
+export { TasksModule } from './tasks.module.js';
+export { type NewTask, newTask, TASK_LIMITS, type TaskPatch, type Visibility } from './tasks.schema.js';
+export { TasksService } from './tasks.service.js';

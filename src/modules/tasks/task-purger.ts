@@ -1,0 +1,74 @@
+/**
+ * Removes for good what was deleted: first the bytes of a task's assets, then its rows. A deletion is final for every reader the
+ * moment it commits; this is only the tidying after, so it may be late, run twice, or on several replicas at once. Bytes go first:
+ * were the rows to go first and the process to die, nobody would know of the bytes again.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { unsafelySystemScope } from '../../access/index.js';
+import { Log } from '../../kernel/log.js';
+import { AssetsService } from '../assets/index.js';
+import { type DeletedTask, TaskPurgeRepository } from './task-purge.repository.js';
+
+const BATCH = 50;
+const PAUSE_MS = 5_000;
+
+@Injectable()
+export class TaskPurger implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  readonly #stop = new AbortController();
+  #sweeping: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly repository: TaskPurgeRepository,
+    private readonly assets: AssetsService,
+    private readonly log: Log,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.#sweeping = this.#sweep();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    this.#stop.abort();
+    await this.#sweeping;
+  }
+
+  /** Purges what is deleted by now; answers how many tasks went. One that fails is logged, and tried again by the next sweep. */
+  async purge(): Promise<number> {
+    let purged = 0;
+    for (;;) {
+      const tasks = await this.repository.findDeleted(BATCH);
+      let gone = 0;
+      for (const task of tasks) {
+        gone += (await this.#purgeOne(task)) ? 1 : 0;
+      }
+      purged += gone;
+      // A full batch of which none went would be found again at once, and for ever.
+      if (tasks.length < BATCH || gone === 0 || this.#stop.signal.aborted) {
+        return purged;
+      }
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.purge().catch((error: unknown) => {
+        this.log.warn('deleted tasks could not be purged; trying again', { error });
+      });
+      await delay(PAUSE_MS, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  async #purgeOne({ organizationId, id }: DeletedTask): Promise<boolean> {
+    try {
+      const scope = unsafelySystemScope(organizationId, 'purge a deleted task');
+      await this.assets.removeBytesOfTask(scope, id);
+      await this.repository.purge(scope, id);
+      return true;
+    } catch (error) {
+      this.log.warn('a deleted task could not be purged; trying again', { task_id: id, error });
+      return false;
+    }
+  }
+}

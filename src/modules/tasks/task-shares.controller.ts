@@ -1,0 +1,59 @@
+import { Body, Controller, Delete, Get, HttpCode, Param, Put, Query } from '@nestjs/common';
+import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
+import { type Actor, Requires } from '../../access/index.js';
+import { CurrentActor } from '../../http/current-actor.js';
+import { Problems, Returns } from '../../http/returns.js';
+import { idParam } from '../../http/schemas.js';
+import type { Page } from '../../kernel/page.js';
+import { TaskSharesService } from './task-shares.service.js';
+import { SHARE_EXAMPLE } from './task.examples.js';
+import { type ShareListQuery, type SharePut, type TaskShare, shareListQuery, sharePage, sharePut, shareSchema } from './tasks.schema.js';
+
+@ApiTags('Tasks')
+@ApiBearerAuth('bearer')
+@ApiSecurity('x-api-key')
+@Controller('api/v1/tasks/:id/shares')
+export class TaskSharesController {
+  constructor(private readonly shares: TaskSharesService) {}
+
+  @Get()
+  @Requires('task:read')
+  @ApiOperation({ summary: 'List the teams a task is shared with' })
+  @Returns(200, sharePage, { description: 'A page of shares, oldest first.', example: { data: [SHARE_EXAMPLE], next_cursor: null } })
+  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'not-found')
+  list(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Query({ schema: shareListQuery }) query: ShareListQuery,
+  ): Promise<Page<TaskShare>> {
+    return this.shares.list(actor, id, query);
+  }
+
+  @Put(':team_id')
+  @Requires('task:manage')
+  @ApiOperation({ summary: 'Share a task with a team, or change how' })
+  @Returns(200, shareSchema, { description: 'The share.', example: SHARE_EXAMPLE })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
+  put(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Param('team_id', { schema: idParam }) teamId: string,
+    @Body({ schema: sharePut }) body: SharePut,
+  ): Promise<TaskShare> {
+    return this.shares.put(actor, id, teamId, body);
+  }
+
+  @Delete(':team_id')
+  @HttpCode(204)
+  @Requires('task:manage')
+  @ApiOperation({ summary: 'Share a task with a team no more' })
+  @Returns(204, null, { description: 'It is not shared.' })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  async remove(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Param('team_id', { schema: idParam }) teamId: string,
+  ): Promise<void> {
+    await this.shares.remove(actor, id, teamId);
+  }
+}

@@ -1,0 +1,74 @@
+/** Rules of a task that need no database. */
+import { DomainError, forbidden, invalid, notAvailable } from '../../kernel/errors.js';
+import type { ReferenceStandings } from './tasks.repository.js';
+import { TASK_LIMITS, type Visibility } from './tasks.schema.js';
+
+/** The first characters of the prompt; whole characters, so that no surrogate pair is cut. */
+export function defaultTitle(prompt: string): string {
+  let title = '';
+  let characters = 0;
+  for (const character of prompt) {
+    if (characters === TASK_LIMITS.defaultTitleCharacters) {
+      break;
+    }
+    title += character;
+    characters += 1;
+  }
+  return title;
+}
+
+/**
+ * `model` is short for `run_config.model`: either says it, null says none, undefined nothing.
+ * @throws DomainError `invalid-request` where they differ
+ */
+export function agreedModel(model: string | null | undefined, inRunConfig: string | null | undefined): string | null | undefined {
+  if (model !== undefined && inRunConfig !== undefined && model !== inRunConfig) {
+    throw invalid('/model', 'model is short for run_config.model; give one of them, or the same in both.');
+  }
+  return model === undefined ? inRunConfig : model;
+}
+
+/** A task of a team is the team's to see unless it says otherwise; one without a team is its creator's. */
+export function visibilityFor(wanted: Visibility | undefined, teamId: string | null): Visibility {
+  const visibility = wanted ?? (teamId === null ? 'private' : 'team');
+  if (visibility === 'team' && teamId === null) {
+    throw invalid('/visibility', 'A task without a team cannot be visible to its team.');
+  }
+  return visibility;
+}
+
+/** @throws DomainError `not-available` where any is named */
+export function assertNoSecrets(names: readonly string[] | undefined): void {
+  if (names !== undefined && names.length > 0) {
+    throw notAvailable('/secret_names', 'Secrets');
+  }
+}
+
+/**
+ * What cannot be seen is an invalid value of the body; what can be seen but not worked in is forbidden.
+ * @throws DomainError `invalid-request`, `forbidden`
+ */
+export function assertMayRefer(standings: ReferenceStandings | null): ReferenceStandings {
+  if (standings === null) {
+    throw new DomainError('internal', 'Something went wrong on our side.', { internal: 'no standings' });
+  }
+  if (standings.team === 'absent') {
+    throw invalid('/team_id', 'There is no such team.');
+  }
+  if (standings.project === 'absent') {
+    throw invalid('/project_id', 'There is no such project.');
+  }
+  if (!standings.hasAccount) {
+    throw invalid('/account_id', 'There is no such account.');
+  }
+  if (!standings.hasArtistAccount) {
+    throw invalid('/artist_account_id', 'There is no such account.');
+  }
+  if (standings.team === 'seen') {
+    throw forbidden('You may not put tasks into this team.');
+  }
+  if (standings.project === 'seen') {
+    throw forbidden('You may not put tasks into this project.');
+  }
+  return standings;
+}

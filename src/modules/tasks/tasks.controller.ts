@@ -1,0 +1,144 @@
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Res } from '@nestjs/common';
+import { ApiBearerAuth, ApiHeader, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { type Actor, Requires } from '../../access/index.js';
+import type { IdempotencyTicket } from '../../database/idempotency.js';
+import { BodyLimit } from '../../http/body-limit.js';
+import { created } from '../../http/created.js';
+import { CurrentActor } from '../../http/current-actor.js';
+import { IdempotencyKey } from '../../http/idempotency-key.js';
+import { Problems, Returns } from '../../http/returns.js';
+import { idParam } from '../../http/schemas.js';
+import type { Page } from '../../kernel/page.js';
+import { type Message, messageSchema } from '../messages/index.js';
+import { TaskConversation } from './task-conversation.service.js';
+import { TaskDesk } from './task-desk.js';
+import { MESSAGE_EXAMPLE, TASK_DETAIL_EXAMPLE, TASK_ITEM_EXAMPLE } from './task.examples.js';
+import { type TaskDetail, type TaskItem, taskDetailSchema, taskPage } from './task-view.schema.js';
+import {
+  type NewTask,
+  type NewTaskMessage,
+  type TaskListQuery,
+  type TaskPatch,
+  newTask,
+  newTaskMessage,
+  taskListQuery,
+  taskPatch,
+} from './tasks.schema.js';
+import { TasksService } from './tasks.service.js';
+
+const IDEMPOTENCY_KEY = { name: 'Idempotency-Key', required: false, description: 'The same key again gets the same reply, and nothing new.' };
+
+@ApiTags('Tasks')
+@ApiBearerAuth('bearer')
+@ApiSecurity('x-api-key')
+@Controller('api/v1/tasks')
+export class TasksController {
+  constructor(
+    private readonly tasks: TasksService,
+    private readonly desk: TaskDesk,
+    private readonly conversation: TaskConversation,
+  ) {}
+
+  @Post()
+  @BodyLimit('large')
+  @Requires('task:create')
+  @ApiOperation({ summary: 'Hand in a task, and run it', description: 'Task, first message, schedule and first run are made together or not at all.' })
+  @ApiHeader(IDEMPOTENCY_KEY)
+  @Returns(201, taskDetailSchema, { description: 'The task’s detail.', example: TASK_DETAIL_EXAMPLE })
+  @Problems(
+    'invalid-request',
+    'malformed-json',
+    'not-available',
+    'unauthenticated',
+    'forbidden',
+    'payload-too-large',
+    'unsupported-media-type',
+    'idempotency-in-progress',
+    'idempotency-mismatch',
+  )
+  async create(
+    @CurrentActor() actor: Actor,
+    @Body({ schema: newTask }) body: NewTask,
+    @IdempotencyKey() ticket: IdempotencyTicket | null,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<TaskDetail> {
+    return created(reply, await this.desk.create(actor, body, ticket), ({ task }) => `/api/v1/tasks/${task.id}`);
+  }
+
+  @Get()
+  @Requires('task:read')
+  @ApiOperation({
+    summary: 'List the tasks you may read',
+    description: 'A page ends early where its prompts, payloads and metadata would pass 8 MiB; `next_cursor` alone says whether there is more.',
+  })
+  @Returns(200, taskPage, { description: 'A page of tasks.', example: { data: [TASK_ITEM_EXAMPLE], next_cursor: null } })
+  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated')
+  list(@CurrentActor() actor: Actor, @Query({ schema: taskListQuery }) query: TaskListQuery): Promise<Page<TaskItem>> {
+    return this.tasks.list(actor, query);
+  }
+
+  @Get(':id')
+  @Requires('task:read')
+  @ApiOperation({
+    summary: 'Get task details',
+    description: 'The detail of the Neo API (`GET /api/v1/tasks/{id}`), with fields of our own beside the page’s.',
+  })
+  @Returns(200, taskDetailSchema, { description: 'Task details with messages.', example: TASK_DETAIL_EXAMPLE })
+  @Problems('unauthenticated', 'not-found')
+  get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<TaskDetail> {
+    return this.tasks.get(actor, id);
+  }
+
+  @Patch(':id')
+  @Requires('task:contribute')
+  @ApiOperation({
+    summary: 'Change a task (merge patch)',
+    description: '`visibility`, `team_id` and `project_id` take the right to manage the task; the rest takes the right to contribute to it.',
+  })
+  @Returns(200, taskDetailSchema, { description: 'The task’s detail as it is now.', example: TASK_DETAIL_EXAMPLE })
+  @Problems('invalid-request', 'malformed-json', 'not-available', 'unauthenticated', 'forbidden', 'not-found', 'conflict', 'payload-too-large')
+  update(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: taskPatch }) patch: TaskPatch,
+  ): Promise<TaskDetail> {
+    return this.desk.update(actor, id, patch);
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @Requires('task:manage')
+  @ApiOperation({ summary: 'Delete a task with all it has; final at once' })
+  @Returns(204, null, { description: 'It is gone, and what ran of it has ended.' })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
+    await this.tasks.remove(actor, id);
+  }
+
+  @Post(':id/messages')
+  @BodyLimit('large')
+  @Requires('message:create')
+  @ApiOperation({ summary: 'Say something to a task, and run it again with that' })
+  @ApiHeader(IDEMPOTENCY_KEY)
+  @Returns(201, messageSchema, { description: 'The message; `run_id` is the run it started.', example: MESSAGE_EXAMPLE })
+  @Problems(
+    'invalid-request',
+    'malformed-json',
+    'unauthenticated',
+    'forbidden',
+    'not-found',
+    'payload-too-large',
+    'idempotency-in-progress',
+    'idempotency-mismatch',
+  )
+  async message(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: newTaskMessage }) body: NewTaskMessage,
+    @IdempotencyKey() ticket: IdempotencyTicket | null,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Message> {
+    return created(reply, await this.conversation.post(actor, id, body, ticket), () => `/api/v1/tasks/${id}/messages`);
+  }
+}

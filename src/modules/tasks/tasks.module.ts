@@ -1,0 +1,51 @@
+import { Module } from '@nestjs/common';
+import { AgentsModule } from '../agents/index.js';
+import { AssetsModule } from '../assets/index.js';
+import { MessagesModule } from '../messages/index.js';
+import { RunsModule } from '../runs/index.js';
+import { SchedulesModule } from '../schedules/index.js';
+import { StreamsModule } from '../streams/index.js';
+import { BoardTasksQuery } from './board-tasks.query.js';
+import { BoardTasksService } from './board-tasks.service.js';
+import { ShownTasksQuery } from './shown-tasks.query.js';
+import { ShownTasksService } from './shown-tasks.service.js';
+import { TaskConversation } from './task-conversation.service.js';
+import { TaskCreation } from './task-creation.service.js';
+import { TaskDesk } from './task-desk.js';
+import { TaskEditing } from './task-editing.service.js';
+import { TaskPresenter } from './task-presenter.js';
+import { TaskPurgeRepository } from './task-purge.repository.js';
+import { TaskPurger } from './task-purger.js';
+import { TaskSharesController } from './task-shares.controller.js';
+import { TaskSharesRepository } from './task-shares.repository.js';
+import { TaskSharesService } from './task-shares.service.js';
+import { TasksController } from './tasks.controller.js';
+import { TasksQuery } from './tasks.query.js';
+import { TasksRepository } from './tasks.repository.js';
+import { TasksService } from './tasks.service.js';
+
+/** The desk: a task is handed in here with its run and schedule, shown, changed, shared, and taken away. */
+@Module({
+  imports: [AgentsModule, AssetsModule, MessagesModule, RunsModule, SchedulesModule, StreamsModule],
+  controllers: [TasksController, TaskSharesController],
+  providers: [
+    BoardTasksQuery,
+    BoardTasksService,
+    ShownTasksQuery,
+    ShownTasksService,
+    TaskConversation,
+    TaskCreation,
+    TaskDesk,
+    TaskEditing,
+    TaskPresenter,
+    TaskPurgeRepository,
+    TaskPurger,
+    TaskSharesRepository,
+    TaskSharesService,
+    TasksQuery,
+    TasksRepository,
+    TasksService,
+  ],
+  exports: [BoardTasksService, ShownTasksService, TaskDesk, TaskPurger, TasksService],
+})
+export class TasksModule {}
