@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { Client } from 'pg';
 import { EmbeddedPostgres, StartRefused } from '../../src/database/embedded/index.js';
 import { processIdentity } from '../../src/database/embedded/process-identity.js';
@@ -34,7 +35,7 @@ class Owner {
   readonly #lines: AsyncIterator<string>;
 
   constructor(readonly child: ChildProcess) {
-    this.#lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+    this.#lines = createInterface({ input: outputOf(child) })[Symbol.asyncIterator]();
   }
 
   /** The next line that is one of these events; fails when the process ends without. */
@@ -329,7 +330,7 @@ describe('a data folder that cannot be used', () => {
     }
     const { event, message } = await own(dataDir, PROJECT, user).until('started', 'refused');
     expect(event).toBe('refused');
-    expect(message).toContain(`${dataDir}`);
+    expect(message).toContain(dataDir);
     expect(message).toMatch(/^[^\n]*not readable and writable by this user[^\n]*$/);
   });
 });
@@ -374,6 +375,13 @@ describe('a data folder that cannot be used', () => {
   });
 });
 
+function outputOf(child: ChildProcess): Readable {
+  if (child.stdout === null) {
+    throw new Error('this child has no output to read');
+  }
+  return child.stdout;
+}
+
 async function untilAnswered<T>(ask: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
@@ -387,8 +395,8 @@ async function untilAnswered<T>(ask: () => Promise<T>): Promise<T> {
 function idsOf(...names: string[]): { uid?: number; gid?: number } {
   for (const name of names) {
     try {
-      const [uid, gid] = ['-u', '-g'].map((flag) => Number(execFileSync('id', [flag, name], { stdio: 'pipe' })));
-      return { uid: uid!, gid: gid! };
+      const ask = (flag: string) => Number(execFileSync('id', [flag, name], { stdio: 'pipe' }));
+      return { uid: ask('-u'), gid: ask('-g') };
     } catch {
       continue;
     }

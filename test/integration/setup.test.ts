@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import {
   appendFileSync,
@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 
 const PROJECT = join(import.meta.dirname, '../..');
@@ -40,7 +41,7 @@ process.exitCode = 7;
 `;
 
 let project: string;
-let children: ChildProcess[];
+let children: ChildProcessByStdio<null, Readable, Readable>[];
 
 function write(path: string, content: string | object): void {
   mkdirSync(dirname(join(project, path)), { recursive: true });
@@ -70,7 +71,10 @@ function dependencyNames(packages: object): Record<string, string> {
   return Object.fromEntries(Object.keys(packages).map((path) => [path.replace('node_modules/', ''), '1.0.0']));
 }
 
-function start(args: string[], options: { env?: NodeJS.ProcessEnv; nodeArgs?: string[] } = {}): ChildProcess {
+function start(
+  args: string[],
+  options: { env?: NodeJS.ProcessEnv; nodeArgs?: string[] } = {},
+): ChildProcessByStdio<null, Readable, Readable> {
   const child = spawn(process.execPath, [...(options.nodeArgs ?? []), join(project, 'scripts/setup.mjs'), ...args], {
     cwd: tmpdir(),
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], npm_config_fetch_retries: '0', ...options.env },
@@ -85,7 +89,7 @@ async function setup(
   options: { env?: NodeJS.ProcessEnv; nodeArgs?: string[] } = {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const child = start(args, options);
-  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), once(child, 'exit')]);
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
   return { code: code as number, stdout, stderr };
 }
 
@@ -200,7 +204,7 @@ describe('what is run', () => {
       "process.on('SIGTERM', () => process.exit(9));\nsetInterval(() => {}, 1e6);\nconsole.log('up');",
     );
     const child = start(['start']);
-    const [up] = await once(child.stdout!, 'data');
+    const [up] = await once(child.stdout, 'data');
     expect(String(up)).toBe('up\n');
     child.kill('SIGTERM');
     expect(await once(child, 'exit')).toEqual([9, null]);

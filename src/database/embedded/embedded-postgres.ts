@@ -23,17 +23,12 @@ import { SystemClock, type Clock } from '../../kernel/clock.js';
 import { usableBinaries } from './binaries.js';
 import { openCluster, OWNER_NAME } from './cluster.js';
 import { locateHome, type ClusterHome } from './cluster-home.js';
+import type { EmbeddedLog } from './embedded-log.js';
 import { OwnerLock } from './owner-lock.js';
 import { clearFormerServer } from './postmaster-file.js';
 import { ServerLog } from './server-log.js';
 import { LaunchFailed, ServerProcess, type Launch, type ServerExit } from './server-process.js';
 import { refusalForFolder, StartRefused } from './start-refused.js';
-
-export interface EmbeddedLog {
-  info(message: string, detail?: object): void;
-  warn(message: string, detail?: object): void;
-  error(message: string, detail?: object): void;
-}
 
 export type EmbeddedState = 'stopped' | 'starting' | 'running' | 'restarting' | 'stopping';
 
@@ -208,12 +203,11 @@ export class EmbeddedPostgres {
   }
 
   async #supervise(launch: Launch): Promise<void> {
-    const { signal } = this.#lifetime;
     let backOffMs = RESTART_FIRST_MS;
-    while (!signal.aborted && this.#server !== null) {
+    while (!this.#isUnwanted() && this.#server !== null) {
       const readyMs = this.#clock.nowMs();
       const exit = await this.#server.exited;
-      if (signal.aborted) {
+      if (this.#isUnwanted()) {
         return;
       }
       this.#server = null;
@@ -233,10 +227,10 @@ export class EmbeddedPostgres {
   async #restart(launch: Launch, firstBackOffMs: number): Promise<number> {
     const { signal } = this.#lifetime;
     let backOffMs = firstBackOffMs;
-    while (!signal.aborted) {
+    while (!this.#isUnwanted()) {
       await delay(backOffMs, null, { signal, ref: false }).catch(() => null);
       backOffMs = Math.min(backOffMs * 2, RESTART_MOST_MS);
-      if (signal.aborted) {
+      if (this.#isUnwanted()) {
         break;
       }
       try {
@@ -245,13 +239,18 @@ export class EmbeddedPostgres {
         this.#options.log.info('embedded database ready again');
         break;
       } catch (error) {
-        if (!signal.aborted) {
+        if (!this.#isUnwanted()) {
           this.#server = null;
           this.#options.log.error('the embedded database does not start', { error, retryMs: backOffMs });
         }
       }
     }
     return backOffMs;
+  }
+
+  /** True once `stop` was called. A method, since it changes during every `await`. */
+  #isUnwanted(): boolean {
+    return this.#lifetime.signal.aborted;
   }
 
   async #shutDown(): Promise<void> {

@@ -1,7 +1,3 @@
-export {
-  EmbeddedPostgres,
-  type EmbeddedLog,
-  type EmbeddedPostgresOptions,
-  type EmbeddedState,
-} from './embedded-postgres.js';
+export { EmbeddedPostgres, type EmbeddedPostgresOptions, type EmbeddedState } from './embedded-postgres.js';
+export { type EmbeddedLog } from './embedded-log.js';
 export { StartRefused } from './start-refused.js';

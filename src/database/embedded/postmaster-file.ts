@@ -1,7 +1,7 @@
 import { chmod, chown, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { EmbeddedLog } from './embedded-postgres.js';
+import type { EmbeddedLog } from './embedded-log.js';
 import { commandLineOf, processIdentity, workingFolderOf } from './process-identity.js';
 import { StartRefused, systemErrorCode } from './start-refused.js';
 
