@@ -267,6 +267,8 @@ export class Work1764000000001 implements MigrationInterface {
         foreign key (organization_id, run_id) references runs (organization_id, id) on delete cascade
       );
       create index assets_task on assets (organization_id, task_id, created_at, id);
+      create index assets_list on assets (organization_id, created_at, id);
+      create index assets_updated on assets (organization_id, updated_at, id);
       create index assets_run on assets (organization_id, run_id) where run_id is not null;
 
       create table schedules (

@@ -7,7 +7,10 @@ import { KeyringModule } from './engines/keyring/keyring.module.js';
 import { HttpModule } from './http/http.module.js';
 import { Clock, SystemClock } from './kernel/clock.js';
 import { Log } from './kernel/log.js';
+import { AssetsModule } from './modules/assets/index.js';
 import { entities } from './modules/entities.js';
+import { MessagesModule } from './modules/messages/index.js';
+import { StreamsModule } from './modules/streams/index.js';
 
 /** Config, clock and log: what a process is given from outside. */
 @Global()
@@ -40,6 +43,9 @@ export class AppModule {
         EventBusModule,
         BlobStoreModule,
         HttpModule,
+        MessagesModule,
+        StreamsModule,
+        AssetsModule,
       ],
     };
   }

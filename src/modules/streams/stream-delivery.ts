@@ -1,9 +1,9 @@
-import type { OutgoingHttpHeaders } from 'node:http';
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { AccessDeclaration, Actor } from '../../access/index.js';
 import { EventBus, streamTopic } from '../../engines/event-bus/event-bus.js';
 import { Authenticator } from '../../http/authenticator.js';
+import { rawHeaders } from '../../http/raw-headers.js';
 import { Clock } from '../../kernel/clock.js';
 import { Log } from '../../kernel/log.js';
 import { encoderOf } from './encoders.js';
@@ -80,7 +80,7 @@ export class StreamDelivery {
       renewActor: () => this.authenticator.authenticate(request, FOLLOW_ACCESS, { fresh: true }),
       isStopping: () => place.isStopping,
     });
-    const headers = { ...sentHeaders(reply), ...headersOf(format) };
+    const headers = { ...rawHeaders(reply), ...headersOf(format) };
     reply.hijack();
     void feed
       .run(headers, first)
@@ -90,17 +90,6 @@ export class StreamDelivery {
         place.leave();
       });
   }
-}
-
-/** What the edge has put on the reply so far: security headers, the request id, CORS. A hijacked reply would lose them. */
-function sentHeaders(reply: FastifyReply): OutgoingHttpHeaders {
-  const headers: OutgoingHttpHeaders = {};
-  for (const [name, value] of Object.entries(reply.getHeaders())) {
-    if (value !== undefined) {
-      headers[name] = value;
-    }
-  }
-  return headers;
 }
 
 function headersOf(format: StreamFormat): Record<string, string> {

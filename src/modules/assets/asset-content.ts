@@ -1,0 +1,91 @@
+import { Injectable } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type Actor, readScope } from '../../access/index.js';
+import { blobKey } from '../../engines/blob-store/blob-key.js';
+import { BlobStore, type ByteRange } from '../../engines/blob-store/blob-store.js';
+import { rawHeaders } from '../../http/raw-headers.js';
+import { DomainError, notFound } from '../../kernel/errors.js';
+import { Log } from '../../kernel/log.js';
+import { AssetsRepository, type StoredAsset } from './assets.repository.js';
+import type { ContentQuery } from './assets.schema.js';
+import { ORIGINAL } from './assets.service.js';
+import { dispositionOf, entityTag, namesTag, requestedRange, servedType } from './content-headers.js';
+
+/** One request for an asset's bytes. */
+export interface ContentVisit {
+  actor: Actor;
+  assetId: string;
+  query: ContentQuery;
+  request: FastifyRequest;
+  reply: FastifyReply;
+}
+
+/** Answers `GET /assets/{id}/content`: the bytes, whole or in part, with headers that keep a hostile file harmless. */
+@Injectable()
+export class AssetContent {
+  constructor(
+    private readonly repository: AssetsRepository,
+    private readonly blobs: BlobStore,
+    private readonly log: Log,
+  ) {}
+
+  /** @throws DomainError `not-found` where it is absent, not readable or not there yet; `range-not-satisfiable` */
+  async send({ actor, assetId, query, request, reply }: ContentVisit): Promise<void> {
+    const asset = await this.repository.find(readScope(actor, 'asset:read'), assetId);
+    if (asset === null || asset.status !== 'ready' || asset.size === null || asset.sha256 === null) {
+      throw notFound('asset');
+    }
+    const tag = entityTag(asset.sha256);
+    const headers = {
+      etag: tag,
+      // May be kept by whoever asked, but asked about each time: a right to read can end.
+      'cache-control': 'private, no-cache',
+      // A signed link is made to be put into other pages; a credential in a header is not.
+      'cross-origin-resource-policy': query.signature === undefined ? 'same-origin' : 'cross-origin',
+    };
+    if (namesTag(request.headers['if-none-match'], tag)) {
+      void reply.status(304).headers(headers).send();
+      return;
+    }
+    const range = conditionalRange(request, tag, asset.size);
+    if (range === 'unsatisfiable') {
+      void reply.header('content-range', `bytes */${asset.size}`);
+      throw new DomainError('range-not-satisfiable', `The file has ${asset.size} bytes.`);
+    }
+    const described = { ...headers, ...describe(asset, range, asset.size) };
+    const status = range === null ? 200 : 206;
+    if (request.method === 'HEAD') {
+      // Sent by hand: the framework would count the bytes of the empty body.
+      reply.hijack();
+      reply.raw.writeHead(status, { ...rawHeaders(reply), ...described });
+      reply.raw.end();
+      return;
+    }
+    const blob = await this.blobs.open(blobKey(actor.organizationId, assetId, ORIGINAL), range ?? undefined);
+    if (blob === null) {
+      // Deleted between the two looks, or lost by the store: an operator should know of the latter.
+      this.log.warn('an asset has no bytes', { organization_id: actor.organizationId, asset_id: assetId });
+      throw notFound('asset');
+    }
+    void reply.status(status).headers(described).send(blob.stream);
+  }
+}
+
+function describe(asset: StoredAsset, range: ByteRange | null, sizeBytes: number): Record<string, string> {
+  const lengthBytes = range === null ? sizeBytes : range.end - range.start + 1;
+  return {
+    'content-type': servedType(asset.content_type),
+    'content-length': String(lengthBytes),
+    'content-disposition': dispositionOf(asset.content_type, asset.name),
+    'accept-ranges': 'bytes',
+    'x-content-type-options': 'nosniff',
+    'content-security-policy': "sandbox; default-src 'none'",
+    ...(range === null ? {} : { 'content-range': `bytes ${range.start}-${range.end}/${sizeBytes}` }),
+  };
+}
+
+/** The range to send; the whole file where `If-Range` names another version of it (RFC 9110, section 13.1.5). */
+function conditionalRange(request: FastifyRequest, tag: string, sizeBytes: number): ByteRange | 'unsatisfiable' | null {
+  const condition = request.headers['if-range'];
+  return condition === undefined || condition === tag ? requestedRange(request.headers.range, sizeBytes) : null;
+}

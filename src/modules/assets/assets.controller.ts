@@ -1,0 +1,104 @@
+import { Controller, Delete, Get, HttpCode, Param, Query, Req, Res } from '@nestjs/common';
+import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type Actor, Requires } from '../../access/index.js';
+import { CurrentActor } from '../../http/current-actor.js';
+import { Problems, Returns } from '../../http/returns.js';
+import { idParam } from '../../http/schemas.js';
+import type { Page } from '../../kernel/page.js';
+import { AssetContent } from './asset-content.js';
+import { ASSET_LINK_PURPOSE } from './asset-links.js';
+import {
+  type Asset,
+  type AssetListQuery,
+  assetListQuerySchema,
+  assetPageSchema,
+  assetSchema,
+  type ContentQuery,
+  contentQuerySchema,
+} from './assets.schema.js';
+import { AssetsService } from './assets.service.js';
+
+const EXAMPLE_LINK =
+  'http://localhost:3000/api/v1/assets/0198f0a0-0000-7000-8000-000000000004/content?expires=1767225600&issuer=…&organization=…&key=1&signature=…';
+const EXAMPLE = {
+  id: '0198f0a0-0000-7000-8000-000000000004',
+  task_id: '0198f0a0-0000-7000-8000-000000000001',
+  run_id: '0198f0a0-0000-7000-8000-000000000002',
+  name: 'keywords.png',
+  type: 'image',
+  content_type: 'image/png',
+  size: 48213,
+  sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+  status: 'ready',
+  url: EXAMPLE_LINK,
+  thumbnail: EXAMPLE_LINK,
+  embed: null,
+  metadata: { width: 1200, height: 630 },
+  error: null,
+  created_at: '2026-01-31T09:00:02.000Z',
+};
+
+@ApiTags('Assets')
+@Controller('api/v1/assets')
+export class AssetsController {
+  constructor(
+    private readonly assets: AssetsService,
+    private readonly content: AssetContent,
+  ) {}
+
+  @Get()
+  @Requires('asset:read')
+  @ApiOperation({ summary: 'List assets', description: 'Of one task with `task_id`, else of every task you may read.' })
+  @Returns(200, assetPageSchema, { description: 'A page of assets.', example: { data: [EXAMPLE], next_cursor: null } })
+  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
+  async list(
+    @Query({ schema: assetListQuerySchema }) query: AssetListQuery,
+    @CurrentActor() actor: Actor,
+  ): Promise<Page<Asset>> {
+    return this.assets.list(actor, query);
+  }
+
+  @Get(':id')
+  @Requires('asset:read')
+  @ApiOperation({ summary: 'Get an asset' })
+  @Returns(200, assetSchema, { description: 'The asset, with links for an hour.', example: EXAMPLE })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  async get(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<Asset> {
+    return this.assets.get(actor, id);
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @Requires('asset:contribute')
+  @ApiOperation({ summary: 'Delete an asset and its bytes' })
+  @Returns(204, null, { description: 'Deleted; links to it end at once.' })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  async delete(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<void> {
+    return this.assets.delete(actor, id);
+  }
+
+  @Get(':id/content')
+  @Requires('asset:read', { presigned: ASSET_LINK_PURPOSE })
+  @ApiOperation({
+    summary: 'Read an asset’s bytes',
+    description:
+      'With a credential, or by the presigned `url` of the asset alone. Takes single byte ranges and `If-None-Match`. Pictures, ' +
+      'sound and video may be shown in place; everything else is a download.',
+  })
+  @ApiHeader({ name: 'Range', required: false, description: 'One range of bytes, such as `bytes=0-1023`.' })
+  @ApiHeader({ name: 'If-None-Match', required: false, description: 'An ETag the client has.' })
+  @ApiResponse({ status: 200, description: 'The bytes.', content: { '*/*': { schema: { type: 'string', format: 'binary' } } } })
+  @ApiResponse({ status: 206, description: 'The range.', content: { '*/*': { schema: { type: 'string', format: 'binary' } } } })
+  @Returns(304, null, { description: 'The client has it.' })
+  @Problems('unauthenticated', 'forbidden', 'not-found', 'range-not-satisfiable')
+  async readContent(
+    @Param('id', { schema: idParam }) assetId: string,
+    @Query({ schema: contentQuerySchema }) query: ContentQuery,
+    @CurrentActor() actor: Actor,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    await this.content.send({ actor, assetId, query, request, reply });
+  }
+}

@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import { listQuery, pageSchema } from '../../http/list-query.js';
+import { idQuery } from '../../http/schemas.js';
+
+export const ASSET_TYPES = ['voice', 'image', 'sound', 'video', '360', '3d', 'file'] as const;
+export type AssetType = (typeof ASSET_TYPES)[number];
+
+export const ASSET_STATUSES = ['pending', 'uploading', 'processing', 'ready', 'failed'] as const;
+export type AssetStatus = (typeof ASSET_STATUSES)[number];
+
+export const assetSchema = z
+  .object({
+    id: z.uuid(),
+    task_id: z.uuid(),
+    run_id: z.uuid().nullable(),
+    name: z.string(),
+    type: z.enum(ASSET_TYPES),
+    content_type: z.string(),
+    size: z.int().nullable().describe('Bytes; null until they are there.'),
+    sha256: z.string().nullable().describe('Lower-case hex; null until the bytes are there.'),
+    status: z.enum(ASSET_STATUSES),
+    url: z.url().nullable().describe('The bytes, without another credential, for an hour; null until they are there.'),
+    thumbnail: z.url().nullable().describe('A picture of it, likewise; null where there is none.'),
+    embed: z.string().nullable().describe('HTML that shows it, likewise; null where there is none.'),
+    metadata: z.record(z.string(), z.unknown()).describe('`width`, `height`, `duration_seconds` and the like.'),
+    error: z.string().nullable(),
+    created_at: z.iso.datetime(),
+  })
+  .meta({ id: 'Asset' });
+export type Asset = z.output<typeof assetSchema>;
+
+export const assetPageSchema = pageSchema(assetSchema, 'AssetPage');
+
+export const assetListQuerySchema = listQuery.extend({
+  task_id: idQuery.optional(),
+  run_id: idQuery.optional(),
+  type: z.enum(ASSET_TYPES).optional(),
+  status: z.enum(ASSET_STATUSES).optional(),
+});
+export type AssetListQuery = z.output<typeof assetListQuerySchema>;
+
+/** Nothing but a presigned link, whose parts whoever authenticates has checked. */
+export const contentQuerySchema = z.strictObject({
+  expires: z.string().max(16).optional().describe('Of a presigned link.'),
+  issuer: z.string().max(64).optional().describe('Of a presigned link.'),
+  organization: z.string().max(64).optional().describe('Of a presigned link.'),
+  key: z.string().max(64).optional().describe('Of a presigned link.'),
+  signature: z.string().max(128).optional().describe('Of a presigned link.'),
+});
+export type ContentQuery = z.output<typeof contentQuerySchema>;
