@@ -1,7 +1,8 @@
 /**
  * Cron expressions and time zones: what is accepted, when it fires, and how to say it to people. Pure.
  *
- * Five fields, or six with seconds first; no nicknames, no years. croner (https://croner.56k.guru) decides what an expression
+ * Five fields, or six with seconds first; no nicknames, no years, and not croner's own `+` (a day that is both), which no other cron
+ * knows and which takes it longest to find that it never comes. croner (https://croner.56k.guru) decides what an expression
  * means, daylight saving included: a fixed time inside a spring gap fires at the first valid moment after it, a fixed time that
  * an autumn night repeats fires once. Nothing else in the product computes a fire time.
  *
@@ -63,14 +64,14 @@ function inWords(cron: string): string {
     // `?` means the same as `*` to croner, and nothing to cronstrue.
     return cronstrue.toString(cron.replaceAll('?', '*'), { use24HourTimeFormat: true });
   } catch {
-    // croner knows a few forms (`+MON`) that cronstrue has no words for.
+    // croner knows a few forms (`1W,15`) that cronstrue has no words for.
     return `On the cron expression ${cron}`;
   }
 }
 
 function parse(cron: string, timezone: string, pointer: string): Cron {
   const fields = cron.trim().split(/\s+/);
-  if (cron.length > CRON_LIMITS.expressionCharacters || fields.length < 5 || fields.length > 6) {
+  if (cron.length > CRON_LIMITS.expressionCharacters || fields.length < 5 || fields.length > 6 || cron.includes('+')) {
     throw invalid(pointer, 'A cron expression has five fields, or six with seconds first, such as 0 9 * * 1-5.');
   }
   try {

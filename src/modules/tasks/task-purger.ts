@@ -11,6 +11,7 @@ import { AssetsService } from '../assets/index.js';
 import { type DeletedTask, TaskPurgeRepository } from './task-purge.repository.js';
 
 const BATCH = 50;
+const ASSET_BATCH = 100;
 const PAUSE_MS = 5_000;
 
 @Injectable()
@@ -63,7 +64,9 @@ export class TaskPurger implements OnApplicationBootstrap, BeforeApplicationShut
   async #purgeOne({ organizationId, id }: DeletedTask): Promise<boolean> {
     try {
       const scope = unsafelySystemScope(organizationId, 'purge a deleted task');
-      await this.assets.removeBytesOfTask(scope, id);
+      while ((await this.assets.removeBytesOfTask(scope, id, ASSET_BATCH)) > 0) {
+        this.#stop.signal.throwIfAborted();
+      }
       await this.repository.purge(scope, id);
       return true;
     } catch (error) {
