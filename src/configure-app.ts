@@ -9,6 +9,7 @@ import { BODY_LIMIT_BYTES } from './http/body-limit.js';
 import { ErrorFilter } from './http/error.filter.js';
 import { ErrorPresenters } from './http/error-presenter.js';
 import { FreshActorInterceptor } from './http/fresh-actor.interceptor.js';
+import { refuseUncleanQuery, refuseUncleanText } from './http/json-body/clean-text.js';
 import { registerJsonBody } from './http/json-body/json-content-type-parser.js';
 import { routeInventory } from './http/route-inventory.js';
 import { ValidationPipe } from './http/validation.pipe.js';
@@ -62,6 +63,14 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   });
   fastify.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
     void reply.header('x-request-id', request.id).header('cache-control', 'no-store');
+  });
+
+  // Bodies are checked as they are parsed; this is for what the URL decodes to.
+  fastify.addHook<{ Querystring: Record<string, unknown>; Params: Record<string, string> }>('preValidation', async (request) => {
+    refuseUncleanQuery(request.query);
+    for (const value of Object.values(request.params)) {
+      refuseUncleanText(value, '');
+    }
   });
 
   app.useGlobalPipes(new ValidationPipe());
