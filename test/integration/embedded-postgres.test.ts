@@ -244,6 +244,17 @@ describe('the owner of a data folder', () => {
     expect(said.map(({ event }) => event).sort()).toEqual(['refused', 'started']);
   });
 
+  it('takes the server along when it exits without stopping it', async () => {
+    seed();
+    const owner = own();
+    const { serverPid } = await owner.until('started');
+    await owner.end('SIGUSR2');
+    await untilAnswered(() =>
+      processIdentity(serverPid ?? 0) === null ? Promise.resolve() : Promise.reject(new Error('still there')),
+    );
+    expect(existsSync(join(dataDir, 'postgres/cluster/postmaster.pid'))).toBe(false);
+  });
+
   it('may be killed: the next start stops the server left behind and finds every committed row', async () => {
     seed();
     const first = own();

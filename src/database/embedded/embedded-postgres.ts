@@ -148,9 +148,9 @@ export class EmbeddedPostgres {
     const startedMs = this.#clock.nowMs();
     const launch = await this.#prepare();
     this.#launch = launch;
+    process.once('exit', this.#stopAtExit);
     await this.#launchServer(launch);
     const url = await ensureDatabase(launch);
-    process.once('exit', this.#stopAtExit);
     this.#logCheck = setInterval(() => {
       launch.serverLog.bound().catch((error: unknown) => this.#options.log.warn('server log not bounded', { error }));
     }, LOG_CHECK_MS).unref();
