@@ -1,6 +1,7 @@
 import { Global, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { AccessGuard } from './access.guard.js';
+import { ArrayReplies } from './array-reply.js';
 import { ErrorPresenters } from './error-presenter.js';
 import { FreshActorInterceptor } from './fresh-actor.interceptor.js';
 import { HealthController } from './health.controller.js';
@@ -11,7 +12,7 @@ import { PublicUrl } from './public-url.js';
 @Module({
   imports: [DiscoveryModule],
   controllers: [HealthController],
-  providers: [ErrorPresenters, AccessGuard, FreshActorInterceptor, PublicUrl],
-  exports: [ErrorPresenters, AccessGuard, FreshActorInterceptor, PublicUrl, DiscoveryModule],
+  providers: [ErrorPresenters, AccessGuard, FreshActorInterceptor, PublicUrl, ArrayReplies],
+  exports: [ErrorPresenters, AccessGuard, FreshActorInterceptor, PublicUrl, ArrayReplies, DiscoveryModule],
 })
 export class HttpModule {}

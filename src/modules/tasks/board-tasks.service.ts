@@ -1,0 +1,108 @@
+import { Injectable } from '@nestjs/common';
+import { type Actor, type ReadScope, readScope, writeScope } from '../../access/index.js';
+import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
+import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
+import { notFound } from '../../kernel/errors.js';
+import { SchedulesService } from '../schedules/index.js';
+import { type BoardFilter, type BoardRun, BoardTasksQuery, type StoredBoardTask } from './board-tasks.query.js';
+import type { TaskSequence } from './shown-tasks.service.js';
+import { TaskCreation } from './task-creation.service.js';
+import { type TaskPageRequest, openTaskCursor, sealTaskCursor } from './task-cursors.js';
+import { TaskEditing } from './task-editing.service.js';
+import type { NewTask, TaskPatch } from './tasks.schema.js';
+import { TasksService } from './tasks.service.js';
+
+/** A task on a board, with when it fires next. */
+export interface BoardTask extends StoredBoardTask {
+  /** Computed now; none where the task or its schedule is not enabled. */
+  upcoming: string[];
+}
+
+const UPCOMING = 5;
+
+/** Tasks with their schedule and last runs, as boards show and change them. */
+@Injectable()
+export class BoardTasksService {
+  constructor(
+    private readonly idempotency: Idempotency,
+    private readonly query: BoardTasksQuery,
+    private readonly creation: TaskCreation,
+    private readonly editing: TaskEditing,
+    private readonly tasks: TasksService,
+    private readonly schedules: SchedulesService,
+    private readonly sealer: CursorSealer,
+  ) {}
+
+  /** What fits the filter, newest first; nothing for an unknown id. @throws DomainError `invalid-cursor` */
+  async list(actor: Actor, filter: BoardFilter, page: TaskPageRequest): Promise<TaskSequence<BoardTask>> {
+    const scope = readScope(actor, 'task:read');
+    const context = listContext(scope, filter);
+    const { first, rest, next } = await this.query.list(scope, filter, {
+      after: openTaskCursor(this.sealer, context, page.cursor),
+      limit: page.limit ?? null,
+    });
+    return {
+      first: first.map((task) => this.#withUpcoming(task)),
+      rest: rest === null ? null : this.#allWithUpcoming(rest),
+      nextCursor: next === null ? null : sealTaskCursor(this.sealer, context, next),
+    };
+  }
+
+  /** The run, or null where it is not there for this actor. */
+  async findRun(actor: Actor, runId: string): Promise<BoardRun | null> {
+    return this.query.findRun(readScope(actor, 'run:read'), runId);
+  }
+
+  /**
+   * Makes a task with its schedule; starts no run unless the input says so. `present` words the reply, which is what the
+   * Idempotency-Key keeps.
+   * @throws DomainError as `TaskCreation.create`
+   */
+  async create<Body>(
+    actor: Actor,
+    input: NewTask,
+    ticket: IdempotencyTicket | null,
+    present: (task: BoardTask) => Body,
+  ): Promise<Outcome<Body>> {
+    const scope = writeScope(actor, 'task:create');
+    return this.idempotency.run(scope, ticket, async (tx) => {
+      const id = await this.creation.createIn(tx, scope, input, ticket?.key);
+      return present(this.#present(await this.query.find(scope, id, tx)));
+    });
+  }
+
+  /** @throws DomainError as `TaskEditing.update` */
+  async update(actor: Actor, id: string, patch: TaskPatch): Promise<BoardTask> {
+    await this.editing.update(actor, id, patch);
+    return this.#present(await this.query.find(readScope(actor, 'task:read'), id));
+  }
+
+  /** @throws DomainError `not-found`, `forbidden` */
+  async remove(actor: Actor, id: string): Promise<void> {
+    await this.tasks.remove(actor, id);
+  }
+
+  #present(found: StoredBoardTask | null): BoardTask {
+    if (found === null) {
+      throw notFound('task');
+    }
+    return this.#withUpcoming(found);
+  }
+
+  #withUpcoming(task: StoredBoardTask): BoardTask {
+    const { schedule } = task;
+    const fires = schedule?.enabled === true ? this.schedules.nextExecutions(schedule.cron, schedule.timezone, UPCOMING) : [];
+    return { ...task, upcoming: fires };
+  }
+
+  async *#allWithUpcoming(batches: AsyncIterable<readonly StoredBoardTask[]>): AsyncGenerator<BoardTask[]> {
+    for await (const batch of batches) {
+      yield batch.map((task) => this.#withUpcoming(task));
+    }
+  }
+}
+
+function listContext(scope: ReadScope, filter: BoardFilter): string {
+  const { id, account_id, artist_account_id, enabled } = filter;
+  return JSON.stringify(['board-tasks', scope.organizationId, id, account_id, artist_account_id, enabled]);
+}
