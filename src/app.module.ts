@@ -8,7 +8,9 @@ import { HttpModule } from './http/http.module.js';
 import { Clock, SystemClock } from './kernel/clock.js';
 import { Log } from './kernel/log.js';
 import { AssetsModule } from './modules/assets/index.js';
+import { AgentsModule, DefaultAgentSetup } from './modules/agents/index.js';
 import { entities } from './modules/entities.js';
+import { NewOrganizationSetup, OrganizationsModule } from './modules/organizations/index.js';
 import { MessagesModule } from './modules/messages/index.js';
 import { StreamsModule } from './modules/streams/index.js';
 
@@ -30,6 +32,15 @@ export class ProcessModule {
   }
 }
 
+/** What a module declares because it must not import who provides it, bound to that provider. */
+@Global()
+@Module({
+  imports: [AgentsModule],
+  providers: [{ provide: NewOrganizationSetup, useExisting: DefaultAgentSetup }],
+  exports: [NewOrganizationSetup],
+})
+export class BindingsModule {}
+
 /** The composition root: every module, and nothing else. */
 @Module({})
 export class AppModule {
@@ -43,6 +54,9 @@ export class AppModule {
         EventBusModule,
         BlobStoreModule,
         HttpModule,
+        BindingsModule,
+        OrganizationsModule,
+        AgentsModule,
         MessagesModule,
         StreamsModule,
         AssetsModule,

@@ -1,5 +1,28 @@
+import { AgentEntity } from './agents/index.js';
 import { AssetEntity } from './assets/index.js';
 import { MessageEntity } from './messages/index.js';
+import {
+  AccountEntity,
+  OrganizationEntity,
+  PrincipalEntity,
+  ProjectEntity,
+  ProjectShareEntity,
+  TeamEntity,
+  TeamMemberEntity,
+  UserEntity,
+} from './organizations/index.js';
 
 /** Every entity of every module; the data source is built from this list, and a test holds it against the migrations. */
-export const entities = [AssetEntity, MessageEntity] as const;
+export const entities = [
+  AccountEntity,
+  AgentEntity,
+  AssetEntity,
+  MessageEntity,
+  OrganizationEntity,
+  PrincipalEntity,
+  ProjectEntity,
+  ProjectShareEntity,
+  TeamEntity,
+  TeamMemberEntity,
+  UserEntity,
+] as const;

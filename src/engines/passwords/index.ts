@@ -1,0 +1,1 @@
+export { hashPassword, isOutdated, verifyPassword } from './passwords.js';

@@ -1,0 +1,106 @@
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Res } from '@nestjs/common';
+import { ApiBearerAuth, ApiHeader, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { type Actor, Requires } from '../../access/index.js';
+import type { IdempotencyTicket } from '../../database/idempotency.js';
+import { created } from '../../http/created.js';
+import { CurrentActor } from '../../http/current-actor.js';
+import { IdempotencyKey } from '../../http/idempotency-key.js';
+import { Problems, Returns } from '../../http/returns.js';
+import { idParam } from '../../http/schemas.js';
+import type { Page } from '../../kernel/page.js';
+import {
+  AGENT_EXAMPLE,
+  agentListQuery,
+  type AgentListQuery,
+  agentPage,
+  type AgentPatch,
+  agentPatchSchema,
+  agentSchema,
+  type AgentView,
+  type NewAgentInput,
+  newAgentSchema,
+} from './agents.schema.js';
+import { AgentsService } from './agents.service.js';
+
+@ApiTags('Agents')
+@ApiBearerAuth('bearer')
+@ApiSecurity('x-api-key')
+@Controller('api/v1/agents')
+export class AgentsController {
+  constructor(private readonly agents: AgentsService) {}
+
+  @Get()
+  @Requires('agent:read')
+  @ApiOperation({ summary: 'List agents' })
+  @Returns(200, agentPage, { description: 'A page of agents.', example: { data: [AGENT_EXAMPLE], next_cursor: null } })
+  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
+  list(
+    @CurrentActor() actor: Actor,
+    @Query({ schema: agentListQuery }) query: AgentListQuery,
+  ): Promise<Page<AgentView>> {
+    return this.agents.list(actor, query);
+  }
+
+  @Post()
+  @Requires('agent:manage')
+  @ApiOperation({ summary: 'Make an agent', description: 'Kinds worker and builtin in this version. For admins.' })
+  @ApiHeader({
+    name: 'Idempotency-Key',
+    required: false,
+    description: 'The same key again gets the same reply, and no second one.',
+  })
+  @Returns(201, agentSchema, { description: 'Made.', example: AGENT_EXAMPLE })
+  @Problems(
+    'invalid-request',
+    'not-available',
+    'unauthenticated',
+    'forbidden',
+    'already-exists',
+    'idempotency-in-progress',
+    'idempotency-mismatch',
+  )
+  async create(
+    @CurrentActor() actor: Actor,
+    @Body({ schema: newAgentSchema }) input: NewAgentInput,
+    @IdempotencyKey() ticket: IdempotencyTicket | null,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<AgentView> {
+    return created(reply, await this.agents.create(actor, input, ticket), ({ id }) => `/api/v1/agents/${id}`);
+  }
+
+  @Get(':id')
+  @Requires('agent:read')
+  @ApiOperation({ summary: 'One agent' })
+  @Returns(200, agentSchema, { description: 'The agent.', example: AGENT_EXAMPLE })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AgentView> {
+    return this.agents.get(actor, id);
+  }
+
+  @Patch(':id')
+  @Requires('agent:manage')
+  @ApiOperation({ summary: 'Change an agent', description: 'A JSON merge patch (RFC 7396).' })
+  @Returns(200, agentSchema, { description: 'The agent as it is now.', example: AGENT_EXAMPLE })
+  @Problems('invalid-request', 'not-available', 'unauthenticated', 'forbidden', 'not-found', 'already-exists')
+  update(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: agentPatchSchema }) patch: AgentPatch,
+  ): Promise<AgentView> {
+    return this.agents.update(actor, id, patch);
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @Requires('agent:manage')
+  @ApiOperation({
+    summary: 'Delete an agent',
+    description: 'Neither the default agent nor one with runs that have not ended.',
+  })
+  @Returns(204, null, { description: 'Gone.' })
+  @Problems('unauthenticated', 'forbidden', 'not-found', 'still-referenced')
+  remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
+    return this.agents.remove(actor, id);
+  }
+}

@@ -1,0 +1,14 @@
+export { AgentsModule } from './agents.module.js';
+export { AgentsService } from './agents.service.js';
+export type { AgentRow } from './agents.repository.js';
+export { AGENT_KINDS, BUILTIN_NAMES, agentSchema, type AgentKind, type AgentView } from './agents.schema.js';
+export { DefaultAgentSetup } from './default-agent-setup.js';
+export {
+  resolveRunConfig,
+  resolvedRunConfigSchema,
+  runConfigSchema,
+  type ResolvedRunConfig,
+  type RunConfig,
+  type RunConfigSources,
+} from './run-config.schema.js';
+export { AgentEntity } from './agent.entity.js';

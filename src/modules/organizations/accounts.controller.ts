@@ -1,0 +1,105 @@
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Res } from '@nestjs/common';
+import { ApiBearerAuth, ApiHeader, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { type Actor, Requires } from '../../access/index.js';
+import type { IdempotencyTicket } from '../../database/idempotency.js';
+import { created } from '../../http/created.js';
+import { CurrentActor } from '../../http/current-actor.js';
+import { IdempotencyKey } from '../../http/idempotency-key.js';
+import { Problems, Returns } from '../../http/returns.js';
+import { idParam } from '../../http/schemas.js';
+import type { Page } from '../../kernel/page.js';
+import {
+  ACCOUNT_EXAMPLE,
+  accountListQuery,
+  type AccountListQuery,
+  accountPage,
+  type AccountPatch,
+  accountPatchSchema,
+  accountSchema,
+  type AccountView,
+  type NewAccountInput,
+  newAccountSchema,
+} from './accounts.schema.js';
+import { AccountsService } from './accounts.service.js';
+
+@ApiTags('Accounts')
+@ApiBearerAuth('bearer')
+@ApiSecurity('x-api-key')
+@Controller('api/v1/accounts')
+export class AccountsController {
+  constructor(private readonly accounts: AccountsService) {}
+
+  @Get()
+  @Requires('account:read')
+  @ApiOperation({ summary: 'List accounts' })
+  @Returns(200, accountPage, {
+    description: 'A page of accounts.',
+    example: { data: [ACCOUNT_EXAMPLE], next_cursor: null },
+  })
+  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
+  list(
+    @CurrentActor() actor: Actor,
+    @Query({ schema: accountListQuery }) query: AccountListQuery,
+  ): Promise<Page<AccountView>> {
+    return this.accounts.list(actor, query);
+  }
+
+  @Post()
+  @Requires('account:create')
+  @ApiOperation({ summary: 'Make an account', description: 'For whom work is done: a label, never a permission.' })
+  @ApiHeader({
+    name: 'Idempotency-Key',
+    required: false,
+    description: 'The same key again gets the same reply, and no second one.',
+  })
+  @Returns(201, accountSchema, { description: 'Made.', example: ACCOUNT_EXAMPLE })
+  @Problems(
+    'invalid-request',
+    'unauthenticated',
+    'forbidden',
+    'already-exists',
+    'idempotency-in-progress',
+    'idempotency-mismatch',
+  )
+  async create(
+    @CurrentActor() actor: Actor,
+    @Body({ schema: newAccountSchema }) input: NewAccountInput,
+    @IdempotencyKey() ticket: IdempotencyTicket | null,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<AccountView> {
+    return created(reply, await this.accounts.create(actor, input, ticket), ({ id }) => `/api/v1/accounts/${id}`);
+  }
+
+  @Get(':id')
+  @Requires('account:read')
+  @ApiOperation({ summary: 'One account' })
+  @Returns(200, accountSchema, { description: 'The account.', example: ACCOUNT_EXAMPLE })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AccountView> {
+    return this.accounts.get(actor, id);
+  }
+
+  @Patch(':id')
+  @Requires('account:manage')
+  @ApiOperation({ summary: 'Change an account', description: 'A JSON merge patch (RFC 7396).' })
+  @Returns(200, accountSchema, { description: 'The account as it is now.', example: ACCOUNT_EXAMPLE })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'already-exists')
+  update(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: accountPatchSchema }) patch: AccountPatch,
+  ): Promise<AccountView> {
+    return this.accounts.update(actor, id, patch);
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @Requires('account:manage')
+  @ApiOperation({ summary: 'Delete an account' })
+  @Returns(204, null, { description: 'Gone.' })
+  @Problems('unauthenticated', 'forbidden', 'not-found', 'still-referenced')
+  remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
+    return this.accounts.remove(actor, id);
+  }
+}

@@ -1,0 +1,17 @@
+export { readableAccount, readableProject, readableTeam } from './directory.query.js';
+export { OrganizationsModule } from './organizations.module.js';
+export { OrganizationsService, type FoundedOrganization, type NewOrganization } from './organizations.service.js';
+export { NewOrganizationSetup } from './new-organization-setup.js';
+export { PrincipalsRepository, raiseEpochs, type NewPrincipal } from './principals.repository.js';
+export { UsersService } from './users.service.js';
+export { emailField, idField, nameField, passwordField, slugField, timeField } from './fields.schema.js';
+export { organizationSchema, type OrganizationView } from './organizations.schema.js';
+export { userSchema, type UserView } from './users.schema.js';
+export { AccountEntity } from './account.entity.js';
+export { OrganizationEntity } from './organization.entity.js';
+export { PrincipalEntity } from './principal.entity.js';
+export { ProjectEntity } from './project.entity.js';
+export { ProjectShareEntity } from './project-share.entity.js';
+export { TeamEntity } from './team.entity.js';
+export { TeamMemberEntity } from './team-member.entity.js';
+export { UserEntity } from './user.entity.js';

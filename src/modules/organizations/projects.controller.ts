@@ -1,0 +1,153 @@
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Put, Query, Res } from '@nestjs/common';
+import { ApiBearerAuth, ApiHeader, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { type Actor, Requires } from '../../access/index.js';
+import type { IdempotencyTicket } from '../../database/idempotency.js';
+import { created } from '../../http/created.js';
+import { CurrentActor } from '../../http/current-actor.js';
+import { IdempotencyKey } from '../../http/idempotency-key.js';
+import type { ListQuery } from '../../http/list-query.js';
+import { Problems, Returns } from '../../http/returns.js';
+import { idParam } from '../../http/schemas.js';
+import type { Page } from '../../kernel/page.js';
+import {
+  type NewProjectInput,
+  newProjectSchema,
+  PROJECT_EXAMPLE,
+  PROJECT_SHARE_EXAMPLE,
+  projectListQuery,
+  type ProjectListQuery,
+  projectPage,
+  type ProjectPatch,
+  projectPatchSchema,
+  projectSchema,
+  projectSharePage,
+  projectShareSchema,
+  type ProjectShareView,
+  type ProjectView,
+  type ShareAccessInput,
+  shareAccessSchema,
+  shareListQuery,
+} from './projects.schema.js';
+import { ProjectsService } from './projects.service.js';
+
+@ApiTags('Projects')
+@ApiBearerAuth('bearer')
+@ApiSecurity('x-api-key')
+@Controller('api/v1/projects')
+export class ProjectsController {
+  constructor(private readonly projects: ProjectsService) {}
+
+  @Get()
+  @Requires('project:read')
+  @ApiOperation({ summary: 'List projects' })
+  @Returns(200, projectPage, {
+    description: 'A page of projects.',
+    example: { data: [PROJECT_EXAMPLE], next_cursor: null },
+  })
+  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
+  list(
+    @CurrentActor() actor: Actor,
+    @Query({ schema: projectListQuery }) query: ProjectListQuery,
+  ): Promise<Page<ProjectView>> {
+    return this.projects.list(actor, query);
+  }
+
+  @Post()
+  @Requires('project:create')
+  @ApiOperation({ summary: 'Make a project', description: 'A grouping of tasks that can be shared whole.' })
+  @ApiHeader({
+    name: 'Idempotency-Key',
+    required: false,
+    description: 'The same key again gets the same reply, and no second one.',
+  })
+  @Returns(201, projectSchema, { description: 'Made.', example: PROJECT_EXAMPLE })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'idempotency-in-progress', 'idempotency-mismatch')
+  async create(
+    @CurrentActor() actor: Actor,
+    @Body({ schema: newProjectSchema }) input: NewProjectInput,
+    @IdempotencyKey() ticket: IdempotencyTicket | null,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<ProjectView> {
+    return created(reply, await this.projects.create(actor, input, ticket), ({ id }) => `/api/v1/projects/${id}`);
+  }
+
+  @Get(':id')
+  @Requires('project:read')
+  @ApiOperation({ summary: 'One project' })
+  @Returns(200, projectSchema, { description: 'The project.', example: PROJECT_EXAMPLE })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<ProjectView> {
+    return this.projects.get(actor, id);
+  }
+
+  @Patch(':id')
+  @Requires('project:manage')
+  @ApiOperation({ summary: 'Change a project', description: 'A JSON merge patch (RFC 7396).' })
+  @Returns(200, projectSchema, { description: 'The project as it is now.', example: PROJECT_EXAMPLE })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
+  update(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: projectPatchSchema }) patch: ProjectPatch,
+  ): Promise<ProjectView> {
+    return this.projects.update(actor, id, patch);
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @Requires('project:manage')
+  @ApiOperation({ summary: 'Delete a project' })
+  @Returns(204, null, { description: 'Gone.' })
+  @Problems('unauthenticated', 'forbidden', 'not-found', 'still-referenced')
+  remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
+    return this.projects.remove(actor, id);
+  }
+
+  @Get(':id/shares')
+  @Requires('project:read')
+  @ApiOperation({ summary: 'The teams a project is shared with' })
+  @Returns(200, projectSharePage, {
+    description: 'A page of shares.',
+    example: { data: [PROJECT_SHARE_EXAMPLE], next_cursor: null },
+  })
+  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden', 'not-found')
+  listShares(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Query({ schema: shareListQuery }) query: ListQuery,
+  ): Promise<Page<ProjectShareView>> {
+    return this.projects.listShares(actor, id, query);
+  }
+
+  @Put(':id/shares/:team_id')
+  @Requires('project:manage')
+  @ApiOperation({
+    summary: 'Share a project with a team',
+    description: 'Its present and future tasks, but for private ones.',
+  })
+  @Returns(200, projectShareSchema, { description: 'The share.', example: PROJECT_SHARE_EXAMPLE })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
+  putShare(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Param('team_id', { schema: idParam }) teamId: string,
+    @Body({ schema: shareAccessSchema }) input: ShareAccessInput,
+  ): Promise<ProjectShareView> {
+    return this.projects.putShare(actor, id, teamId, input);
+  }
+
+  @Delete(':id/shares/:team_id')
+  @HttpCode(204)
+  @Requires('project:manage')
+  @ApiOperation({ summary: 'Share a project with a team no longer' })
+  @Returns(204, null, { description: 'No longer shared.' })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  removeShare(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Param('team_id', { schema: idParam }) teamId: string,
+  ): Promise<void> {
+    return this.projects.removeShare(actor, id, teamId);
+  }
+}

@@ -1,0 +1,105 @@
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Res } from '@nestjs/common';
+import { ApiBearerAuth, ApiHeader, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { type Actor, Requires } from '../../access/index.js';
+import type { IdempotencyTicket } from '../../database/idempotency.js';
+import { created } from '../../http/created.js';
+import { CurrentActor } from '../../http/current-actor.js';
+import { IdempotencyKey } from '../../http/idempotency-key.js';
+import type { ListQuery } from '../../http/list-query.js';
+import { Problems, Returns } from '../../http/returns.js';
+import { idParam } from '../../http/schemas.js';
+import type { Page } from '../../kernel/page.js';
+import {
+  type NewUserInput,
+  newUserSchema,
+  USER_EXAMPLE,
+  userListQuery,
+  userPage,
+  type UserPatch,
+  userPatchSchema,
+  userSchema,
+  type UserView,
+} from './users.schema.js';
+import { UsersService } from './users.service.js';
+
+@ApiTags('Users')
+@ApiBearerAuth('bearer')
+@ApiSecurity('x-api-key')
+@Controller('api/v1/users')
+export class UsersController {
+  constructor(private readonly users: UsersService) {}
+
+  @Get()
+  @Requires('user:read')
+  @ApiOperation({ summary: 'List users' })
+  @Returns(200, userPage, { description: 'A page of users.', example: { data: [USER_EXAMPLE], next_cursor: null } })
+  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
+  list(@CurrentActor() actor: Actor, @Query({ schema: userListQuery }) query: ListQuery): Promise<Page<UserView>> {
+    return this.users.list(actor, query);
+  }
+
+  @Post()
+  @Requires('user:manage')
+  @ApiOperation({
+    summary: 'Add a person',
+    description: 'With their sign-in and their account; for admins. Nobody gives a role above their own.',
+  })
+  @ApiHeader({
+    name: 'Idempotency-Key',
+    required: false,
+    description: 'The same key again gets the same reply, and no second one.',
+  })
+  @Returns(201, userSchema, { description: 'Made.', example: USER_EXAMPLE })
+  @Problems(
+    'invalid-request',
+    'unauthenticated',
+    'forbidden',
+    'already-exists',
+    'idempotency-in-progress',
+    'idempotency-mismatch',
+  )
+  async create(
+    @CurrentActor() actor: Actor,
+    @Body({ schema: newUserSchema }) input: NewUserInput,
+    @IdempotencyKey() ticket: IdempotencyTicket | null,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<UserView> {
+    return created(reply, await this.users.create(actor, input, ticket), ({ id }) => `/api/v1/users/${id}`);
+  }
+
+  @Get(':id')
+  @Requires('user:read')
+  @ApiOperation({ summary: 'One user' })
+  @Returns(200, userSchema, { description: 'The user.', example: USER_EXAMPLE })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<UserView> {
+    return this.users.get(actor, id);
+  }
+
+  @Patch(':id')
+  @Requires('user:manage')
+  @ApiOperation({ summary: 'Change a user', description: 'A JSON merge patch (RFC 7396).' })
+  @Returns(200, userSchema, { description: 'The user as it is now.', example: USER_EXAMPLE })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'already-exists', 'conflict')
+  update(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: userPatchSchema }) patch: UserPatch,
+  ): Promise<UserView> {
+    return this.users.update(actor, id, patch);
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @Requires('user:manage')
+  @ApiOperation({
+    summary: 'Delete a user',
+    description: 'Ends their rights and their keys at once and frees the e-mail; what they made stays.',
+  })
+  @Returns(204, null, { description: 'Gone.' })
+  @Problems('unauthenticated', 'forbidden', 'not-found', 'conflict')
+  remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
+    return this.users.remove(actor, id);
+  }
+}
