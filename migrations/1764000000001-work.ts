@@ -81,6 +81,9 @@ export class Work1764000000001 implements MigrationInterface {
       create index tasks_list on tasks (organization_id, created_at, id) where deleted_at is null;
       create index tasks_shown on tasks (organization_id, created_at, id)
         include (visibility, created_by, team_id, project_id) where deleted_at is null and latest_run_id is not null;
+      -- What an organisation-wide key adds of its own to the counted total of what is not private.
+      create index tasks_shown_private on tasks (organization_id, created_by)
+        where deleted_at is null and latest_run_id is not null and visibility = 'private';
       create index tasks_updated on tasks (organization_id, updated_at, id) where deleted_at is null;
       create index tasks_status on tasks (organization_id, status, created_at, id) where deleted_at is null;
       create index tasks_agent on tasks (organization_id, agent_id, created_at, id) where deleted_at is null;
