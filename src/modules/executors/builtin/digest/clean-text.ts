@@ -1,12 +1,31 @@
+import type { TimeSlices } from './time-slices.js';
+
+const ZERO_WIDTH_JOINER = 0x200d;
+const WINDOW_CHARACTERS = 32 * 1024;
+
 /**
  * A text fit for JSON and PostgreSQL on every path out of here: no NUL, no lone surrogate (both become U+FFFD), no byte order
  * mark, and one kind of line end, so that line numbers mean what an editor shows.
  */
-export function cleanText(text: string): string {
-  return text
-    .replace(/^\uFEFF/, '')
-    .replace(/\r\n?/g, '\n')
-    .replace(/\0|\p{Surrogate}/gu, '\uFFFD');
+export async function cleanText(text: string, slices: TimeSlices): Promise<string> {
+  let clean = '';
+  for (let start = text.startsWith('\uFEFF') ? 1 : 0; start < text.length;) {
+    let end = Math.min(text.length, start + WINDOW_CHARACTERS);
+    if (isLowSurrogate(text, end) || text.charAt(end) === '\n') end += 1;
+    clean += cleaned(text.slice(start, end));
+    start = end;
+    if (slices.isOver()) await slices.next();
+  }
+  return clean;
+}
+
+/** `cleanText` for a text that is known to be short. */
+export function cleanLine(text: string): string {
+  return onOneLine(cleaned(text));
+}
+
+function cleaned(text: string): string {
+  return text.replace(/\r\n?/g, '\n').replace(/\0|\p{Surrogate}/gu, '\uFFFD');
 }
 
 /** Runs of white space, line ends and control characters become one space. */
@@ -31,10 +50,9 @@ export function wholeCharacterEnd(text: string, end: number): number {
 }
 
 function continuesCharacter(text: string, position: number): boolean {
-  const previous = text.charCodeAt(position - 1);
-  return (
-    isLowSurrogate(text, position) || previous === 0x200d || /^[\p{M}\u200D\u{1F3FB}-\u{1F3FF}]/u.test(text.slice(position, position + 2))
-  );
+  if (isLowSurrogate(text, position) || text.charCodeAt(position - 1) === ZERO_WIDTH_JOINER) return true;
+  const character = text.slice(position, position + 2);
+  return /^(?:\p{M}|\p{Emoji_Modifier}|\u200D)/u.test(character);
 }
 
 function isLowSurrogate(text: string, position: number): boolean {

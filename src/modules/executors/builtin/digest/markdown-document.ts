@@ -1,4 +1,4 @@
-import MarkdownIt, { type Env, type Token } from 'markdown-it';
+import createMarkdownIt, { type Env, type MarkdownIt, type Token } from 'markdown-it';
 import { onOneLine, shorten, wholeCharacterEnd } from './clean-text.js';
 import type { DigestHeading } from './digest.schema.js';
 import { markdownPieces, type MarkdownPiece } from './markdown-pieces.js';
@@ -15,13 +15,21 @@ export interface Block {
 export interface MarkdownDocument {
   blocks: Block[];
   outline: DigestHeading[];
-  counts: { lines: number; paragraphs: number; listItems: number; headings: number; links: number; images: number; codeBlocks: number };
+  counts: {
+    lines: number;
+    paragraphs: number;
+    listItems: number;
+    headings: number;
+    links: number;
+    images: number;
+    codeBlocks: number;
+  };
 }
 
 export const OUTLINE_LIMIT = 500;
 const HEADING_TEXT_LIMIT = 200;
 /** Inline parsing has no bound better than quadratic for every hostile text; over this length a block is parsed in parts. */
-const INLINE_PART_CHARACTERS = 4 * 1024;
+const INLINE_PART_CHARACTERS = 2 * 1024;
 /** Deeper quotes and lists are cut off by the parser: a text of 100,000 ">" must not be 100,000 levels of recursion. */
 const NESTING_LIMIT = 32;
 
@@ -41,7 +49,7 @@ interface RawBlock {
  * a link may use a definition that stands below it. A text of code alone is read as prose, since there is nothing else to digest.
  */
 export async function readMarkdown(text: string, slices: TimeSlices): Promise<MarkdownDocument> {
-  const parser = new MarkdownIt('default', { html: true, maxNesting: NESTING_LIMIT });
+  const parser = createMarkdownIt('default', { html: true, maxNesting: NESTING_LIMIT });
   const reader = new BlockReader(parser);
   const { source, lines } = withoutFrontMatter(text);
   for (const piece of markdownPieces(source)) {
@@ -62,7 +70,11 @@ export async function readMarkdown(text: string, slices: TimeSlices): Promise<Ma
       }
     }
     if (raw.kind === 'heading' && outline.length < OUTLINE_LIMIT) {
-      outline.push({ level: raw.level, line: raw.line, text: shorten(onOneLine(content), HEADING_TEXT_LIMIT) });
+      outline.push({
+        level: raw.level,
+        line: raw.line,
+        text: shorten(onOneLine(content.slice(0, 4 * HEADING_TEXT_LIMIT)), HEADING_TEXT_LIMIT),
+      });
     }
     if (content.trim() !== '') blocks.push({ kind: raw.kind, text: content });
     if (slices.isOver()) await slices.next();
@@ -74,7 +86,10 @@ export async function readMarkdown(text: string, slices: TimeSlices): Promise<Ma
 function withoutFrontMatter(text: string): { source: string; lines: number } {
   let lines = text === '' ? 0 : 1;
   for (let at = text.indexOf('\n'); at !== -1 && at < text.length - 1; at = text.indexOf('\n', at + 1)) lines += 1;
-  const matter = /^---[ \t]*\n(?:(?:[A-Za-z_][\w.-]*:|[ \t]+|#|- )[^\n]*\n|\n){1,200}?(?:---|\.\.\.)[ \t]*(?:\n|$)/.exec(text.slice(0, 64 * 1024));
+  const matter =
+    /^---[ \t]*\n(?:(?:[A-Za-z_][\w.-]*:|[ \t]+|#|- )[^\n]*\n|\n){1,200}?(?:---|\.\.\.)[ \t]*(?:\n|$)/.exec(
+      text.slice(0, 64 * 1024),
+    );
   if (matter === null) return { source: text, lines };
   const length = matter[0].length;
   return { source: matter[0].replace(/[^\n]+/g, '') + text.slice(length), lines };
@@ -96,8 +111,8 @@ class BlockReader {
     let level = 0;
     let line = 1;
     for (const [index, token] of tokens.entries()) {
-      const continues = piece.continuesBlock && index === 0;
-      if (token.map !== null && token.map !== undefined) line = piece.firstLine + token.map[0] + 1;
+      const continues = piece.joint !== null && index === 0;
+      if (token.map !== null) line = piece.firstLine + token.map[0] + 1;
       switch (token.type) {
         case 'list_item_open':
           itemDepth += 1;
@@ -120,6 +135,13 @@ class BlockReader {
           kind = 'cell';
           break;
         case 'inline':
+          if (
+            piece.joint !== null &&
+            index === 1 &&
+            tokens[0]?.type === 'paragraph_open' &&
+            this.extendLast(piece.joint + token.content)
+          )
+            break;
           this.blocks.push({ kind, source: token.content, isPlain: false, line, level });
           break;
         case 'fence':
@@ -129,13 +151,22 @@ class BlockReader {
           break;
         case 'html_block': {
           const prose = withoutTags(token.content);
-          if (prose.trim() !== '') this.blocks.push({ kind: 'paragraph', source: prose, isPlain: true, line, level: 0 });
+          if (prose.trim() !== '')
+            this.blocks.push({ kind: 'paragraph', source: prose, isPlain: true, line, level: 0 });
           break;
         }
         default:
           break;
       }
     }
+  }
+
+  /** Puts together again what was cut by force; false when there is nothing to go on with. */
+  private extendLast(source: string): boolean {
+    const last = this.blocks.at(-1);
+    if (last === undefined || last.isPlain) return false;
+    last.source += source;
+    return true;
   }
 }
 
@@ -145,13 +176,14 @@ function withoutTags(html: string): string {
   return html.replace(/<[a-zA-Z/!?][^<>]*>/g, ' ');
 }
 
-/** Cut at white space where there is some, so that markup within a line mostly survives. */
+/** Cut at the end of a line or a sentence, or at a space, where there is one, so that markup within a line mostly survives. */
 function* inlineParts(source: string): Generator<string> {
   let start = 0;
   while (source.length - start > INLINE_PART_CHARACTERS) {
     const limit = start + INLINE_PART_CHARACTERS;
-    const space = Math.max(source.lastIndexOf('\n', limit), source.lastIndexOf(' ', limit));
-    const end = space > start + INLINE_PART_CHARACTERS / 2 ? space + 1 : wholeCharacterEnd(source, limit);
+    const lowest = start + INLINE_PART_CHARACTERS / 2;
+    const breaks = ['\n', '. ', ' '].map((mark) => source.lastIndexOf(mark, limit - mark.length) + mark.length);
+    const end = breaks.find((position) => position > lowest) ?? wholeCharacterEnd(source, limit);
     yield source.slice(start, end);
     start = end;
   }

@@ -1,3 +1,5 @@
+import { wholeCharacterEnd } from './clean-text.js';
+
 /**
  * Cuts a Markdown text into pieces that a block parser may read one after the other, because parsing 1 MiB in one call would
  * hold the event loop for a long time.
@@ -11,14 +13,15 @@ export interface MarkdownPiece {
   source: string;
   /** 0-based line of the text on which `source` starts; −1 is possible for the line that opens a block again. */
   firstLine: number;
-  /** The first block of this piece is the rest of the last one of the piece before. */
-  continuesBlock: boolean;
+  /** Not null: the first block of this piece is the rest of the last one of the piece before; this stood between the two. */
+  joint: string | null;
 }
 
 const ROOMY_PIECE_CHARACTERS = 12 * 1024;
 const LARGEST_PIECE_CHARACTERS = 24 * 1024;
 /** A parser pays per line as well: a piece of "#" lines alone must not be ten thousand headings. */
-const LARGEST_PIECE_LINES = 1500;
+const ROOMY_PIECE_LINES = 400;
+const LARGEST_PIECE_LINES = 800;
 
 const FENCE = /^[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(`{3,}(?![^\n]*`)|~{3,})/;
 
@@ -32,40 +35,55 @@ export function* markdownPieces(text: string): Generator<MarkdownPiece> {
   let pieceStart = 0;
   let pieceFirstLine = 0;
   let reopener: string | null = null;
-  let forced = false;
+  let joint: string | null = null;
   let open: OpenBlock | null = null;
   let previousIsBlank = true;
   let line = 0;
+  let goesOnLine = false;
 
-  for (let lineStart = 0; lineStart < text.length; line += 1) {
+  for (let lineStart = 0; lineStart < text.length;) {
     const newline = text.indexOf('\n', lineStart);
-    const lineEnd = newline === -1 ? text.length : newline + 1;
-    const content = text.slice(lineStart, newline === -1 ? text.length : newline);
+    const wholeEnd = newline === -1 ? text.length : newline + 1;
+    const lineEnd = wholeEnd - lineStart > LARGEST_PIECE_CHARACTERS ? lineBreak(text, lineStart) : wholeEnd;
+    const content = text.slice(lineStart, lineEnd).replace(/\n$/, '');
     const isBlank = content.trim() === '';
     const isIndented = /^[ \t]/.test(content);
 
     const length = lineStart - pieceStart;
-    const isSafe = open === null && !isBlank && !isIndented && (previousIsBlank || /^#{1,6}[ \t]/.test(content));
+    const isSafe =
+      !goesOnLine && open === null && !isBlank && !isIndented && (previousIsBlank || /^#{1,6}[ \t]/.test(content));
     const isFull = length >= LARGEST_PIECE_CHARACTERS || line - pieceFirstLine >= LARGEST_PIECE_LINES;
-    if (length > 0 && ((isSafe && length >= ROOMY_PIECE_CHARACTERS) || isFull)) {
-      yield piece(text.slice(pieceStart, lineStart), pieceFirstLine, reopener, forced);
+    const isRoomy = length >= ROOMY_PIECE_CHARACTERS || line - pieceFirstLine >= ROOMY_PIECE_LINES;
+    if (length > 0 && ((isSafe && isRoomy) || isFull)) {
+      yield piece(text.slice(pieceStart, lineStart), pieceFirstLine, reopener, joint);
       pieceStart = lineStart;
       pieceFirstLine = line;
       reopener = open === null ? null : open.opener;
-      forced = !isSafe && (open !== null || (!previousIsBlank && !isBlank));
+      const isWithinBlock = !isSafe && (open !== null || (!previousIsBlank && !isBlank));
+      const between = goesOnLine ? text.slice(lineStart - 1, lineStart).replace(/\S/, '') : '\n';
+      joint = isWithinBlock ? between : null;
     }
 
-    if (open === null) open = opensBlock(content);
-    else if (open.closes(content)) open = null;
+    if (open !== null) open = open.closes(content) ? null : open;
+    else if (!goesOnLine) open = opensBlock(content);
     previousIsBlank = isBlank;
+    goesOnLine = lineEnd < wholeEnd;
+    if (!goesOnLine) line += 1;
     lineStart = lineEnd;
   }
-  if (pieceStart < text.length) yield piece(text.slice(pieceStart), pieceFirstLine, reopener, forced);
+  if (pieceStart < text.length) yield piece(text.slice(pieceStart), pieceFirstLine, reopener, joint);
 }
 
-function piece(source: string, firstLine: number, reopener: string | null, forced: boolean): MarkdownPiece {
-  if (reopener === null) return { source, firstLine, continuesBlock: forced };
-  return { source: `${reopener}\n${source}`, firstLine: firstLine - 1, continuesBlock: forced };
+/** Where a line too long for one piece is cut: at a space if it can be. */
+function lineBreak(text: string, lineStart: number): number {
+  const limit = lineStart + LARGEST_PIECE_CHARACTERS;
+  const space = text.lastIndexOf(' ', limit - 1);
+  return space > lineStart + LARGEST_PIECE_CHARACTERS / 2 ? space + 1 : wholeCharacterEnd(text, limit);
+}
+
+function piece(source: string, firstLine: number, reopener: string | null, joint: string | null): MarkdownPiece {
+  if (reopener === null) return { source, firstLine, joint };
+  return { source: `${reopener}\n${source}`, firstLine: firstLine - 1, joint };
 }
 
 function opensBlock(line: string): OpenBlock | null {
@@ -83,6 +101,7 @@ function opensBlock(line: string): OpenBlock | null {
       },
     };
   }
-  if (/^ {0,3}<!--/.test(line) && !line.includes('-->')) return { opener: '<!--', closes: (next) => next.includes('-->') };
+  if (/^ {0,3}<!--/.test(line) && !line.includes('-->'))
+    return { opener: '<!--', closes: (next) => next.includes('-->') };
   return null;
 }

@@ -12,7 +12,11 @@ const MEASURED_SENTENCES = 5000;
  * Flesch reading ease (1948) and the Flesch-Kincaid grade (1975) of English prose; null for every other language, whose syllables
  * and sentences weigh differently, and for a text too short to tell.
  */
-export async function readabilityOf(model: TextModel, language: string, slices: TimeSlices): Promise<DigestReadability> {
+export async function readabilityOf(
+  model: TextModel,
+  language: string,
+  slices: TimeSlices,
+): Promise<DigestReadability> {
   if (language !== 'en') return null;
   let sentences = 0;
   let words = 0;

@@ -24,7 +24,8 @@ const RELEVANCE_SHARE = 0.7;
 /** Likeness from which a sentence counts as a repetition and is not picked at all. */
 const REPETITION = 0.9;
 const FEWEST_WORDS = 5;
-const MOST_WORDS = 60;
+/** From here on, a sentence loses weight as it gains words: long ones share words with everything. */
+const MOST_WORDS = 35;
 
 interface Vector {
   terms: Int32Array;
@@ -35,6 +36,8 @@ interface Candidate {
   passage: number;
   vector: Vector;
   weight: number;
+  /** See `formWeight`; what many sentences vote for has to be readable too. */
+  form: number;
 }
 
 export interface RankedText {
@@ -44,28 +47,37 @@ export interface RankedText {
   pick(): { text: string; position: number } | undefined;
 }
 
+/** English openings that point back at a sentence which the summary most likely lacks. */
+const POINTS_BACK =
+  /^(?:It|Its|They|Their|He|She|This|That|These|Those|Such|Both|But|And|So|Also|However|Then|Otherwise|Thus|Therefore)\b/;
+
 /** Weighs all sentences, in time slices. Picking afterwards is cheap. */
-export async function rankSentences(model: TextModel, slices: TimeSlices): Promise<RankedText> {
+export async function rankSentences(model: TextModel, language: string, slices: TimeSlices): Promise<RankedText> {
   const sentences = sentencesOf(model.passages);
   const vectors = await vectorsOf(sentences, model.lexicon.size, slices);
-  const importance = await weigh(sentences, vectors, model.lexicon.size, slices);
-  const candidates = candidatesOf(sentences, vectors, importance);
+  const importance = await weigh(sentences, vectors, model.lexicon.size, language, slices);
+  const candidates = candidatesOf(sentences, vectors, importance, language);
   const likeness = await likenessOf(candidates, model.lexicon.size, slices);
   const rank = await lexRank(likeness, candidates.length, slices);
-  const relevance = candidates.map((candidate, index) => 0.5 * candidate.weight + 0.5 * (rank[index] ?? 0));
+  const relevance = candidates.map(
+    (candidate, index) => 0.5 * candidate.weight + 0.5 * (rank[index] ?? 0) * candidate.form,
+  );
   return { importance, pick: picker(sentences, candidates, relevance, likeness) };
 }
 
 /** Paragraphs and list items; where a text has neither, whatever it has. */
 function sentencesOf(passages: readonly Passage[]): Passage[] {
-  const prose = passages.filter((passage) => passage.words > 0 && (passage.kind === 'paragraph' || passage.kind === 'item'));
+  const prose = passages.filter(
+    (passage) => passage.words > 0 && (passage.kind === 'paragraph' || passage.kind === 'item'),
+  );
   return prose.length > 0 ? prose : passages.filter((passage) => passage.words > 0);
 }
 
 async function vectorsOf(sentences: readonly Passage[], vocabulary: number, slices: TimeSlices): Promise<Vector[]> {
   const sentencesWith = new Float64Array(vocabulary);
   for (const sentence of sentences) {
-    for (const term of new Set(sentence.terms)) if (term !== PHRASE_BREAK) sentencesWith[term] = (sentencesWith[term] ?? 0) + 1;
+    for (const term of new Set(sentence.terms))
+      if (term !== PHRASE_BREAK) sentencesWith[term] = (sentencesWith[term] ?? 0) + 1;
     if (slices.isOver()) await slices.next();
   }
   const vectors: Vector[] = [];
@@ -84,7 +96,13 @@ async function vectorsOf(sentences: readonly Passage[], vocabulary: number, slic
   return vectors;
 }
 
-async function weigh(sentences: readonly Passage[], vectors: readonly Vector[], vocabulary: number, slices: TimeSlices): Promise<Float64Array> {
+async function weigh(
+  sentences: readonly Passage[],
+  vectors: readonly Vector[],
+  vocabulary: number,
+  language: string,
+  slices: TimeSlices,
+): Promise<Float64Array> {
   const centroid = new Float64Array(vocabulary);
   for (const { terms, weights } of vectors) {
     for (const [index, term] of terms.entries()) centroid[term] = (centroid[term] ?? 0) + (weights[index] ?? 0);
@@ -102,7 +120,8 @@ async function weigh(sentences: readonly Passage[], vectors: readonly Vector[], 
   const importance = new Float64Array(sentences.length);
   for (const [position, sentence] of sentences.entries()) {
     const central = highest === 0 ? 0 : (centrality[position] ?? 0) / highest;
-    importance[position] = (0.7 * central + 0.3 * placeWeight(sentence, position, sentences.length)) * formWeight(sentence);
+    importance[position] =
+      (0.7 * central + 0.3 * placeWeight(sentence, position, sentences.length)) * formWeight(sentence, language);
     if (slices.isOver()) await slices.next();
   }
   return importance;
@@ -114,11 +133,12 @@ function placeWeight(sentence: Passage, position: number, total: number): number
 }
 
 /** A sentence that only leads on to a list, a fragment, or a heap of signs makes a poor summary, whatever its words. */
-function formWeight(sentence: Passage): number {
+function formWeight(sentence: Passage, language: string): number {
   let weight = 1;
+  if (language === 'en' && POINTS_BACK.test(sentence.text)) weight *= 0.7;
   if (sentence.kind !== 'paragraph') weight *= 0.75;
   if (sentence.words < FEWEST_WORDS) weight *= 0.3;
-  else if (sentence.words > MOST_WORDS) weight *= 0.5;
+  else if (sentence.words > MOST_WORDS) weight *= MOST_WORDS / sentence.words;
   if (/[:：]$/.test(sentence.text)) weight *= 0.4;
   if (/[?？]$/.test(sentence.text)) weight *= 0.8;
   if (!/[.!?…。！？।۔؟:：]["'”’»)\]]*$/.test(sentence.text)) weight *= 0.75;
@@ -127,20 +147,31 @@ function formWeight(sentence: Passage): number {
   return weight;
 }
 
-function candidatesOf(sentences: readonly Passage[], vectors: readonly Vector[], importance: Float64Array): Candidate[] {
+function candidatesOf(
+  sentences: readonly Passage[],
+  vectors: readonly Vector[],
+  importance: Float64Array,
+  language: string,
+): Candidate[] {
   const order = Array.from(sentences.keys());
   order.sort((a, b) => (importance[b] ?? 0) - (importance[a] ?? 0) || a - b);
   const chosen = order.slice(0, CANDIDATES_LIMIT).sort((a, b) => a - b);
   const highest = importance[order[0] ?? 0] ?? 0;
-  return chosen.map((passage) => ({
-    passage,
-    vector: vectors[passage] ?? { terms: new Int32Array(), weights: new Float64Array() },
-    weight: highest === 0 ? 0 : (importance[passage] ?? 0) / highest,
-  }));
+  return chosen.flatMap((passage) => {
+    const sentence = sentences[passage];
+    const vector = vectors[passage];
+    if (sentence === undefined || vector === undefined) return [];
+    const weight = highest === 0 ? 0 : (importance[passage] ?? 0) / highest;
+    return [{ passage, vector, weight, form: formWeight(sentence, language) }];
+  });
 }
 
 /** Cosines between all candidates, row by row; the diagonal is 0, nobody votes for himself. */
-async function likenessOf(candidates: readonly Candidate[], vocabulary: number, slices: TimeSlices): Promise<Float64Array> {
+async function likenessOf(
+  candidates: readonly Candidate[],
+  vocabulary: number,
+  slices: TimeSlices,
+): Promise<Float64Array> {
   const size = candidates.length;
   const likeness = new Float64Array(size * size);
   const row = new Float64Array(vocabulary);
@@ -150,7 +181,8 @@ async function likenessOf(candidates: readonly Candidate[], vocabulary: number, 
       const other = candidates[b]?.vector;
       if (other === undefined) continue;
       let dot = 0;
-      for (let index = 0; index < other.terms.length; index += 1) dot += (row[other.terms[index] ?? 0] ?? 0) * (other.weights[index] ?? 0);
+      for (let index = 0; index < other.terms.length; index += 1)
+        dot += (row[other.terms[index] ?? 0] ?? 0) * (other.weights[index] ?? 0);
       likeness[a * size + b] = dot;
       likeness[b * size + a] = dot;
     }
@@ -163,7 +195,8 @@ async function likenessOf(candidates: readonly Candidate[], vocabulary: number, 
 /** PageRank by power iteration, scaled so that the highest rank is 1. */
 async function lexRank(likeness: Float64Array, size: number, slices: TimeSlices): Promise<Float64Array> {
   const votes = new Float64Array(size);
-  for (let a = 0; a < size; a += 1) for (let b = 0; b < size; b += 1) votes[a] = (votes[a] ?? 0) + (likeness[a * size + b] ?? 0);
+  for (let a = 0; a < size; a += 1)
+    for (let b = 0; b < size; b += 1) votes[a] = (votes[a] ?? 0) + (likeness[a * size + b] ?? 0);
   let rank = new Float64Array(size).fill(1);
   for (let round = 0; round < LEXRANK_ROUNDS; round += 1) {
     const next = new Float64Array(size).fill(1 - DAMPING);

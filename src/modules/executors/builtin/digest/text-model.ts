@@ -9,6 +9,8 @@ export interface Passage {
   kind: BlockKind;
   text: string;
   terms: readonly number[];
+  /** The exact forms of `terms`, one for one. */
+  forms: readonly number[];
   words: number;
   opensBlock: boolean;
 }
@@ -19,6 +21,7 @@ export interface TextModel {
   passages: Passage[];
   words: number;
   sentences: number;
+  unspacedWords: number;
   unspacedCharacters: number;
   /** True when the text has more passages than are weighed; the rest is counted only. */
   isCapped: boolean;
@@ -30,17 +33,33 @@ export const WEIGHED_PASSAGES_LIMIT = 30_000;
 /** Reads all prose into sentences and terms, in time slices. */
 export async function readText(blocks: readonly Block[], language: Language, slices: TimeSlices): Promise<TextModel> {
   const lexicon = new Lexicon(language);
-  const model: TextModel = { lexicon, passages: [], words: 0, sentences: 0, unspacedCharacters: 0, isCapped: false };
+  const model: TextModel = {
+    lexicon,
+    passages: [],
+    words: 0,
+    sentences: 0,
+    unspacedWords: 0,
+    unspacedCharacters: 0,
+    isCapped: false,
+  };
   for (const block of blocks) {
     let opensBlock = true;
     for (const part of splitSentences(block.text, language.locale)) {
       const list = lexicon.read(part.text);
       model.words += part.cutsWord && list.words > 0 ? list.words - 1 : list.words;
+      model.unspacedWords += list.unspacedWords;
       model.unspacedCharacters += list.unspacedCharacters;
       const isProse = block.kind === 'paragraph' || block.kind === 'item';
       if (isProse && part.startsSentence && list.words > 0) model.sentences += 1;
       if (model.passages.length < WEIGHED_PASSAGES_LIMIT) {
-        model.passages.push({ kind: block.kind, text: part.text, terms: list.terms, words: list.words, opensBlock });
+        model.passages.push({
+          kind: block.kind,
+          text: part.text,
+          terms: list.terms,
+          forms: list.forms,
+          words: list.words,
+          opensBlock,
+        });
       } else {
         model.isCapped = true;
       }
