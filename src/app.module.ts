@@ -11,8 +11,16 @@ import { AssetsModule } from './modules/assets/index.js';
 import { AgentsModule, DefaultAgentSetup } from './modules/agents/index.js';
 import { entities } from './modules/entities.js';
 import { NewOrganizationSetup, OrganizationsModule } from './modules/organizations/index.js';
+import { AuthModule } from './modules/auth/index.js';
 import { MessagesModule } from './modules/messages/index.js';
+import { SchedulesModule } from './modules/schedules/index.js';
 import { StreamsModule } from './modules/streams/index.js';
+import { ExecutorsModule } from './modules/executors/index.js';
+import { RunsModule } from './modules/runs/index.js';
+import { TasksModule } from './modules/tasks/index.js';
+import { NeocuModule } from './wire/neocu/neocu.module.js';
+import { NlaModule } from './wire/nla/nla.module.js';
+import { RecoupableModule } from './wire/recoupable/recoupable.module.js';
 
 /** Config, clock and log: what a process is given from outside. */
 @Global()
@@ -56,10 +64,18 @@ export class AppModule {
         HttpModule,
         BindingsModule,
         OrganizationsModule,
+        AuthModule,
         AgentsModule,
         MessagesModule,
         StreamsModule,
+        RunsModule,
         AssetsModule,
+        SchedulesModule,
+        TasksModule,
+        ExecutorsModule,
+        NeocuModule,
+        RecoupableModule,
+        NlaModule,
       ],
     };
   }

@@ -1,5 +1,6 @@
 import { AgentEntity } from './agents/index.js';
 import { AssetEntity } from './assets/index.js';
+import { authEntities } from './auth/index.js';
 import { MessageEntity } from './messages/index.js';
 import {
   AccountEntity,
@@ -11,6 +12,8 @@ import {
   TeamMemberEntity,
   UserEntity,
 } from './organizations/index.js';
+import { ScheduleEntity } from './schedules/index.js';
+import { TaskEntity, TaskShareEntity } from './tasks/index.js';
 
 /** Every entity of every module; the data source is built from this list, and a test holds it against the migrations. */
 export const entities = [
@@ -22,7 +25,11 @@ export const entities = [
   PrincipalEntity,
   ProjectEntity,
   ProjectShareEntity,
+  ScheduleEntity,
+  TaskEntity,
+  TaskShareEntity,
   TeamEntity,
   TeamMemberEntity,
   UserEntity,
+  ...authEntities,
 ] as const;

@@ -56,7 +56,12 @@ export function describe(cron: string, timezone: string): string {
 
 /** The wall-clock time of an instant in a zone, `HH:MM`. */
 export function localTime(instant: Date, timezone: string): string {
-  return new Intl.DateTimeFormat('en-GB', { timeZone: timezone, hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(instant);
+  return new Intl.DateTimeFormat('en-GB', {
+    timeZone: timezone,
+    hour: '2-digit',
+    minute: '2-digit',
+    hourCycle: 'h23',
+  }).format(instant);
 }
 
 function inWords(cron: string): string {
@@ -100,7 +105,11 @@ function fires(job: Cron, from: Date, count: number): Date[] {
   const horizon = new Date(from);
   horizon.setUTCFullYear(horizon.getUTCFullYear() + HORIZON_YEARS);
   const found: Date[] = [];
-  for (let next = job.nextRun(from); next !== null && next <= horizon && found.length < count; next = job.nextRun(next)) {
+  for (
+    let next = job.nextRun(from);
+    next !== null && next <= horizon && found.length < count;
+    next = job.nextRun(next)
+  ) {
     found.push(next);
   }
   return found;

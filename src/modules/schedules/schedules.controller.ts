@@ -40,9 +40,15 @@ export class SchedulesController {
   @Get()
   @Requires('schedule:read')
   @ApiOperation({ summary: 'List the schedules of the tasks you may read' })
-  @Returns(200, schedulePage, { description: 'A page of schedules.', example: { data: [SCHEDULE_EXAMPLE], next_cursor: null } })
+  @Returns(200, schedulePage, {
+    description: 'A page of schedules.',
+    example: { data: [SCHEDULE_EXAMPLE], next_cursor: null },
+  })
   @Problems('invalid-request', 'invalid-cursor', 'unauthenticated')
-  list(@CurrentActor() actor: Actor, @Query({ schema: scheduleListQuery }) query: ScheduleListQuery): Promise<Page<Schedule>> {
+  list(
+    @CurrentActor() actor: Actor,
+    @Query({ schema: scheduleListQuery }) query: ScheduleListQuery,
+  ): Promise<Page<Schedule>> {
     return this.schedules.list(actor, query);
   }
 
@@ -50,7 +56,15 @@ export class SchedulesController {
   @Requires('schedule:contribute')
   @ApiOperation({ summary: 'Give a task a schedule', description: 'Takes Idempotency-Key.' })
   @Returns(201, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
-  @Problems('invalid-request', 'not-available', 'unauthenticated', 'forbidden', 'already-exists', 'idempotency-in-progress', 'idempotency-mismatch')
+  @Problems(
+    'invalid-request',
+    'not-available',
+    'unauthenticated',
+    'forbidden',
+    'already-exists',
+    'idempotency-in-progress',
+    'idempotency-mismatch',
+  )
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newSchedule }) body: NewSchedule,
@@ -113,7 +127,10 @@ export class SchedulesController {
   @Get(':id/upcoming')
   @Requires('schedule:read')
   @ApiOperation({ summary: 'List the next moments a schedule fires' })
-  @Returns(200, upcomingSchema, { description: 'The next moments, soonest first.', example: { data: ['2030-01-07T09:00:00.000Z'] } })
+  @Returns(200, upcomingSchema, {
+    description: 'The next moments, soonest first.',
+    example: { data: ['2030-01-07T09:00:00.000Z'] },
+  })
   @Problems('invalid-request', 'unauthenticated', 'not-found')
   upcoming(
     @CurrentActor() actor: Actor,

@@ -67,7 +67,10 @@ export class SchedulesRepository {
       createdBetween('s', query),
       ...(query.task_id === undefined ? [] : [sql`s.task_id = ${query.task_id}`]),
     ]);
-    const rows = await this.database.json<KeysetRow<StoredSchedule>[]>(scope, keysetRows('s', page, { item: STORED, from: WITH_TASK, where }));
+    const rows = await this.database.json<KeysetRow<StoredSchedule>[]>(
+      scope,
+      keysetRows('s', page, { item: STORED, from: WITH_TASK, where }),
+    );
     return rows ?? [];
   }
 

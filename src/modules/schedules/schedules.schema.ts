@@ -27,12 +27,21 @@ export const cronText = z
   .min(1)
   .max(CRON_LIMITS.expressionCharacters)
   .describe('Five fields, or six with seconds first; at most once a minute.');
-export const timezoneText = z.string().min(1).max(CRON_LIMITS.timezoneCharacters).describe('An IANA time zone such as Europe/London.');
+export const timezoneText = z
+  .string()
+  .min(1)
+  .max(CRON_LIMITS.timezoneCharacters)
+  .describe('An IANA time zone such as Europe/London.');
 const name = z.string().min(1).max(200);
 
 /** A schedule inside the body that creates its task. */
 export const scheduleSettings = z
-  .strictObject({ cron: cronText, timezone: timezoneText.default('UTC'), name: name.optional(), enabled: z.boolean().optional() })
+  .strictObject({
+    cron: cronText,
+    timezone: timezoneText.default('UTC'),
+    name: name.optional(),
+    enabled: z.boolean().optional(),
+  })
   .meta({ id: 'ScheduleSettings' });
 export type ScheduleSettings = z.output<typeof scheduleSettings>;
 

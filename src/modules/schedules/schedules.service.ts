@@ -131,7 +131,13 @@ export class SchedulesService {
    * @throws DomainError `invalid-request` where the result could never fire, or too often, or a first schedule has no `cron`;
    * `forbidden` where the task is not this actor's to change
    */
-  async putForTask(tx: Tx, scope: WriteScope, taskId: string, settings: SchedulePatch, pointer = '/schedule'): Promise<string> {
+  async putForTask(
+    tx: Tx,
+    scope: WriteScope,
+    taskId: string,
+    settings: SchedulePatch,
+    pointer = '/schedule',
+  ): Promise<string> {
     const current = await this.repository.lockOfTask(scope, tx, taskId);
     const cron = settings.cron ?? current?.cron;
     if (cron === undefined) {
@@ -146,7 +152,9 @@ export class SchedulesService {
     assertFires(values.cron, values.timezone, this.clock.now(), pointer);
     const id = current?.id ?? newId();
     const done =
-      current === null ? await this.repository.insert(scope, tx, id, taskId, values) : await this.repository.update(scope, tx, id, values);
+      current === null
+        ? await this.repository.insert(scope, tx, id, taskId, values)
+        : await this.repository.update(scope, tx, id, values);
     if (!done) {
       throw forbidden();
     }

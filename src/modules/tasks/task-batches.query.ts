@@ -72,7 +72,7 @@ async function* following<Item>(
   after: TaskPosition | null,
   until: TaskPosition | null,
 ): AsyncGenerator<readonly Item[]> {
-  for (let position = after; position !== null; ) {
+  for (let position = after; position !== null;) {
     const batch = await read(position, until);
     if (batch.items.length > 0) {
       yield batch.items;

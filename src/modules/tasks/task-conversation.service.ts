@@ -22,7 +22,12 @@ export class TaskConversation {
    * Keeps the message and starts a run that has it, in one transaction.
    * @throws DomainError `not-found`, `forbidden`
    */
-  async post(actor: Actor, taskId: string, input: NewTaskMessage, ticket: IdempotencyTicket | null): Promise<Outcome<Message>> {
+  async post(
+    actor: Actor,
+    taskId: string,
+    input: NewTaskMessage,
+    ticket: IdempotencyTicket | null,
+  ): Promise<Outcome<Message>> {
     const scope = writeScope(actor, 'message:create');
     return this.idempotency.run(scope, ticket, async (tx) => {
       const task = await this.repository.lock(scope, tx, taskId);
@@ -45,7 +50,15 @@ export class TaskConversation {
     parts: readonly MessagePart[],
     options: { start: boolean; idempotencyKey: string | undefined },
   ): Promise<Message> {
-    const run = options.start ? await this.runs.createRun(tx, scope, { taskId, idempotencyKey: options.idempotencyKey }) : null;
-    return this.messages.append(tx, scope, { taskId, runId: run?.id ?? null, role: 'user', parts, createdBy: scope.actor.creatorId });
+    const run = options.start
+      ? await this.runs.createRun(tx, scope, { taskId, idempotencyKey: options.idempotencyKey })
+      : null;
+    return this.messages.append(tx, scope, {
+      taskId,
+      runId: run?.id ?? null,
+      role: 'user',
+      parts,
+      createdBy: scope.actor.creatorId,
+    });
   }
 }

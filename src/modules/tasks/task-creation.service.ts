@@ -7,7 +7,14 @@ import { newId } from '../../kernel/ids.js';
 import { AgentsService } from '../agents/index.js';
 import { SchedulesService } from '../schedules/index.js';
 import { TaskConversation } from './task-conversation.service.js';
-import { agreedModel, assertMayRefer, assertNoSecrets, defaultTitle, visibilityFor } from './task.rules.js';
+import {
+  agreedModel,
+  assertMayRefer,
+  assertNoSecrets,
+  defaultTitle,
+  namedInBody,
+  visibilityFor,
+} from './task.rules.js';
 import { type StoredDetail, TasksQuery } from './tasks.query.js';
 import { TasksRepository } from './tasks.repository.js';
 import type { NewTask } from './tasks.schema.js';
@@ -60,7 +67,7 @@ export class TaskCreation {
   }
 
   async #insert(scope: WriteScope, tx: Tx, id: string, input: NewTask, model: string | null): Promise<void> {
-    const agent = await this.agents.resolve(tx, scope, { agent: input.agent, agent_id: input.agent_id });
+    const agent = await this.#agent(scope, tx, input);
     const references = {
       teamId: input.team_id ?? null,
       projectId: input.project_id ?? null,
@@ -86,5 +93,10 @@ export class TaskCreation {
       maxAttempts: input.max_attempts ?? null,
       priority: input.priority ?? 0,
     });
+  }
+
+  async #agent(scope: WriteScope, tx: Tx, input: NewTask): Promise<{ id: string }> {
+    await this.agents.assertKnownAgents(tx, scope, input.run_config ?? {}, '/run_config');
+    return namedInBody(this.agents.resolve(tx, scope, input), input);
   }
 }

@@ -1,12 +1,13 @@
 import { Injectable } from '@nestjs/common';
+import { z } from 'zod';
 import { type Actor, type WriteScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { mergePatch } from '../../http/merge-patch.js';
 import { DomainError, forbidden, invalid, notFound } from '../../kernel/errors.js';
 import { AgentsService, runConfigSchema } from '../agents/index.js';
 import { RunsService } from '../runs/index.js';
 import { SchedulesService } from '../schedules/index.js';
-import { mergePatch } from './merge-patch.js';
-import { agreedModel, assertMayRefer, assertNoSecrets, visibilityFor } from './task.rules.js';
+import { agreedModel, assertMayRefer, assertNoSecrets, namedInBody, visibilityFor } from './task.rules.js';
 import { type StoredDetail, TasksQuery } from './tasks.query.js';
 import { type LockedTask, type TaskValues, TasksRepository } from './tasks.repository.js';
 import { TASK_LIMITS, type TaskPatch, fitsJson } from './tasks.schema.js';
@@ -44,7 +45,10 @@ export class TaskEditing {
       const detail = await this.query.detail(scope, id, tx);
       if (detail === null) {
         // The change took the task out of the actor's own sight, which only an admin could undo.
-        throw new DomainError('conflict', 'After this change you could not see the task any more; ask an admin to do it.');
+        throw new DomainError(
+          'conflict',
+          'After this change you could not see the task any more; ask an admin to do it.',
+        );
       }
       return detail;
     });
@@ -59,7 +63,12 @@ export class TaskEditing {
         artistAccountId: patch.artist_account_id ?? null,
       }),
     );
-    const change = { ...contents(task, patch), ...(moves(patch) ? place(task, patch) : {}), ...(await this.#agent(scope, tx, patch)) };
+    const change = {
+      ...contents(task, patch),
+      ...(moves(patch) ? place(task, patch) : {}),
+      ...(await this.#agent(scope, tx, patch)),
+    };
+    await this.agents.assertKnownAgents(tx, scope, change.runConfig ?? {}, '/run_config');
     if (patch.schedule === null) {
       await this.schedules.removeForTask(tx, scope, id);
     } else if (patch.schedule !== undefined) {
@@ -68,7 +77,10 @@ export class TaskEditing {
     if (!(await this.repository.update(scope, tx, id, change))) {
       throw forbidden();
     }
-    const becomesPrivate = change.visibility === undefined ? 0 : Number(change.visibility === 'private') - Number(task.visibility === 'private');
+    const becomesPrivate =
+      change.visibility === undefined
+        ? 0
+        : Number(change.visibility === 'private') - Number(task.visibility === 'private');
     if (task.hasRun && becomesPrivate !== 0) {
       await this.runs.countShown(tx, scope, { shown: 0, shownPrivate: becomesPrivate });
     }
@@ -78,7 +90,7 @@ export class TaskEditing {
     if (patch.agent === undefined && patch.agent_id === undefined) {
       return {};
     }
-    const agent = await this.agents.resolve(tx, scope, { agent: patch.agent, agent_id: patch.agent_id });
+    const agent = await namedInBody(this.agents.resolve(tx, scope, patch), patch);
     return { agentId: agent.id };
   }
 }
@@ -104,7 +116,10 @@ function contents(task: LockedTask, patch: TaskPatch): Partial<TaskValues> {
   const merged = {
     title: patch.title,
     prompt: patch.prompt,
-    payload: patch.payload === undefined ? undefined : within(mergePatch(task.payload, patch.payload), TASK_LIMITS.payloadBytes, '/payload', '1 MiB'),
+    payload:
+      patch.payload === undefined
+        ? undefined
+        : within(patchedPayload(task, patch.payload), TASK_LIMITS.payloadBytes, '/payload', '1 MiB'),
     model,
     runConfig,
     accountId: patch.account_id,
@@ -120,22 +135,41 @@ function contents(task: LockedTask, patch: TaskPatch): Partial<TaskValues> {
 }
 
 /** `model` and `run_config.model` are one thing: a patch of either is a patch of both. */
-function configuration(task: LockedTask, patch: TaskPatch): { runConfig: TaskValues['runConfig'] | undefined; model: string | null | undefined } {
+function configuration(
+  task: LockedTask,
+  patch: TaskPatch,
+): { runConfig: TaskValues['runConfig'] | undefined; model: string | null | undefined } {
   if (patch.run_config === undefined) {
     return { runConfig: undefined, model: patch.model };
   }
   const said = patch.run_config === null ? { model: null } : patch.run_config;
-  const parsed = runConfigSchema.safeParse(patch.run_config === null ? {} : mergePatch(task.runConfig, patch.run_config));
+  const parsed = runConfigSchema.safeParse(
+    patch.run_config === null ? {} : mergePatch(task.runConfig, patch.run_config),
+  );
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    throw invalid(['/run_config', ...(issue?.path ?? [])].join('/'), issue?.message ?? 'This is not a run configuration.');
+    throw invalid(
+      ['/run_config', ...(issue?.path ?? [])].join('/'),
+      issue?.message ?? 'This is not a run configuration.',
+    );
   }
   const { model, ...runConfig } = parsed.data;
   return { runConfig, model: agreedModel(patch.model, 'model' in said ? (model ?? null) : undefined) };
 }
 
+/** An object merges into the payload; anything else takes its place. */
+function patchedPayload(task: LockedTask, patch: unknown): unknown {
+  const object = z.record(z.string(), z.unknown()).safeParse(patch);
+  return object.success ? mergePatch(task.payload, object.data) : patch;
+}
+
 function mergedMetadata(task: LockedTask, patch: Record<string, unknown> | null): Record<string, unknown> {
-  return within(patch === null ? {} : mergePatch(task.metadata, patch), TASK_LIMITS.metadataBytes, '/metadata', '64 KiB');
+  return within(
+    patch === null ? {} : mergePatch(task.metadata, patch),
+    TASK_LIMITS.metadataBytes,
+    '/metadata',
+    '64 KiB',
+  );
 }
 
 function within<Value>(value: Value, mostBytes: number, path: string, size: string): Value {
@@ -146,7 +180,9 @@ function within<Value>(value: Value, mostBytes: number, path: string, size: stri
 }
 
 /** Without what was not given. */
-function defined<Shape extends Record<string, unknown>>(values: Shape): { [Key in keyof Shape]?: Exclude<Shape[Key], undefined> };
+function defined<Shape extends Record<string, unknown>>(
+  values: Shape,
+): { [Key in keyof Shape]?: Exclude<Shape[Key], undefined> };
 function defined(values: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 }

@@ -18,7 +18,12 @@ export class TaskPresenter {
   /** The links are the actor's own: each use has the rights the actor has by then. */
   detail(actor: Actor, stored: StoredDetail): TaskDetail {
     const { stream, task } = stored;
-    const idle = { agentId: task.agent_id, agentDefault: stored.agent_default, task: task.run_config, taskModel: task.model };
+    const idle = {
+      agentId: task.agent_id,
+      agentDefault: stored.agent_default,
+      task: task.run_config,
+      taskModel: task.model,
+    };
     return {
       messages: stored.messages,
       task: this.#task(task),
@@ -52,6 +57,10 @@ export class TaskPresenter {
 
   #task(stored: StoredTask): TaskShown {
     const { schedule, ...task } = stored;
-    return { ...task, is_scheduled: schedule !== null, schedule_info: schedule === null ? null : this.schedules.info(schedule) };
+    return {
+      ...task,
+      is_scheduled: schedule !== null,
+      schedule_info: schedule === null ? null : this.schedules.info(schedule),
+    };
   }
 }

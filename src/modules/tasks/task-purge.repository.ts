@@ -27,7 +27,9 @@ export class TaskPurgeRepository {
   async purge(scope: WriteScope, id: string): Promise<void> {
     await this.database.transaction(async (tx) => {
       await tx.rows(sql`select set_config('statement_timeout', ${STATEMENT_TIMEOUT}, true)`);
-      await tx.execute(sql`delete from tasks t where ${tenant(scope, 't')} and t.id = ${id} and t.deleted_at is not null`);
+      await tx.execute(
+        sql`delete from tasks t where ${tenant(scope, 't')} and t.id = ${id} and t.deleted_at is not null`,
+      );
     });
   }
 }

@@ -7,7 +7,15 @@ import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { TaskSharesService } from './task-shares.service.js';
 import { SHARE_EXAMPLE } from './task.examples.js';
-import { type ShareListQuery, type SharePut, type TaskShare, shareListQuery, sharePage, sharePut, shareSchema } from './tasks.schema.js';
+import {
+  type ShareListQuery,
+  type SharePut,
+  type TaskShare,
+  shareListQuery,
+  sharePage,
+  sharePut,
+  shareSchema,
+} from './tasks.schema.js';
 
 @ApiTags('Tasks')
 @ApiBearerAuth('bearer')
@@ -19,7 +27,10 @@ export class TaskSharesController {
   @Get()
   @Requires('task:read')
   @ApiOperation({ summary: 'List the teams a task is shared with' })
-  @Returns(200, sharePage, { description: 'A page of shares, oldest first.', example: { data: [SHARE_EXAMPLE], next_cursor: null } })
+  @Returns(200, sharePage, {
+    description: 'A page of shares, oldest first.',
+    example: { data: [SHARE_EXAMPLE], next_cursor: null },
+  })
   @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'not-found')
   list(
     @CurrentActor() actor: Actor,

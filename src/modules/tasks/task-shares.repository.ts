@@ -3,6 +3,7 @@ import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { readableTask, tenant } from '../../database/scope.sql.js';
 import { sql } from '../../database/sql.js';
+import { readableTeam } from '../organizations/index.js';
 import type { TaskShare } from './tasks.schema.js';
 
 /** One row of a page of shares; the team is its id. */
@@ -25,7 +26,8 @@ export class TaskSharesRepository {
 
   /** Shares of a task, oldest first, at most `limit`; null where the task is not there for this actor. */
   async list(scope: ReadScope, taskId: string, limit: number, after: SharePosition | null): Promise<ShareRow[] | null> {
-    const begin = after === null ? sql`true` : sql`(s.created_at, s.team_id) > (${after.at}::timestamptz, ${after.id}::uuid)`;
+    const begin =
+      after === null ? sql`true` : sql`(s.created_at, s.team_id) > (${after.at}::timestamptz, ${after.id}::uuid)`;
     return this.database.json<ShareRow[]>(
       scope,
       sql`select (select coalesce(json_agg(json_build_object('item', ${SHARE}, 'at', s.created_at::text, 'id', s.team_id)
@@ -36,11 +38,17 @@ export class TaskSharesRepository {
     );
   }
 
-  /** Shares a task with a team, or changes the access; null where the organisation has no such team. */
-  async put(scope: WriteScope, tx: Tx, taskId: string, teamId: string, access: 'read' | 'write'): Promise<TaskShare | null> {
+  /** Shares a task with a team, or changes the access; null where there is no such team for this actor. */
+  async put(
+    scope: WriteScope,
+    tx: Tx,
+    taskId: string,
+    teamId: string,
+    access: 'read' | 'write',
+  ): Promise<TaskShare | null> {
     await tx.execute(sql`
       insert into task_shares as s (organization_id, task_id, team_id, access)
-      select m.organization_id, ${taskId}, m.id, ${access} from teams m where ${tenant(scope, 'm')} and m.id = ${teamId}
+      select m.organization_id, ${taskId}, m.id, ${access} from teams m where ${readableTeam(scope, 'm')} and m.id = ${teamId}
       on conflict (organization_id, task_id, team_id) do update set access = excluded.access`);
     return tx.json<TaskShare>(
       scope,

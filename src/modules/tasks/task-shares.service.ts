@@ -31,7 +31,8 @@ export class TaskSharesService {
     const last = shown.at(-1);
     return {
       data: shown.map((row) => row.item),
-      next_cursor: rows.length > shown.length && last !== undefined ? this.sealer.seal(context, [last.at, last.id]) : null,
+      next_cursor:
+        rows.length > shown.length && last !== undefined ? this.sealer.seal(context, [last.at, last.id]) : null,
     };
   }
 

@@ -43,7 +43,9 @@ const taskFields = {
   status: z.enum(TASK_STATUSES).describe('Of its latest root run; `idle` without one.'),
   prompt: z.string(),
   payload: z.unknown(),
-  run_config: z.record(z.string(), z.unknown()).describe('As set on the task; see `stream.run_config` for what a run gets.'),
+  run_config: z
+    .record(z.string(), z.unknown())
+    .describe('As set on the task; see `stream.run_config` for what a run gets.'),
   agent_id: z.uuid(),
   agent: z.string().describe('The agent’s slug.'),
   team_id: z.uuid().nullable(),

@@ -1,7 +1,7 @@
 /** What the document shows of tasks: one task of a team, run once by the builtin agent. */
 import type { Message } from '../messages/index.js';
 import type { TaskDetail, TaskItem } from './task-view.schema.js';
-import type { NewTask, TaskShare } from './tasks.schema.js';
+import type { TaskShare } from './tasks.schema.js';
 
 const TASK_ID = '019a2f60-7c00-7b6e-8c5d-5d0a4b1c2e33';
 const RUN_ID = '019a2f60-7c05-71c8-a0c1-0f5e7f3f9b10';
@@ -27,7 +27,7 @@ export const NEW_TASK_EXAMPLE = {
   prompt: '# Handbook\n\nWelcome. This is how we work.',
   team_id: TEAM_ID,
   tags: ['handbook'],
-} as const satisfies Partial<Omit<NewTask, 'tags'>> & { tags: readonly string[] };
+} as const;
 
 export const MESSAGE_EXAMPLE: Message = {
   id: '019a2f60-7c01-7f00-8a00-000000000001',
@@ -78,7 +78,13 @@ export const TASK_DETAIL_EXAMPLE: TaskDetail = {
   messages: [MESSAGE_EXAMPLE],
   task: TASK,
   read_only: false,
-  stream: { hasStream: true, last_seq: 12, run_config: { ...RUN_CONFIG, agent_ids: [AGENT_ID] }, streamId: RUN_ID, streamStatus: 'completed' },
+  stream: {
+    hasStream: true,
+    last_seq: 12,
+    run_config: { ...RUN_CONFIG, agent_ids: [AGENT_ID] },
+    streamId: RUN_ID,
+    streamStatus: 'completed',
+  },
   streamUrls: [
     {
       streamId: RUN_ID,

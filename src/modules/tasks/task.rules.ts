@@ -21,7 +21,10 @@ export function defaultTitle(prompt: string): string {
  * `model` is short for `run_config.model`: either says it, null says none, undefined nothing.
  * @throws DomainError `invalid-request` where they differ
  */
-export function agreedModel(model: string | null | undefined, inRunConfig: string | null | undefined): string | null | undefined {
+export function agreedModel(
+  model: string | null | undefined,
+  inRunConfig: string | null | undefined,
+): string | null | undefined {
   if (model !== undefined && inRunConfig !== undefined && model !== inRunConfig) {
     throw invalid('/model', 'model is short for run_config.model; give one of them, or the same in both.');
   }
@@ -71,4 +74,22 @@ export function assertMayRefer(standings: ReferenceStandings | null): ReferenceS
     throw forbidden('You may not put tasks into this project.');
   }
   return standings;
+}
+
+/**
+ * The agent found, where what the body names is there; a name that nobody has is an invalid value, not a missing resource.
+ * @throws DomainError `invalid-request`
+ */
+export async function namedInBody<Found>(
+  agent: Promise<Found>,
+  named: { agent?: string | undefined; agent_id?: string | undefined },
+): Promise<Found> {
+  try {
+    return await agent;
+  } catch (error) {
+    if (error instanceof DomainError && error.code === 'not-found') {
+      throw invalid(named.agent === undefined ? '/agent_id' : '/agent', 'There is no such agent.');
+    }
+    throw error;
+  }
 }

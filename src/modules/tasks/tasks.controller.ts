@@ -27,7 +27,11 @@ import {
 } from './tasks.schema.js';
 import { TasksService } from './tasks.service.js';
 
-const IDEMPOTENCY_KEY = { name: 'Idempotency-Key', required: false, description: 'The same key again gets the same reply, and nothing new.' };
+const IDEMPOTENCY_KEY = {
+  name: 'Idempotency-Key',
+  required: false,
+  description: 'The same key again gets the same reply, and nothing new.',
+};
 
 @ApiTags('Tasks')
 @ApiBearerAuth('bearer')
@@ -43,7 +47,10 @@ export class TasksController {
   @Post()
   @BodyLimit('large')
   @Requires('task:create')
-  @ApiOperation({ summary: 'Hand in a task, and run it', description: 'Task, first message, schedule and first run are made together or not at all.' })
+  @ApiOperation({
+    summary: 'Hand in a task, and run it',
+    description: 'Task, first message, schedule and first run are made together or not at all.',
+  })
   @ApiHeader(IDEMPOTENCY_KEY)
   @Returns(201, taskDetailSchema, { description: 'The task’s detail.', example: TASK_DETAIL_EXAMPLE })
   @Problems(
@@ -70,9 +77,13 @@ export class TasksController {
   @Requires('task:read')
   @ApiOperation({
     summary: 'List the tasks you may read',
-    description: 'A page ends early where its prompts, payloads and metadata would pass 8 MiB; `next_cursor` alone says whether there is more.',
+    description:
+      'A page ends early where its prompts, payloads and metadata would pass 8 MiB; `next_cursor` alone says whether there is more.',
   })
-  @Returns(200, taskPage, { description: 'A page of tasks.', example: { data: [TASK_ITEM_EXAMPLE], next_cursor: null } })
+  @Returns(200, taskPage, {
+    description: 'A page of tasks.',
+    example: { data: [TASK_ITEM_EXAMPLE], next_cursor: null },
+  })
   @Problems('invalid-request', 'invalid-cursor', 'unauthenticated')
   list(@CurrentActor() actor: Actor, @Query({ schema: taskListQuery }) query: TaskListQuery): Promise<Page<TaskItem>> {
     return this.tasks.list(actor, query);
@@ -94,10 +105,20 @@ export class TasksController {
   @Requires('task:contribute')
   @ApiOperation({
     summary: 'Change a task (merge patch)',
-    description: '`visibility`, `team_id` and `project_id` take the right to manage the task; the rest takes the right to contribute to it.',
+    description:
+      '`visibility`, `team_id` and `project_id` take the right to manage the task; the rest takes the right to contribute to it.',
   })
   @Returns(200, taskDetailSchema, { description: 'The task’s detail as it is now.', example: TASK_DETAIL_EXAMPLE })
-  @Problems('invalid-request', 'malformed-json', 'not-available', 'unauthenticated', 'forbidden', 'not-found', 'conflict', 'payload-too-large')
+  @Problems(
+    'invalid-request',
+    'malformed-json',
+    'not-available',
+    'unauthenticated',
+    'forbidden',
+    'not-found',
+    'conflict',
+    'payload-too-large',
+  )
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -121,7 +142,10 @@ export class TasksController {
   @Requires('message:create')
   @ApiOperation({ summary: 'Say something to a task, and run it again with that' })
   @ApiHeader(IDEMPOTENCY_KEY)
-  @Returns(201, messageSchema, { description: 'The message; `run_id` is the run it started.', example: MESSAGE_EXAMPLE })
+  @Returns(201, messageSchema, {
+    description: 'The message; `run_id` is the run it started.',
+    example: MESSAGE_EXAMPLE,
+  })
   @Problems(
     'invalid-request',
     'malformed-json',

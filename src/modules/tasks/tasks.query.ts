@@ -5,7 +5,14 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
-import { type KeysetPage, type KeysetRow, createdBetween, keysetAt, keysetBegin, keysetOrder } from '../../database/keyset.sql.js';
+import {
+  type KeysetPage,
+  type KeysetRow,
+  createdBetween,
+  keysetAt,
+  keysetBegin,
+  keysetOrder,
+} from '../../database/keyset.sql.js';
 import { contributableTask, readableTask, tenant } from '../../database/scope.sql.js';
 import { type Sql, all, any, raw, sql } from '../../database/sql.js';
 import { isId } from '../../kernel/ids.js';
@@ -154,7 +161,10 @@ function filters(scope: ReadScope, query: TaskListQuery): Sql {
   };
   add(query.status, (status) => sql`t.status = ${status}`);
   // A slug may have named other agents before; their tasks are found by it too.
-  add(query.agent, (slug) => sql`t.agent_id = any(array(select a.id from agents a where ${tenant(scope, 'a')} and a.slug = ${slug}))`);
+  add(
+    query.agent,
+    (slug) => sql`t.agent_id = any(array(select a.id from agents a where ${tenant(scope, 'a')} and a.slug = ${slug}))`,
+  );
   add(query.team_id, (id) => sql`t.team_id = ${id}`);
   add(query.project_id, (id) => sql`t.project_id = ${id}`);
   add(query.account_id, (id) => sql`t.account_id = ${id}`);
@@ -170,7 +180,9 @@ function filters(scope: ReadScope, query: TaskListQuery): Sql {
     return sql`(t.title ilike ${pattern} or t.prompt ilike ${pattern})`;
   });
   add(query.scope, (which) => within(scope, which));
-  add(query.read_only, (readOnly) => (readOnly ? sql`not ${contributableTask(scope, 't')}` : contributableTask(scope, 't')));
+  add(query.read_only, (readOnly) =>
+    readOnly ? sql`not ${contributableTask(scope, 't')}` : contributableTask(scope, 't'),
+  );
   return all(conditions);
 }
 

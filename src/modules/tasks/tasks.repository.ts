@@ -4,6 +4,7 @@ import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { contributableTask, manageableTask, readableTask, tenant } from '../../database/scope.sql.js';
 import { type Sql, any, assignments, join, jsonb, sql } from '../../database/sql.js';
+import { readableAccount, readableProject, readableTeam } from '../organizations/index.js';
 import type { Visibility } from './tasks.schema.js';
 
 /** What decides a task, as far as its makers decide it. */
@@ -65,22 +66,28 @@ export class TasksRepository {
   constructor(private readonly database: Database) {}
 
   /** How the actor stands to what a task is to refer to; null ids are answered for as if given and found. */
-  async standings(scope: WriteScope, tx: Tx, { teamId, projectId, accountId, artistAccountId }: References): Promise<ReferenceStandings | null> {
+  async standings(
+    scope: WriteScope,
+    tx: Tx,
+    { teamId, projectId, accountId, artistAccountId }: References,
+  ): Promise<ReferenceStandings | null> {
     const account = (id: string | null): Sql =>
-      id === null ? sql`true` : sql`exists (select 1 from accounts a where ${tenant(scope, 'a')} and a.id = ${id})`;
+      id === null
+        ? sql`true`
+        : sql`exists (select 1 from accounts a where ${readableAccount(scope, 'a')} and a.id = ${id})`;
     return tx.row<ReferenceStandings & Record<string, unknown>>(sql`
       select
         ${
           teamId === null
             ? sql`'open'`
             : sql`coalesce((select case when ${worksInTeam(scope, sql`m.id`)} then 'open' else 'seen' end
-                from teams m where ${tenant(scope, 'm')} and m.id = ${teamId}), 'absent')`
+                from teams m where ${readableTeam(scope, 'm')} and m.id = ${teamId}), 'absent')`
         } as team,
         ${
           projectId === null
             ? sql`'open'`
             : sql`coalesce((select case when ${worksInProject(scope)} then 'open' else 'seen' end
-                from projects p where ${tenant(scope, 'p')} and p.id = ${projectId}), 'absent')`
+                from projects p where ${readableProject(scope, 'p')} and p.id = ${projectId}), 'absent')`
         } as project,
         ${account(accountId)} as "hasAccount",
         ${account(artistAccountId)} as "hasArtistAccount",
@@ -107,8 +114,10 @@ export class TasksRepository {
 
   /** Sets what is given of a locked task, in the scope's rights; false where it is not this actor's to change. */
   async update(scope: WriteScope, tx: Tx, id: string, change: Partial<TaskValues>): Promise<boolean> {
-    const given = <Value>(value: Value | undefined, expression: (value: Value) => Sql = (known) => sql`${known}`): Sql | undefined =>
-      value === undefined ? undefined : expression(value);
+    const given = <Value>(
+      value: Value | undefined,
+      expression: (value: Value) => Sql = (known) => sql`${known}`,
+    ): Sql | undefined => (value === undefined ? undefined : expression(value));
     const set = assignments({
       title: given(change.title),
       prompt: given(change.prompt),
@@ -142,7 +151,10 @@ export class TasksRepository {
 
   /** True where the actor may read the task. */
   async isReadable(scope: ReadScope, id: string): Promise<boolean> {
-    const found = await this.database.json<boolean>(scope, sql`select true from tasks t where t.id = ${id} and ${readableTask(scope, 't')}`);
+    const found = await this.database.json<boolean>(
+      scope,
+      sql`select true from tasks t where t.id = ${id} and ${readableTask(scope, 't')}`,
+    );
     return found === true;
   }
 }
@@ -159,5 +171,10 @@ function worksInProject(scope: WriteScope): Sql {
   }
   const shared = sql`exists (select 1 from project_shares s where s.organization_id = p.organization_id and s.project_id = p.id
     and s.access = 'write' and s.team_id = any(${scope.activeTeamIds}::uuid[]))`;
-  return any([sql`p.created_by = ${scope.actor.creatorId}`, sql`p.team_id is null`, worksInTeam(scope, sql`p.team_id`), shared]);
+  return any([
+    sql`p.created_by = ${scope.actor.creatorId}`,
+    sql`p.team_id is null`,
+    worksInTeam(scope, sql`p.team_id`),
+    shared,
+  ]);
 }

@@ -29,19 +29,27 @@ export function fitsJson(value: unknown, mostBytes: number): boolean {
   return value === undefined || Buffer.byteLength(JSON.stringify(value)) <= mostBytes;
 }
 
-const title = z.string().min(1).refine((text) => [...text].length <= TASK_LIMITS.titleCharacters, 'must be at most 500 characters');
+const title = z
+  .string()
+  .min(1)
+  .refine((text) => [...text].length <= TASK_LIMITS.titleCharacters, 'must be at most 500 characters');
 const prompt = z
   .string()
   .min(1)
   .refine((text) => Buffer.byteLength(text) <= TASK_LIMITS.promptBytes, 'must be at most 1 MiB');
-const payload = z.unknown().refine((value) => fitsJson(value, TASK_LIMITS.payloadBytes), 'must be at most 1 MiB as JSON');
+const payload = z
+  .unknown()
+  .refine((value) => fitsJson(value, TASK_LIMITS.payloadBytes), 'must be at most 1 MiB as JSON');
 const metadata = z
   .record(z.string(), z.unknown())
   .refine((value) => fitsJson(value, TASK_LIMITS.metadataBytes), 'must be at most 64 KiB as JSON');
 const tag = z
   .string()
   .min(1)
-  .refine((text) => [...text].length <= TASK_LIMITS.tagCharacters, `must be at most ${TASK_LIMITS.tagCharacters} characters`);
+  .refine(
+    (text) => [...text].length <= TASK_LIMITS.tagCharacters,
+    `must be at most ${TASK_LIMITS.tagCharacters} characters`,
+  );
 const tags = z.array(tag).max(TASK_LIMITS.tags);
 const model = z.string().min(1).max(200);
 const agentSlug = z.string().min(1).max(63);
@@ -80,7 +88,10 @@ export const newTask = withNotAvailable(
       tags: tags.optional(),
       metadata: metadata.optional(),
       enabled: z.boolean().optional(),
-      start: z.boolean().optional().describe('Whether to run it at once; true, or false with a schedule, where absent.'),
+      start: z
+        .boolean()
+        .optional()
+        .describe('Whether to run it at once; true, or false with a schedule, where absent.'),
       priority: priority.optional(),
       max_attempts: maxAttempts.optional().describe('The agent’s where absent.'),
       schedule: scheduleSettings.optional(),
@@ -137,7 +148,9 @@ export const taskListQuery = listQuery.extend({
   scope: z
     .enum(['mine', 'team', 'shared', 'all'])
     .optional()
-    .describe('`mine`: you made it; `team`: of a team of yours; `shared`: shared with one; `all`, or absent: all you may read.'),
+    .describe(
+      '`mine`: you made it; `team`: of a team of yours; `shared`: shared with one; `all`, or absent: all you may read.',
+    ),
   read_only: flag.optional().describe('Whether you may only read it.'),
 });
 export type TaskListQuery = z.output<typeof taskListQuery>;
@@ -148,7 +161,9 @@ export const newTaskMessage = z
   .meta({ id: 'NewTaskMessage', examples: [{ text: 'Shorter, please.' }] });
 export type NewTaskMessage = z.output<typeof newTaskMessage>;
 
-export const sharePut = z.strictObject({ access: z.enum(['read', 'write']) }).meta({ id: 'TaskSharePut', examples: [{ access: 'read' }] });
+export const sharePut = z
+  .strictObject({ access: z.enum(['read', 'write']) })
+  .meta({ id: 'TaskSharePut', examples: [{ access: 'read' }] });
 export type SharePut = z.output<typeof sharePut>;
 
 export const shareSchema = z

@@ -42,9 +42,14 @@ export class TasksService {
     const scope = readScope(actor, 'task:read');
     const page = this.#pages.open(scope, query);
     const rows = await this.query.list(scope, query, page);
-    const shown = rows.flatMap(({ item, at, id }) => (item === null ? [] : [{ item: this.presenter.item(item), at, id }]));
+    const shown = rows.flatMap(({ item, at, id }) =>
+      item === null ? [] : [{ item: this.presenter.item(item), at, id }],
+    );
     const more = rows.slice(shown.length, shown.length + 1).map(({ at, id }) => ({ item: null, at, id }));
-    const closed = this.#pages.close<TaskItem | null>(scope, query, { ...page, limit: shown.length }, [...shown, ...more]);
+    const closed = this.#pages.close<TaskItem | null>(scope, query, { ...page, limit: shown.length }, [
+      ...shown,
+      ...more,
+    ]);
     return { data: shown.map(({ item }) => item), next_cursor: closed.next_cursor };
   }
 
@@ -54,7 +59,11 @@ export class TasksService {
    * @param before reads, inside the transaction, what a surface wants to say of the task as it goes; the task is locked by then
    * @throws DomainError `not-found`, `forbidden`
    */
-  async remove<Shown = void>(actor: Actor, id: string, before?: (tx: Tx, scope: WriteScope) => Promise<Shown>): Promise<Shown | undefined> {
+  async remove<Shown = void>(
+    actor: Actor,
+    id: string,
+    before?: (tx: Tx, scope: WriteScope) => Promise<Shown>,
+  ): Promise<Shown | undefined> {
     const scope = writeScope(actor, 'task:manage');
     return this.database.write(scope, async (tx) => {
       const task = await this.repository.lock(scope, tx, id);
