@@ -10,11 +10,13 @@ import { ErrorFilter } from './http/error.filter.js';
 import { ErrorPresenters } from './http/error-presenter.js';
 import { FreshActorInterceptor } from './http/fresh-actor.interceptor.js';
 import { refuseUncleanQuery, refuseUncleanText } from './http/json-body/clean-text.js';
+import { HealthController } from './http/health.controller.js';
 import { registerJsonBody } from './http/json-body/json-content-type-parser.js';
+import { refuseMalformedHttp, refuseThrough, refuseUnroutable } from './http/refusals-before-routing.js';
 import { routeInventory } from './http/route-inventory.js';
 import { ValidationPipe } from './http/validation.pipe.js';
-import { Log } from './kernel/log.js';
 import { DomainError } from './kernel/errors.js';
+import { Log } from './kernel/log.js';
 import { describeApi } from './openapi.js';
 
 /** Longest URL part that is a path parameter; ids are 36. */
@@ -28,7 +30,10 @@ export function createAdapter(config: AppConfig): FastifyAdapter {
     genReqId: () => randomUUID(),
     requestIdHeader: false,
     forceCloseConnections: 'idle',
-    return503OnClosing: true,
+    // The hook below says it in our words.
+    return503OnClosing: false,
+    frameworkErrors: refuseUnroutable,
+    clientErrorHandler: refuseMalformedHttp,
     routerOptions: { maxParamLength: MOST_PARAMETER_CHARACTERS, ignoreTrailingSlash: false, caseSensitive: true },
     // Slow or stuck senders must not hold a socket for ever; streams of replies are not affected.
     requestTimeout: 60_000,
@@ -41,6 +46,8 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   const log = app.get(Log);
   const filter = new ErrorFilter(app.get(ErrorPresenters), log);
   const fastify = app.getHttpAdapter().getInstance();
+  const health = app.get(HealthController);
+  refuseThrough(fastify, filter);
 
   await app.register(helmet, {
     contentSecurityPolicy: { directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] } },
@@ -63,6 +70,14 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   });
   fastify.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
     void reply.header('x-request-id', request.id).header('cache-control', 'no-store');
+    const isHealth = request.url.startsWith('/health/');
+    if (health.isDraining && !isHealth) {
+      void reply.header('connection', 'close');
+      throw new DomainError('unavailable', 'The server is stopping; try again.', { retryAfterSeconds: 1 });
+    }
+    if (config.role === 'worker' && !isHealth) {
+      throw new DomainError('not-found', 'There is nothing here: this process only runs agents.');
+    }
   });
 
   // Bodies are checked as they are parsed; this is for what the URL decodes to.
@@ -81,9 +96,4 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   describeApi(app);
 
   await app.init();
-  // After Nest's own, which would answer in Nest's words what no handler is asked about.
-  fastify.setErrorHandler((error, request, reply) => filter.reply(error, request, reply));
-  fastify.setNotFoundHandler((request, reply) =>
-    filter.reply(new DomainError('not-found', 'There is nothing here.'), request, reply),
-  );
 }

@@ -1,30 +1,44 @@
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AppModule } from './app.module.js';
-import { ConfigError, loadConfig } from './config/app-config.js';
+import { type AppConfig, loadConfig } from './config/app-config.js';
 import { configureApp, createAdapter } from './configure-app.js';
-import { StartRefused } from './database/embedded/start-refused.js';
+import { HealthController } from './http/health.controller.js';
 import { createPino, PinoLog } from './http/pino-log.js';
+import { PublicUrl } from './http/public-url.js';
+import { Bootstrap } from './modules/auth/index.js';
+import { banner } from './start/banner.js';
+import { ProcessSupervision } from './start/process-supervision.js';
+import { startFailure } from './start/start-failure.js';
 
-async function main(): Promise<void> {
-  const config = loadConfig();
+async function start(config: AppConfig): Promise<void> {
   const log = new PinoLog(createPino(config.logLevel));
+  const supervision = new ProcessSupervision(log);
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(config, log), createAdapter(config), {
     bodyParser: false,
     logger: log,
     abortOnError: false,
   });
-  await configureApp(app);
-  await app.listen({ port: config.port, host: config.host });
+  try {
+    await configureApp(app);
+    await app.listen({ port: config.port, host: config.host });
+  } catch (error) {
+    // Whatever was started, the database above all, is stopped in order before the error is told.
+    await app.close();
+    throw error;
+  }
+  supervision.watch(app, () => app.get(HealthController).drain(), config.shutdownMs);
+  process.stdout.write(banner({ url: app.get(PublicUrl).to(''), ...app.get(Bootstrap).outcome }));
 }
 
-main().catch((error: unknown) => {
-  if (error instanceof ConfigError || error instanceof StartRefused) {
-    process.stderr.write(`taskyard: ${error.message}\n`);
-  } else {
-    process.stderr.write(
-      `taskyard could not start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-    );
-  }
-  process.exitCode = 1;
-});
+let config: AppConfig | null = null;
+try {
+  config = loadConfig();
+  await start(config);
+} catch (error) {
+  const sentence = startFailure(error, config);
+  const told = sentence ?? `could not start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+  process.stderr.write(`taskyard: ${told}\n`);
+  // Not left to the event loop: what a half-finished start holds open would keep the process for ever.
+  process.exit(1);
+}

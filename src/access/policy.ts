@@ -59,11 +59,13 @@ const ADMIN: readonly Action[] = [
   'api_key:read',
   'api_key:manage',
   'agent:manage',
+  // The bootstrap key is an admin's; only it and the owners of the first organisation have `Actor.operatesInstance`, which `may` asks.
+  'instance:operate',
 ];
 
-const OWNER: readonly Action[] = [...ADMIN, 'instance:operate'];
+const OWNER: readonly Action[] = [...ADMIN];
 
-/** Role by action. `instance:operate` is further held to the operator organisation by the service (see `Actor.operatesInstance`). */
+/** Role by action. `instance:operate` is further held to who operates the instance (see `Actor.operatesInstance`). */
 export const POLICY: Readonly<Record<Role, ReadonlySet<Action>>> = {
   owner: new Set(OWNER),
   admin: new Set(ADMIN),

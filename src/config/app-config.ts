@@ -27,10 +27,12 @@ export class AppConfig {
   readonly bootstrapApiKey: string | null;
   readonly bootstrapAdmin: { readonly email: string; readonly password: string } | null;
   readonly shutdownMs: number;
+  readonly #environment: Environment;
   readonly #publicUrl: string | null;
   readonly #rootKey: { value: string | undefined; file: string | undefined };
 
   constructor(environment: Environment) {
+    this.#environment = environment;
     this.host = environment.HOST;
     this.port = environment.PORT;
     this.dataDir = resolve(environment.DATA_DIR);
@@ -51,6 +53,12 @@ export class AppConfig {
     this.#publicUrl = environment.PUBLIC_URL?.replace(/\/+$/, '') ?? null;
     this.#rootKey = { value: environment.ROOT_KEY, file: environment.ROOT_KEY_FILE };
     Object.freeze(this);
+  }
+
+  /** The same, with the embedded database reached through another process that owns it; keys made in DATA_DIR stay where they are. */
+  connectingTo(databaseUrl: string): AppConfig {
+    const keyFile = this.#rootKey.value === undefined ? (this.#rootKey.file ?? join(this.dataDir, 'root.key')) : undefined;
+    return new AppConfig({ ...this.#environment, DATABASE_URL: databaseUrl, ROOT_KEY_FILE: keyFile });
   }
 
   /** Base of every link, without a trailing slash. `listeningPort` matters when PORT is 0. Never built from a Host header. */

@@ -76,7 +76,9 @@ export function toFailure(error: unknown): Failure {
     // Found out of date twice in one request: rights are changing under the caller's feet.
     return failure('unavailable', 'Your rights are being changed; try again.', [], 1);
   }
-  const code = BY_STATUS[statusOf(error)] ?? 'internal';
+  const status = statusOf(error);
+  // A refusal of the framework's that we have no words for is still the caller's, never ours.
+  const code = BY_STATUS[status] ?? (status >= 400 && status < 500 ? 'invalid-request' : 'internal');
   return failure(
     code,
     SENTENCES[code] ?? 'Something went wrong on our side.',

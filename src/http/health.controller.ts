@@ -29,6 +29,10 @@ export class HealthController {
     this.#draining = true;
   }
 
+  get isDraining(): boolean {
+    return this.#draining;
+  }
+
   @Get('live')
   @Public('a supervisor asks whether the process answers at all; touches nothing')
   @Returns(200, statusSchema, { description: 'The process answers.', example: { status: 'ok' } })

@@ -1,0 +1,84 @@
+import { type Actor, type Role, type TeamRole, type UserRole, capRole } from '../../../access/index.js';
+
+/** What the database knows of a principal, in one row. Present only while it is neither disabled nor expired. */
+export interface ActorFacts {
+  organization_id: string;
+  principal_id: string;
+  kind: 'user' | 'api_key' | 'system';
+  role: Role;
+  epoch: number;
+  operates_instance: boolean;
+  is_bootstrap: boolean;
+  /** The user a key is bound to, whether or not that user may still act. */
+  bound_user_id: string | null;
+  /** The person behind the principal, where there is one who may still act. */
+  user_id: string | null;
+  user_role: UserRole | null;
+  user_teams: Readonly<Record<string, TeamRole>>;
+  key_team_ids: readonly string[];
+  agent_ids: readonly string[];
+}
+
+/**
+ * The actor that the facts make, or null where they leave nothing: the rules for keys of docs/access.md, in one place.
+ *
+ * | key | role | teams |
+ * |---|---|---|
+ * | of its own | its own | none: it stands beside them, organisation-wide |
+ * | held to teams | its own, at most `member` | those: as maintainer, or as viewer for a viewer |
+ * | bound to a user | its own, at most the user's | the user's, as the user |
+ * | both | the least of both | the user's that are among those |
+ */
+export function toActor(facts: ActorFacts): Actor | null {
+  if (facts.kind !== 'api_key') {
+    return facts.kind === 'user' && facts.user_id === null ? null : personOrSystem(facts);
+  }
+  if (facts.bound_user_id !== null && facts.user_id === null) {
+    return null;
+  }
+  const held = facts.key_team_ids.length > 0;
+  const byUser = facts.user_role === null ? facts.role : capRole(facts.role, facts.user_role);
+  if (byUser === null) {
+    return null;
+  }
+  const role = held && byUser !== 'worker' ? (capRole(byUser, 'member') ?? byUser) : byUser;
+  return {
+    ...identity(facts),
+    kind: 'api_key',
+    userId: facts.user_id,
+    creatorId: facts.user_id ?? facts.principal_id,
+    role,
+    teams: teamsOfKey(facts, role),
+    organizationWide: !held && facts.user_id === null,
+    operatesInstance: facts.is_bootstrap || (facts.operates_instance && role === 'owner'),
+    agentIds: role === 'worker' && facts.agent_ids.length > 0 ? facts.agent_ids : null,
+  };
+}
+
+function personOrSystem(facts: ActorFacts): Actor {
+  return {
+    ...identity(facts),
+    kind: facts.kind,
+    userId: facts.user_id,
+    creatorId: facts.principal_id,
+    role: facts.role,
+    teams: new Map(Object.entries(facts.user_teams)),
+    organizationWide: facts.kind === 'system',
+    operatesInstance: facts.kind === 'user' && facts.operates_instance && facts.role === 'owner',
+    agentIds: null,
+  };
+}
+
+function identity(facts: ActorFacts): Pick<Actor, 'organizationId' | 'principalId' | 'epoch'> {
+  return { organizationId: facts.organization_id, principalId: facts.principal_id, epoch: facts.epoch };
+}
+
+function teamsOfKey(facts: ActorFacts, role: Role): ReadonlyMap<string, TeamRole> {
+  if (facts.user_id === null) {
+    const teamRole: TeamRole = role === 'viewer' || role === 'worker' ? 'viewer' : 'maintainer';
+    return new Map(facts.key_team_ids.map((id) => [id, teamRole]));
+  }
+  const teams = Object.entries(facts.user_teams);
+  const held = new Set(facts.key_team_ids);
+  return new Map(held.size === 0 ? teams : teams.filter(([id]) => held.has(id)));
+}

@@ -1,0 +1,86 @@
+/**
+ * Who a credential stands for. These reads come before any scope exists: they are what a scope is made from, so they are the only
+ * ones without a tenant in hand. Each starts from a secret or a signature that names exactly one principal.
+ */
+import { Injectable } from '@nestjs/common';
+import { Database } from '../../../database/database.js';
+import { type Sql, sql } from '../../../database/sql.js';
+import type { ActorFacts } from './actor-facts.js';
+import type { KeyDigest } from './key-digests.js';
+
+/** A stored secret with whom it stands for. `facts` is null where its principal may not act any more. */
+export interface FoundSecret extends KeyDigest {
+  /** Milliseconds until the secret runs out by database time; null where it does not. */
+  remainingMs: number | null;
+  facts: ActorFacts | null;
+}
+
+interface SecretRow {
+  digest: Buffer;
+  pepper_version: number;
+  remaining_ms: number | null;
+  facts: ActorFacts | null;
+}
+
+@Injectable()
+export class ActorsQuery {
+  constructor(private readonly database: Database) {}
+
+  /** The secret stored under the first of the public ids that exists, run out or not; one round trip. */
+  async findSecret(publicIds: readonly string[]): Promise<FoundSecret | null> {
+    const row = await this.database.row<SecretRow & Record<string, unknown>>(sql`
+      select s.digest, s.pepper_version, (extract(epoch from s.expires_at - clock_timestamp()) * 1000)::float8 as remaining_ms,
+        (${factsOf(sql`p.organization_id = s.organization_id and p.id = s.api_key_id`)}) as facts
+      from api_key_secrets s where s.public_id = any(${publicIds}::text[]) limit 1`);
+    return row === null
+      ? null
+      : { digest: row.digest, pepperVersion: row.pepper_version, remainingMs: row.remaining_ms, facts: row.facts };
+  }
+
+  /** The public id of each operator's key, which have no form of ours. */
+  async operatorPublicIds(): Promise<string[]> {
+    const rows = await this.database.rows<{ public_id: string }>(sql`
+      select s.public_id from api_keys k
+      join api_key_secrets s on s.organization_id = k.organization_id and s.api_key_id = k.id where k.is_bootstrap`);
+    return rows.map((row) => row.public_id);
+  }
+
+  /** A principal that may act now. */
+  async findPrincipal(organizationId: string, principalId: string): Promise<ActorFacts | null> {
+    return this.#facts(sql`p.organization_id = ${organizationId} and p.id = ${principalId}`);
+  }
+
+  /** A user that may act now and whose session has not ended. */
+  async findSession(organizationId: string, userId: string, familyId: string): Promise<ActorFacts | null> {
+    return this.#facts(sql`p.organization_id = ${organizationId} and p.id = ${userId} and p.kind = 'user'
+      and exists (select 1 from refresh_families f where f.organization_id = p.organization_id and f.id = ${familyId}
+        and f.user_id = p.id and f.ended_at is null and f.expires_at > clock_timestamp())`);
+  }
+
+  async #facts(which: Sql): Promise<ActorFacts | null> {
+    const row = await this.database.row<{ facts: ActorFacts | null }>(sql`select (${factsOf(which)}) as facts`);
+    return row?.facts ?? null;
+  }
+}
+
+/** One JSON object of facts for the principal `p` that fits, or null. */
+function factsOf(which: Sql): Sql {
+  return sql`
+    select jsonb_build_object(
+      'organization_id', p.organization_id, 'principal_id', p.id, 'kind', p.kind, 'role', p.role, 'epoch', p.epoch,
+      'operates_instance', o.operates_instance, 'is_bootstrap', coalesce(k.is_bootstrap, false),
+      'bound_user_id', k.user_id, 'user_id', up.id, 'user_role', up.role,
+      'user_teams', coalesce((select jsonb_object_agg(m.team_id, m.role) from team_members m
+        where m.organization_id = p.organization_id and m.user_id = up.id), '{}'),
+      'key_team_ids', coalesce((select jsonb_agg(kt.team_id) from api_key_teams kt
+        where kt.organization_id = p.organization_id and kt.api_key_id = p.id), '[]'),
+      'agent_ids', coalesce((select jsonb_agg(ka.agent_id) from api_key_agents ka
+        where ka.organization_id = p.organization_id and ka.api_key_id = p.id), '[]'))
+    from principals p
+    join organizations o on o.id = p.organization_id
+    left join api_keys k on k.organization_id = p.organization_id and k.id = p.id
+    left join users u on u.organization_id = p.organization_id and u.id = coalesce(k.user_id, p.id) and u.deleted_at is null
+    left join principals up on up.organization_id = u.organization_id and up.id = u.id and up.disabled_at is null
+      and (up.expires_at is null or up.expires_at > clock_timestamp())
+    where ${which} and p.disabled_at is null and (p.expires_at is null or p.expires_at > clock_timestamp())`;
+}

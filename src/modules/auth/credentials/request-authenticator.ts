@@ -1,0 +1,154 @@
+/**
+ * How a request becomes an actor.
+ *
+ * 1. The headers are read (header.strategies.ts). No credential: a signed link may stand in for one, where the route allows it. Two
+ *    different ones: refused, since whoever forwards a request must not be made to act by a credential slipped in beside its own.
+ * 2. A bearer with two dots is an access token, anything else a key. Each is checked without the database as far as that goes:
+ *    form and checksum of a key, header and signature of a token.
+ * 3. One statement loads the principal with its role, teams and epoch (actors.query.ts).
+ * 4. The actor is remembered for some seconds. Every scoped statement asks for its epoch, so a revoked one reads and writes
+ *    nothing; then, and where its role seems too small, the edge asks again with `fresh`, which asks the database.
+ *
+ * Every failure is the same 401 with the same words. A wrong key costs what a right one costs on its first use: a look-up, a digest,
+ * a comparison.
+ */
+import { Injectable } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import { type AccessDeclaration, type Actor, READ_ACTIONS } from '../../../access/index.js';
+import { UrlSigner } from '../../../engines/signed-url/url-signer.js';
+import { Authenticator } from '../../../http/authenticator.js';
+import { Clock } from '../../../kernel/clock.js';
+import { DomainError } from '../../../kernel/errors.js';
+import { AccessTokens } from '../tokens/access-tokens.js';
+import { ActorLoader } from './actor-loader.js';
+import { BoundedCache, cacheKeyOf } from './bounded-cache.js';
+import { CREDENTIAL_HEADERS, credentialIn } from './header.strategies.js';
+import { KeyVerifier } from './key-verifier.js';
+import { LastUse } from './last-use.js';
+
+/** The one credential of a request. */
+export type Credential = { kind: 'token' | 'key'; text: string };
+
+/** How long an actor is remembered; the epoch in every statement makes a stale one harmless, not merely short-lived. */
+const REMEMBER_MS = 5_000;
+const MOST_REMEMBERED = 10_000;
+
+const JWT_FORM = /^[^.]*\.[^.]*\.[^.]*$/;
+
+@Injectable()
+export class RequestAuthenticator extends Authenticator {
+  readonly #actors: BoundedCache<Actor>;
+
+  constructor(
+    private readonly keys: KeyVerifier,
+    private readonly tokens: AccessTokens,
+    private readonly loader: ActorLoader,
+    private readonly signer: UrlSigner,
+    private readonly lastUse: LastUse,
+    private readonly clock: Clock,
+  ) {
+    super();
+    this.#actors = new BoundedCache(clock, MOST_REMEMBERED);
+  }
+
+  async authenticate(request: FastifyRequest, declaration: AccessDeclaration, options: { fresh: boolean }): Promise<Actor> {
+    const credential = await this.credentialOf(request);
+    if (credential !== null) {
+      const actor = await this.#actorOf(credential, options.fresh);
+      if (actor.kind === 'api_key') {
+        this.lastUse.note(actor.organizationId, actor.principalId);
+      }
+      return actor;
+    }
+    if (declaration.kind === 'requires' && declaration.presigned !== null && 'signature' in queryOf(request)) {
+      return this.#issuerOf(request, declaration, declaration.presigned, options.fresh);
+    }
+    throw unauthenticated('no credential');
+  }
+
+  /** The request's credential, unchecked; null without one. @throws DomainError `unauthenticated` for a malformed one or several */
+  async credentialOf(request: FastifyRequest): Promise<Credential | null> {
+    const { headers } = request;
+    let found: Credential | null = null;
+    for (const header of CREDENTIAL_HEADERS) {
+      if (headers[header] === undefined) {
+        continue;
+      }
+      const text = await credentialIn(header, { headers, rawHeaders: request.raw.rawHeaders });
+      if (text === null) {
+        throw unauthenticated(`nothing usable in ${header}`);
+      }
+      if (found !== null && found.text !== text) {
+        throw unauthenticated('two different credentials');
+      }
+      found ??= { kind: header === 'authorization' && JWT_FORM.test(text) ? 'token' : 'key', text };
+    }
+    return found;
+  }
+
+  async #actorOf(credential: Credential, fresh: boolean): Promise<Actor> {
+    const cacheKey = cacheKeyOf(credential.text);
+    const remembered = fresh ? null : this.#actors.get(cacheKey);
+    if (remembered !== null && (credential.kind === 'key' || this.tokens.verify(credential.text) !== null)) {
+      return remembered;
+    }
+    const loaded = credential.kind === 'token' ? await this.#session(credential.text) : await this.keys.verify(credential.text);
+    if (loaded === null) {
+      this.#actors.delete(cacheKey);
+      throw unauthenticated(`bad ${credential.kind}`);
+    }
+    this.#actors.set(cacheKey, loaded.actor, this.clock.nowMs() + Math.min(REMEMBER_MS, loaded.remainingMs ?? REMEMBER_MS));
+    return loaded.actor;
+  }
+
+  async #session(token: string): Promise<{ actor: Actor; remainingMs: number | null } | null> {
+    const session = this.tokens.verify(token);
+    if (session === null) {
+      return null;
+    }
+    const actor = await this.loader.loadSession(session.organizationId, session.userId, session.familyId);
+    return actor === null || session.epoch > actor.epoch ? null : { actor, remainingMs: null };
+  }
+
+  /** A link stands for its issuer as the issuer is now, and only to read: a route that changes anything takes no link. */
+  async #issuerOf(
+    request: FastifyRequest,
+    declaration: AccessDeclaration & { kind: 'requires' },
+    purpose: string,
+    fresh: boolean,
+  ): Promise<Actor> {
+    const { action, parameters } = declaration;
+    const isRead = READ_ACTIONS.some((read) => read === action);
+    const resource = Object.entries(parametersOf(request)).find(([name]) => name === 'id')?.[1];
+    if (!isRead || typeof resource !== 'string') {
+      throw unauthenticated('a link where none is taken');
+    }
+    const signed = Object.fromEntries(Object.entries(queryOf(request)).filter(([name]) => !parameters.includes(name)));
+    const link = this.signer.verify(purpose, resource, signed);
+    const cacheKey = cacheKeyOf(`link ${link.organization} ${link.issuer}`);
+    const remembered = fresh ? null : this.#actors.get(cacheKey);
+    const actor = remembered ?? (await this.loader.load(link.organization, link.issuer));
+    if (actor === null) {
+      this.#actors.delete(cacheKey);
+      throw unauthenticated('the issuer of the link may not act any more');
+    }
+    if (remembered === null) {
+      this.#actors.set(cacheKey, actor, this.clock.nowMs() + REMEMBER_MS);
+    }
+    return actor;
+  }
+}
+
+function unauthenticated(internal: string): DomainError {
+  return new DomainError('unauthenticated', 'Send a valid API key or access token.', { internal });
+}
+
+function queryOf(request: FastifyRequest): object {
+  const { query } = request;
+  return typeof query === 'object' && query !== null ? query : {};
+}
+
+function parametersOf(request: FastifyRequest): object {
+  const { params } = request;
+  return typeof params === 'object' && params !== null ? params : {};
+}

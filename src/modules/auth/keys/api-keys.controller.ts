@@ -1,0 +1,101 @@
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
+import { ApiBearerAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import { type Actor, Requires } from '../../../access/index.js';
+import type { IdempotencyTicket } from '../../../database/idempotency.js';
+import { created } from '../../../http/created.js';
+import { CurrentActor } from '../../../http/current-actor.js';
+import { IdempotencyKey } from '../../../http/idempotency-key.js';
+import { Problems, Returns } from '../../../http/returns.js';
+import { idParam } from '../../../http/schemas.js';
+import type { Page } from '../../../kernel/page.js';
+import {
+  API_KEY_EXAMPLE,
+  type ApiKey,
+  type ApiKeyListQuery,
+  type ApiKeyWithSecret,
+  type NewApiKeyInput,
+  type Rotation,
+  apiKeyListQuery,
+  apiKeyPage,
+  apiKeySchema,
+  apiKeyWithSecret,
+  newApiKey,
+  rotation,
+} from './api-keys.schema.js';
+import { ApiKeysService } from './api-keys.service.js';
+
+const SECRET_EXAMPLE: ApiKeyWithSecret = {
+  ...API_KEY_EXAMPLE,
+  key: 'tyk_4fGq0Zr81LxB_Zt3mXq9V0aBcD1eF2gH3iJ4kL5mN6oP72Xa8k2Qd',
+  note: 'Keep the key now: it cannot be shown again.',
+};
+
+@ApiTags('API keys')
+@ApiBearerAuth('bearer')
+@Controller('api/v1/api-keys')
+export class ApiKeysController {
+  constructor(private readonly keys: ApiKeysService) {}
+
+  @Post()
+  @Requires('api_key:manage')
+  @ApiOperation({ summary: 'Make an API key', description: 'The secret is in this reply and never again. Takes Idempotency-Key.' })
+  @Returns(201, apiKeyWithSecret, { description: 'The key, with its secret.', example: SECRET_EXAMPLE })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'idempotency-in-progress', 'idempotency-mismatch')
+  async create(
+    @CurrentActor() actor: Actor,
+    @Body({ schema: newApiKey }) body: NewApiKeyInput,
+    @IdempotencyKey() ticket: IdempotencyTicket | null,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<ApiKeyWithSecret> {
+    return created(reply, await this.keys.create(actor, body, ticket), locationOf);
+  }
+
+  @Get()
+  @Requires('api_key:read')
+  @ApiOperation({ summary: 'List the API keys of the organisation', description: 'Revoked ones are gone from it.' })
+  @Returns(200, apiKeyPage, { description: 'A page of keys.', example: { data: [API_KEY_EXAMPLE], next_cursor: null } })
+  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
+  list(@CurrentActor() actor: Actor, @Query({ schema: apiKeyListQuery }) query: ApiKeyListQuery): Promise<Page<ApiKey>> {
+    return this.keys.list(actor, query);
+  }
+
+  @Get(':id')
+  @Requires('api_key:read')
+  @ApiOperation({ summary: 'Get an API key' })
+  @Returns(200, apiKeySchema, { description: 'The key, without its secret.', example: API_KEY_EXAMPLE })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<ApiKey> {
+    return this.keys.get(actor, id);
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @Requires('api_key:manage')
+  @ApiOperation({ summary: 'Revoke an API key', description: 'At once, on every replica; links it signed die with it.' })
+  @Returns(204, null, { description: 'It is revoked.' })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  async revoke(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
+    await this.keys.revoke(actor, id);
+  }
+
+  @Post(':id/rotate')
+  @HttpCode(200)
+  @Requires('api_key:manage')
+  @ApiOperation({ summary: 'Give an API key a new secret', description: 'Its id, rights and history stay. Takes Idempotency-Key.' })
+  @Returns(200, apiKeyWithSecret, { description: 'The key, with its new secret.', example: SECRET_EXAMPLE })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'conflict', 'idempotency-in-progress', 'idempotency-mismatch')
+  async rotate(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: rotation }) body: Rotation,
+    @IdempotencyKey() ticket: IdempotencyTicket | null,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<ApiKeyWithSecret> {
+    return created(reply, await this.keys.rotate(actor, id, body, ticket), locationOf);
+  }
+}
+
+function locationOf({ id }: { id: string }): string {
+  return `/api/v1/api-keys/${id}`;
+}

@@ -1,0 +1,39 @@
+import { Body, Controller, Get, HttpCode, Ip, Post } from '@nestjs/common';
+import { ApiBearerAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { type Actor, Requires } from '../../../access/index.js';
+import { BodyLimit } from '../../../http/body-limit.js';
+import { CurrentActor } from '../../../http/current-actor.js';
+import { Problems, Returns } from '../../../http/returns.js';
+import { ME_EXAMPLE, type Me, type PasswordChange, meSchema, passwordChange } from './me.schema.js';
+import { MeService } from './me.service.js';
+
+@ApiTags('Sign-in')
+@ApiBearerAuth('bearer')
+@Controller('api/v1/me')
+export class MeController {
+  constructor(private readonly me: MeService) {}
+
+  @Get()
+  @Requires('self:read')
+  @ApiOperation({ summary: 'Who you are and what you may ask for' })
+  @Returns(200, meSchema, { description: 'The caller.', example: ME_EXAMPLE })
+  @Problems('unauthenticated')
+  get(@CurrentActor() actor: Actor): Promise<Me> {
+    return this.me.get(actor);
+  }
+
+  @Post('password')
+  @HttpCode(204)
+  @BodyLimit('small')
+  @Requires('self:update')
+  @ApiOperation({ summary: 'Change your password', description: 'Ends every session of yours, this one included.' })
+  @Returns(204, null, { description: 'The password is changed; sign in again.' })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'payload-too-large', 'rate-limited')
+  async changePassword(
+    @CurrentActor() actor: Actor,
+    @Body({ schema: passwordChange }) body: PasswordChange,
+    @Ip() address: string,
+  ): Promise<void> {
+    await this.me.changePassword(actor, body, address);
+  }
+}

@@ -1,0 +1,29 @@
+import { Injectable } from '@nestjs/common';
+import type { ReadScope } from '../../../access/index.js';
+import { Database } from '../../../database/database.js';
+import { sql } from '../../../database/sql.js';
+import type { Me } from './me.schema.js';
+
+export type SelfNames = Pick<Me, 'organization' | 'user' | 'api_key'> & { teams: { id: string; name: string; slug: string }[] };
+
+@Injectable()
+export class MeQuery {
+  constructor(private readonly database: Database) {}
+
+  /** The names of what the actor is known by; one round trip. */
+  async names(scope: ReadScope): Promise<SelfNames | null> {
+    const { organizationId, actor, teamIds } = scope;
+    return this.database.json<SelfNames>(
+      scope,
+      sql`select json_build_object(
+        'organization', json_build_object('id', o.id, 'name', o.name, 'slug', o.slug),
+        'user', (select json_build_object('id', u.id, 'email', u.email, 'display_name', u.display_name) from users u
+          where u.organization_id = o.id and u.id = ${actor.userId}::uuid and u.deleted_at is null),
+        'api_key', (select json_build_object('id', k.id, 'name', k.name) from api_keys k
+          where k.organization_id = o.id and k.id = ${actor.principalId}),
+        'teams', (select coalesce(json_agg(json_build_object('id', t.id, 'name', t.name, 'slug', t.slug) order by t.name, t.id), '[]')
+          from teams t where t.organization_id = o.id and t.id = any(${teamIds}::uuid[])))
+      from organizations o where o.id = ${organizationId}`,
+    );
+  }
+}

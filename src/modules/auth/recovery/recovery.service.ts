@@ -1,0 +1,87 @@
+import { Injectable } from '@nestjs/common';
+import { type Role, unsafelySystemScope } from '../../../access/index.js';
+import { Database } from '../../../database/database.js';
+import { hashPassword } from '../../../engines/passwords/index.js';
+import { newId } from '../../../kernel/ids.js';
+import { UsersService, passwordField, raiseEpochs } from '../../organizations/index.js';
+import { KeyDigests } from '../credentials/key-digests.js';
+import { makeKey } from '../credentials/key-form.js';
+import { ApiKeysRepository } from '../keys/api-keys.repository.js';
+import { LoginThrottleRepository } from '../sessions/login-throttle.repository.js';
+import { SessionsRepository } from '../sessions/sessions.repository.js';
+import { RecoveryQuery } from './recovery.query.js';
+
+/** What was asked for cannot be done; the message is the one sentence that says why. */
+export class RecoveryRefused extends Error {
+  override readonly name = 'RecoveryRefused';
+}
+
+/** Lost credentials, given back to whoever can run programs on the server: that is the proof. */
+@Injectable()
+export class Recovery {
+  constructor(
+    private readonly database: Database,
+    private readonly query: RecoveryQuery,
+    private readonly users: UsersService,
+    private readonly sessions: SessionsRepository,
+    private readonly throttle: LoginThrottleRepository,
+    private readonly keys: ApiKeysRepository,
+    private readonly digests: KeyDigests,
+  ) {}
+
+  /** Sets a person's password, ends their sessions and lets them sign in at once. @throws RecoveryRefused */
+  async resetPassword(email: string, password: string): Promise<void> {
+    if (!passwordField.safeParse(password).success) {
+      throw new RecoveryRefused('A password has 12 to 256 characters.');
+    }
+    const person = await this.query.findPerson(email);
+    if (person === null) {
+      throw new RecoveryRefused('Nobody signs in by this e-mail address.');
+    }
+    const scope = unsafelySystemScope(person.organization_id, 'the operator resets a password');
+    const hash = await hashPassword(password);
+    await this.database.transaction(async (tx) => {
+      await this.users.setPasswordHash(tx, scope, person.id, hash);
+      await this.sessions.endAll(scope, tx, person.id, 'password');
+      await raiseEpochs(tx, scope, [person.id]);
+    });
+    await this.throttle.forget(this.digests.subject('account', email.toLowerCase()));
+  }
+
+  /** Makes a key and returns it, this once. Without a slug, in the first organisation. @throws RecoveryRefused */
+  async createKey(name: string, role: Role, organizationSlug: string | null): Promise<string> {
+    if (name.trim() === '' || name.length > 200) {
+      throw new RecoveryRefused('A key has a name of 1 to 200 characters.');
+    }
+    const organizationId = await this.query.findOrganization(organizationSlug);
+    if (organizationId === null) {
+      throw new RecoveryRefused(
+        organizationSlug === null
+          ? 'There is no organisation yet: start the server once, which makes the first.'
+          : `There is no organisation with the slug ${organizationSlug}.`,
+      );
+    }
+    const scope = unsafelySystemScope(organizationId, 'the operator makes a key');
+    const key = makeKey(role === 'worker' ? 'worker' : 'key');
+    await this.database.transaction(async (tx) => {
+      const id = newId();
+      await this.keys.insert(scope, tx, {
+        id,
+        name: name.trim(),
+        role,
+        userId: null,
+        teamIds: [],
+        agentIds: [],
+        expiresAt: null,
+        isBootstrap: false,
+        createdBy: null,
+      });
+      await this.keys.insertSecret(scope, tx, id, {
+        ...this.digests.of(key.text),
+        publicId: key.publicId,
+        lastFour: key.text.slice(-4),
+      });
+    });
+    return key.text;
+  }
+}

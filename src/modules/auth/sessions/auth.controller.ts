@@ -1,0 +1,65 @@
+import { Body, Controller, HttpCode, Ip, Post, Req } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import { Public } from '../../../access/index.js';
+import { BodyLimit } from '../../../http/body-limit.js';
+import { Problems, Returns } from '../../../http/returns.js';
+import {
+  type LoginRequest,
+  type LogoutRequest,
+  type RefreshRequest,
+  TOKEN_EXAMPLE,
+  type TokenReply,
+  loginRequest,
+  logoutRequest,
+  refreshRequest,
+  tokenReply,
+} from './auth.schema.js';
+import { LoginService } from './login.service.js';
+import { LogoutService } from './logout.service.js';
+import { SessionsService } from './sessions.service.js';
+
+@ApiTags('Sign-in')
+@BodyLimit('small')
+@Controller('api/v1/auth')
+export class AuthController {
+  constructor(
+    private readonly logins: LoginService,
+    private readonly sessions: SessionsService,
+    private readonly logouts: LogoutService,
+  ) {}
+
+  @Post('login')
+  @HttpCode(200)
+  @Public('who signs in has no credential yet')
+  @ApiOperation({ summary: 'Sign in with e-mail and password', description: 'Throttled per account and per address.', security: [] })
+  @Returns(200, tokenReply, { description: 'A session.', example: TOKEN_EXAMPLE })
+  @Problems('invalid-request', 'invalid-credentials', 'payload-too-large', 'rate-limited')
+  login(@Body({ schema: loginRequest }) body: LoginRequest, @Ip() address: string): Promise<TokenReply> {
+    return this.logins.login(body, address);
+  }
+
+  @Post('refresh')
+  @HttpCode(200)
+  @Public('the refresh token in the body is the credential')
+  @ApiOperation({
+    summary: 'Exchange a refresh token for new tokens',
+    description: 'Good for one use. Sent again within ten seconds it gets the same successor; later, the session ends.',
+    security: [],
+  })
+  @Returns(200, tokenReply, { description: 'The next tokens of the session.', example: TOKEN_EXAMPLE })
+  @Problems('invalid-request', 'unauthenticated', 'payload-too-large')
+  refresh(@Body({ schema: refreshRequest }) body: RefreshRequest): Promise<TokenReply> {
+    return this.sessions.refresh(body.refresh_token);
+  }
+
+  @Post('logout')
+  @HttpCode(204)
+  @Public('ends the session that the tokens it brings prove, however little they may still do')
+  @ApiOperation({ summary: 'End a session', description: 'Its access tokens are refused from then on.' })
+  @Returns(204, null, { description: 'The session is over.' })
+  @Problems('invalid-request', 'unauthenticated', 'payload-too-large')
+  async logout(@Body({ schema: logoutRequest }) body: LogoutRequest, @Req() request: FastifyRequest): Promise<void> {
+    await this.logouts.logout(body, request);
+  }
+}

@@ -1,0 +1,72 @@
+import { parseArgs } from 'node:util';
+import { ROLES, type Role } from '../access/index.js';
+
+export type AdminCommand =
+  | { kind: 'help' }
+  | { kind: 'reset-password'; email: string; password: string | null }
+  | { kind: 'create-key'; name: string; role: Role; organizationSlug: string | null };
+
+/** The command line cannot be understood; the message is one sentence. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export const USAGE = `Gives back a lost credential; works while the server runs and while it does not.
+
+  npm run admin -- reset-password --email ada@example.com [--password "a new one"]
+  npm run admin -- create-key --name rescue --role ${ROLES.join('|')} [--organization slug]
+
+Without --password one is asked for, or made and shown where nobody is at the keyboard.
+`;
+
+/** @throws UsageError */
+export function parseAdminCommand(args: readonly string[]): AdminCommand {
+  const [name, ...rest] = args;
+  switch (name) {
+    case undefined:
+    case 'help':
+    case '--help':
+    case '-h':
+      return { kind: 'help' };
+    case 'reset-password': {
+      const { email, password } = read(rest, ['email', 'password']);
+      return { kind: 'reset-password', email: required(email, 'email'), password: password ?? null };
+    }
+    case 'create-key': {
+      const { name: keyName, role, organization } = read(rest, ['name', 'role', 'organization']);
+      return {
+        kind: 'create-key',
+        name: required(keyName, 'name'),
+        role: roleOf(required(role, 'role')),
+        organizationSlug: organization ?? null,
+      };
+    }
+    default:
+      throw new UsageError(`There is no command ${name}: it is reset-password or create-key.`);
+  }
+}
+
+function read(args: readonly string[], names: readonly string[]): Record<string, string | undefined> {
+  try {
+    const options = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
+    const { values } = parseArgs({ args: [...args], options, strict: true, allowPositionals: false });
+    return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, typeof value === 'string' ? value : undefined]));
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function required(value: string | undefined, name: string): string {
+  if (value === undefined || value === '') {
+    throw new UsageError(`--${name} is missing; see npm run admin -- help.`);
+  }
+  return value;
+}
+
+function roleOf(text: string): Role {
+  const role = ROLES.find((candidate) => candidate === text);
+  if (role === undefined) {
+    throw new UsageError(`There is no role ${text}: it is one of ${ROLES.join(', ')}.`);
+  }
+  return role;
+}
