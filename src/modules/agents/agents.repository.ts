@@ -61,6 +61,13 @@ function present(scope: ReadScope): Sql {
   return sql`${tenant(scope, 'a')} and a.deleted_at is null`;
 }
 
+/** What a claim needs to know of an agent. */
+export interface AgentIdentity {
+  slug: string;
+  id: string;
+  kind: AgentKind;
+}
+
 @Injectable()
 export class AgentsRepository {
   constructor(private readonly database: Database) {}
@@ -105,10 +112,10 @@ export class AgentsRepository {
     return reader.json<AgentRow>(scope, sql`select ${ROW_JSON} from agents a where ${present(scope)} and ${chosen}`);
   }
 
-  async idsBySlug(scope: ReadScope, slugs: readonly string[]): Promise<{ slug: string; id: string }[]> {
-    const found = await this.database.json<{ slug: string; id: string }[]>(
+  async idsBySlug(scope: ReadScope, slugs: readonly string[]): Promise<AgentIdentity[]> {
+    const found = await this.database.json<AgentIdentity[]>(
       scope,
-      sql`select coalesce(json_agg(json_build_object('slug', a.slug, 'id', a.id)), '[]') from agents a
+      sql`select coalesce(json_agg(json_build_object('slug', a.slug, 'id', a.id, 'kind', a.kind)), '[]') from agents a
         where ${present(scope)} and a.slug = any(${slugs}::text[])`,
     );
     return found ?? [];

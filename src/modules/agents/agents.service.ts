@@ -8,7 +8,7 @@ import { DomainError, invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
 import { changesOf, namedAgents, newAgent } from './agent-input.js';
-import { AgentsRepository, type AgentRow, type AgentUse } from './agents.repository.js';
+import { AgentsRepository, type AgentIdentity, type AgentRow, type AgentUse } from './agents.repository.js';
 import type { AgentListQuery, AgentPatch, AgentView, NewAgentInput } from './agents.schema.js';
 import { type RunConfig, runConfigSchema } from './run-config.schema.js';
 
@@ -90,9 +90,9 @@ export class AgentsService {
     return required(agent);
   }
 
-  /** The ids of the agents of these slugs; what is not there is left out. */
-  async idsBySlug(scope: ReadScope, slugs: readonly string[]): Promise<Map<string, string>> {
-    return new Map((await this.repository.idsBySlug(scope, slugs)).map(({ slug, id }) => [slug, id]));
+  /** The agents of these slugs, by slug; what is not there is left out. */
+  async idsBySlug(scope: ReadScope, slugs: readonly string[]): Promise<Map<string, AgentIdentity>> {
+    return new Map((await this.repository.idsBySlug(scope, slugs)).map((agent) => [agent.slug, agent]));
   }
 
   /** Which code of ours a builtin agent is, for the worker that runs it; null where it is none. */

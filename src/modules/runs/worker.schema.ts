@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { withNotAvailable } from '../../http/not-available.js';
 import { messagePartSchema, messageSchema } from '../messages/index.js';
 import { fits, runSchema } from './runs.schema.js';
 
@@ -129,29 +128,24 @@ export const completeSchema = z
   .meta({ id: 'CompleteRun' });
 export type CompleteInput = z.output<typeof completeSchema>;
 
-export const failSchema = withNotAvailable(
-  z
-    .strictObject({
-      fence,
-      error: z.strictObject({
-        message: z
-          .string()
-          .min(1)
-          .max(8 * KIB),
-        name: z.string().min(1).max(200).default('Error'),
-        stack_trace: z
-          .string()
-          .max(64 * KIB)
-          .nullable()
-          .default(null),
-      }),
-      retry: z
-        .literal(false, { error: 'retries are not available in this version; leave it out or send false' })
-        .optional(),
-    })
-    .meta({ id: 'FailRun' }),
-  {},
-);
+export const failSchema = z
+  .strictObject({
+    fence,
+    error: z.strictObject({
+      message: z
+        .string()
+        .min(1)
+        .max(8 * KIB),
+      name: z.string().min(1).max(200).default('Error'),
+      stack_trace: z
+        .string()
+        .max(64 * KIB)
+        .nullable()
+        .default(null),
+    }),
+    retry: z.boolean().optional().describe('Only false in this version, which has no retries yet.'),
+  })
+  .meta({ id: 'FailRun' });
 export type FailInput = z.output<typeof failSchema>;
 
 export const fenceOnlySchema = z.strictObject({ fence }).meta({ id: 'FenceOnly' });

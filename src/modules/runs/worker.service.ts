@@ -7,7 +7,7 @@ import { type Actor, type WriteScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { violatedConstraint } from '../../database/sql-errors.js';
 import { EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-bus.js';
-import { DomainError, invalid } from '../../kernel/errors.js';
+import { DomainError, invalid, notAvailable } from '../../kernel/errors.js';
 import { AgentsService } from '../agents/index.js';
 import { MessagesService, latestMessagesJson } from '../messages/index.js';
 import { formatFence, leaseLost, parseFence, type Fence } from './leases.js';
@@ -177,6 +177,9 @@ export class WorkerService {
 
   /** @throws DomainError `lease-lost` */
   async fail(actor: Actor, runId: string, input: FailInput): Promise<EndReply> {
+    if (input.retry === true) {
+      throw notAvailable('/retry', 'A retry');
+    }
     return this.#end(actor, runId, input.fence, {
       status: 'failed',
       kind: 'fail',
@@ -275,11 +278,13 @@ export class WorkerService {
     const found = await this.agents.idsBySlug(scope, slugs);
     const allowed = scope.actor.agentIds;
     return slugs.map((slug, index) => {
-      const id = found.get(slug);
-      if (id === undefined || (allowed !== null && !allowed.includes(id))) {
+      const agent = found.get(slug);
+      // Builtin agents run inside the server; a worker outside that took their runs would only keep them from it.
+      const mine = agent !== undefined && (agent.kind !== 'builtin' || scope.actor.kind === 'system');
+      if (!mine || (allowed !== null && !allowed.includes(agent.id))) {
         throw invalid(`/agents/${index}`, `There is no agent '${slug.slice(0, 63)}' that this key may run.`);
       }
-      return id;
+      return agent.id;
     });
   }
 
