@@ -68,6 +68,8 @@ export function toDomainError(failure: unknown): unknown {
         cause: error,
         internal,
       });
+    // `on delete restrict` is a code of its own from PostgreSQL 18 on.
+    case '23001':
     case '23503':
       return new DomainError(
         'still-referenced',
