@@ -20,7 +20,6 @@ import { LogoutService } from './logout.service.js';
 import { SessionsService } from './sessions.service.js';
 
 @ApiTags('Sign-in')
-@BodyLimit('small')
 @Controller('api/v1/auth')
 export class AuthController {
   constructor(
@@ -31,6 +30,7 @@ export class AuthController {
 
   @Post('login')
   @HttpCode(200)
+  @BodyLimit('small')
   @Public('who signs in has no credential yet')
   @ApiOperation({ summary: 'Sign in with e-mail and password', description: 'Throttled per account and per address.', security: [] })
   @Returns(200, tokenReply, { description: 'A session.', example: TOKEN_EXAMPLE })
@@ -41,6 +41,7 @@ export class AuthController {
 
   @Post('refresh')
   @HttpCode(200)
+  @BodyLimit('small')
   @Public('the refresh token in the body is the credential')
   @ApiOperation({
     summary: 'Exchange a refresh token for new tokens',
@@ -55,6 +56,7 @@ export class AuthController {
 
   @Post('logout')
   @HttpCode(204)
+  @BodyLimit('small')
   @Public('ends the session that the tokens it brings prove, however little they may still do')
   @ApiOperation({ summary: 'End a session', description: 'Its access tokens are refused from then on.' })
   @Returns(204, null, { description: 'The session is over.' })
