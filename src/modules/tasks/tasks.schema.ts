@@ -24,6 +24,11 @@ export const TASK_LIMITS = {
 export const VISIBILITIES = ['private', 'team', 'organization'] as const;
 export type Visibility = (typeof VISIBILITIES)[number];
 
+/** Characters as PostgreSQL counts them: code points, so that an emoji is one. */
+function characters(text: string): number {
+  return Array.from(text).length;
+}
+
 /** True where the value, as compact JSON, takes at most so many bytes. */
 export function fitsJson(value: unknown, mostBytes: number): boolean {
   return value === undefined || Buffer.byteLength(JSON.stringify(value)) <= mostBytes;
@@ -32,7 +37,7 @@ export function fitsJson(value: unknown, mostBytes: number): boolean {
 const title = z
   .string()
   .min(1)
-  .refine((text) => [...text].length <= TASK_LIMITS.titleCharacters, 'must be at most 500 characters');
+  .refine((text) => characters(text) <= TASK_LIMITS.titleCharacters, 'must be at most 500 characters');
 const prompt = z
   .string()
   .min(1)
@@ -47,7 +52,7 @@ const tag = z
   .string()
   .min(1)
   .refine(
-    (text) => [...text].length <= TASK_LIMITS.tagCharacters,
+    (text) => characters(text) <= TASK_LIMITS.tagCharacters,
     `must be at most ${TASK_LIMITS.tagCharacters} characters`,
   );
 const tags = z.array(tag).max(TASK_LIMITS.tags);
