@@ -13,11 +13,12 @@ import { refuseUncleanQuery, refuseUncleanText } from './http/json-body/clean-te
 import { HealthController } from './http/health.controller.js';
 import { registerJsonBody } from './http/json-body/json-content-type-parser.js';
 import { refuseMalformedHttp, refuseThrough, refuseUnroutable } from './http/refusals-before-routing.js';
+import { pathOf } from './http/request.js';
 import { routeInventory } from './http/route-inventory.js';
 import { ValidationPipe } from './http/validation.pipe.js';
 import { DomainError } from './kernel/errors.js';
 import { Log } from './kernel/log.js';
-import { describeApi } from './openapi.js';
+import { describeApi, DOCS_CONTENT_SECURITY_POLICY, DOCS_PATH } from './openapi.js';
 
 /** Longest URL part that is a path parameter; ids are 36. */
 const MOST_PARAMETER_CHARACTERS = 256;
@@ -70,6 +71,9 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   });
   fastify.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
     void reply.header('x-request-id', request.id).header('cache-control', 'no-store');
+    if (`${pathOf(request)}/`.startsWith(`/${DOCS_PATH}/`)) {
+      void reply.header('content-security-policy', DOCS_CONTENT_SECURITY_POLICY);
+    }
     const isHealth = request.url.startsWith('/health/');
     if (health.isDraining && !isHealth) {
       void reply.header('connection', 'close');
@@ -81,11 +85,12 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   });
 
   // Bodies are checked as they are parsed; this is for what the URL decodes to.
-  fastify.addHook<{ Querystring: Record<string, unknown>; Params: Record<string, string> }>('preValidation', async (request) => {
+  fastify.addHook<{ Querystring: Record<string, unknown>; Params: Record<string, string> }>('preValidation', (request, _reply, done) => {
     refuseUncleanQuery(request.query);
     for (const value of Object.values(request.params)) {
       refuseUncleanText(value, '');
     }
+    done();
   });
 
   app.useGlobalPipes(new ValidationPipe());

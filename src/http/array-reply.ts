@@ -44,7 +44,9 @@ export class ArrayReplies {
       return whole(first.map(item));
     }
     const chunks = this.#chunks(first, rest, item, JSON.stringify(whole([])));
-    return new StreamableFile(Readable.from(chunks, { objectMode: false }), { type: 'application/json; charset=utf-8' });
+    return new StreamableFile(Readable.from(chunks, { objectMode: false }), {
+      type: 'application/json; charset=utf-8',
+    });
   }
 
   #sameWith(url: string, cursor: string): string {

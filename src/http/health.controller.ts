@@ -1,5 +1,5 @@
 import { Controller, Get, Res } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { Public } from '../access/index.js';
@@ -35,6 +35,7 @@ export class HealthController {
 
   @Get('live')
   @Public('a supervisor asks whether the process answers at all; touches nothing')
+  @ApiOperation({ summary: 'Whether the process answers' })
   @Returns(200, statusSchema, { description: 'The process answers.', example: { status: 'ok' } })
   live(): z.output<typeof statusSchema> {
     return { status: 'ok' };
@@ -42,6 +43,7 @@ export class HealthController {
 
   @Get('ready')
   @Public('a balancer asks whether to send requests; says nothing but yes or no')
+  @ApiOperation({ summary: 'Whether requests are served' })
   @Returns(200, statusSchema, { description: 'Requests are served.', example: { status: 'ok' } })
   @Returns(503, statusSchema, {
     description: 'Starting, stopping, or the database is away.',

@@ -20,7 +20,7 @@ import {
 import { AssetsService } from './assets.service.js';
 
 const EXAMPLE_LINK =
-  'http://localhost:3000/api/v1/assets/0198f0a0-0000-7000-8000-000000000004/content?expires=1767225600&issuer=…&organization=…&key=1&signature=…';
+  'http://localhost:3000/api/v1/assets/0198f0a0-0000-7000-8000-000000000004/content?expires=1767225600&issuer=0198c0de-0000-7000-8000-000000000002&organization=0198c0de-0000-7000-8000-000000000001&key=1&signature=uT3pXk0v9Qw';
 const EXAMPLE = {
   id: '0198f0a0-0000-7000-8000-000000000004',
   task_id: '0198f0a0-0000-7000-8000-000000000001',

@@ -10,6 +10,7 @@ import { IdempotencyKey } from '../../http/idempotency-key.js';
 import { Problems, Returns } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
+import { QUEUED_RUN_EXAMPLE, RUN_EXAMPLE, STOPPING_RUN_EXAMPLE } from './run.example.js';
 import type { RunView } from './runs.query.js';
 import {
   cancelSchema,
@@ -39,7 +40,7 @@ export class RunsController {
     required: false,
     description: 'The same key again gets the same reply, and no second run.',
   })
-  @Returns(201, runSchema, { description: 'Queued.' })
+  @Returns(201, runSchema, { description: 'Queued.', example: QUEUED_RUN_EXAMPLE })
   @Problems(
     'invalid-request',
     'not-available',
@@ -62,7 +63,7 @@ export class RunsController {
   @Get('tasks/:id/runs')
   @Requires('run:read')
   @ApiOperation({ summary: 'The runs of a task, newest first' })
-  @Returns(200, runPageSchema, { description: 'A page of runs.', example: { data: [], next_cursor: null } })
+  @Returns(200, runPageSchema, { description: 'A page of runs.', example: { data: [RUN_EXAMPLE], next_cursor: null } })
   @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'not-found')
   listOfTask(
     @CurrentActor() actor: Actor,
@@ -75,7 +76,7 @@ export class RunsController {
   @Get('runs')
   @Requires('run:read')
   @ApiOperation({ summary: 'Runs of every task you may read' })
-  @Returns(200, runPageSchema, { description: 'A page of runs.', example: { data: [], next_cursor: null } })
+  @Returns(200, runPageSchema, { description: 'A page of runs.', example: { data: [RUN_EXAMPLE], next_cursor: null } })
   @Problems('invalid-request', 'invalid-cursor', 'unauthenticated')
   list(
     @CurrentActor() actor: Actor,
@@ -87,7 +88,7 @@ export class RunsController {
   @Get('runs/:id')
   @Requires('run:read')
   @ApiOperation({ summary: 'One run' })
-  @Returns(200, runSchema, { description: 'The run.' })
+  @Returns(200, runSchema, { description: 'The run.', example: RUN_EXAMPLE })
   @Problems('unauthenticated', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<RunView> {
     return this.runs.get(actor, id);
@@ -97,8 +98,11 @@ export class RunsController {
   @HttpCode(200)
   @Requires('run:contribute')
   @ApiOperation({ summary: 'End a run, or ask its worker to' })
-  @Returns(200, runSchema, { description: 'Ended.' })
-  @Returns(202, runSchema, { description: 'A worker has it and was asked to stop.' })
+  @Returns(200, runSchema, { description: 'Ended.', example: { ...QUEUED_RUN_EXAMPLE, status: 'canceled' } })
+  @Returns(202, runSchema, {
+    description: 'A worker has it and was asked to stop.',
+    example: STOPPING_RUN_EXAMPLE,
+  })
   @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'run-ended')
   async cancel(
     @CurrentActor() actor: Actor,

@@ -89,7 +89,7 @@ export class StreamsController {
   @Returns(200, streamUrlSchema, {
     description: 'The link.',
     example: {
-      url: 'http://localhost:3000/api/v1/streams/0198f0a0-0000-7000-8000-000000000001?expires=1767225600&issuer=…&organization=…&key=1&signature=…',
+      url: 'http://localhost:3000/api/v1/streams/0198f0a0-0000-7000-8000-000000000001?expires=1767225600&issuer=0198c0de-0000-7000-8000-000000000002&organization=0198c0de-0000-7000-8000-000000000001&key=1&signature=uT3pXk0v9Qw',
       expires_at: '2026-01-31T09:15:00.000Z',
     },
   })

@@ -88,7 +88,7 @@ export const TASK_DETAIL_EXAMPLE: TaskDetail = {
   streamUrls: [
     {
       streamId: RUN_ID,
-      url: `http://localhost:3000/api/v1/streams/${RUN_ID}?expires=1893758402&issuer=…&organization=…&key=1&signature=…`,
+      url: `http://localhost:3000/api/v1/streams/${RUN_ID}?expires=1893758402&issuer=0198c0de-0000-7000-8000-000000000002&organization=0198c0de-0000-7000-8000-000000000001&key=1&signature=uT3pXk0v9Qw`,
       status: 'completed',
       expires_at: '2030-01-04T12:15:02.000Z',
     },

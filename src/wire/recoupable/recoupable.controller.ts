@@ -1,4 +1,16 @@
-import { Body, Controller, Delete, Get, HttpCode, Patch, Post, Query, Res, type StreamableFile, applyDecorators } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  HttpCode,
+  Patch,
+  Post,
+  Query,
+  Res,
+  type StreamableFile,
+  applyDecorators,
+} from '@nestjs/common';
 import { ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
@@ -9,7 +21,16 @@ import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
 import { Returns } from '../../http/returns.js';
 import { BoardTasksService } from '../../modules/tasks/index.js';
-import { DONE, fromDelete, fromListQuery, fromNewTask, fromTaskPatch, taskOf, toRuns, toTasks } from './recoupable.mapper.js';
+import {
+  DONE,
+  fromDelete,
+  fromListQuery,
+  fromNewTask,
+  fromTaskPatch,
+  taskOf,
+  toRuns,
+  toTasks,
+} from './recoupable.mapper.js';
 import {
   RECOUPABLE_EXAMPLES,
   type RecoupableDeleteBody,
@@ -48,9 +69,16 @@ const REFUSALS: Readonly<Record<number, string>> = {
   503: 'Try again.',
 };
 
-const Refusals = (schema: typeof recoupableErrorSchema | typeof recoupableRunsErrorSchema, ...statuses: number[]): MethodDecorator =>
+const Refusals = (
+  schema: typeof recoupableErrorSchema | typeof recoupableRunsErrorSchema,
+  ...statuses: number[]
+): MethodDecorator =>
   applyDecorators(
-    ...[...statuses, 400, 401, 403, 429, 500, 503].map((status) => Returns(status, schema, { description: REFUSALS[status] ?? '' })),
+    ...[...statuses, 400, 401, 403, 429, 500, 503].map((status) => {
+      const none = schema === recoupableErrorSchema ? { tasks: [] } : { runs: [] };
+      const description = REFUSALS[status] ?? '';
+      return Returns(status, schema, { description, example: { status: 'error', ...none, error: description } });
+    }),
   );
 
 @ApiTags('Recoupable')
@@ -71,7 +99,10 @@ export class RecoupableController {
     summary: 'List tasks with their schedules and last runs, newest first',
     description: 'Streamed whole; with `limit`, a page, and `Link` names the next.',
   })
-  @Returns(200, recoupableTasksSchema, { description: 'The tasks; none for an unknown id.', example: RECOUPABLE_EXAMPLES.tasks })
+  @Returns(200, recoupableTasksSchema, {
+    description: 'The tasks; none for an unknown id.',
+    example: RECOUPABLE_EXAMPLES.tasks,
+  })
   @Refusals(recoupableErrorSchema)
   async list(
     @CurrentActor() actor: Actor,
@@ -85,7 +116,10 @@ export class RecoupableController {
   @Get('runs')
   @Requires('run:read')
   @ApiOperation({ summary: 'Get a run' })
-  @Returns(200, recoupableRunsSchema, { description: 'The run; none for an unknown id.', example: RECOUPABLE_EXAMPLES.runs })
+  @Returns(200, recoupableRunsSchema, {
+    description: 'The run; none for an unknown id.',
+    example: RECOUPABLE_EXAMPLES.runs,
+  })
   @Refusals(recoupableRunsErrorSchema)
   async runs(
     @CurrentActor() actor: Actor,
@@ -116,7 +150,10 @@ export class RecoupableController {
   @Patch()
   @Requires('task:contribute')
   @ApiOperation({ summary: 'Change a task; its id is in the body' })
-  @Returns(200, recoupableTasksSchema, { description: 'The one task as it is now.', example: RECOUPABLE_EXAMPLES.tasks })
+  @Returns(200, recoupableTasksSchema, {
+    description: 'The one task as it is now.',
+    example: RECOUPABLE_EXAMPLES.tasks,
+  })
   @Refusals(recoupableErrorSchema, 404, 409, 413, 415)
   async update(
     @CurrentActor() actor: Actor,
