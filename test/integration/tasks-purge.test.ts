@@ -1,0 +1,60 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { sql } from '../../src/database/sql.js';
+import { blobPrefix } from '../../src/engines/blob-store/blob-key.js';
+import { BlobStore } from '../../src/engines/blob-store/blob-store.js';
+import { TaskPurger } from '../../src/modules/tasks/index.js';
+import { BOOTSTRAP_KEY, startServer, type TestServer } from '../support/server.js';
+import { openSse } from '../support/sse-reader.js';
+
+let server: TestServer;
+
+beforeAll(async () => {
+  server = await startServer();
+});
+
+afterAll(async () => {
+  await server.stop();
+});
+
+async function blobs(): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const key of server.app.get(BlobStore).list(blobPrefix())) {
+    keys.push(key);
+  }
+  return keys;
+}
+
+/** A task that the builtin agent has run to its end, with the chart it left. */
+async function digested(prompt: string): Promise<{ id: string; chart: string }> {
+  const { body } = await server.call('POST', '/api/v1/tasks', { body: { prompt } });
+  const stream = await openSse(`${server.url}/api/v1/streams/${body.stream.streamId}`, { as: BOOTSTRAP_KEY });
+  await stream.until((frame) => frame.event === 'end');
+  stream.close();
+  const assets = await server.call('GET', `/api/v1/assets?task_id=${body.task.id}`);
+  expect(assets.body.data).toMatchObject([{ type: 'image', status: 'ready' }]);
+  return { id: body.task.id, chart: assets.body.data[0].url };
+}
+
+const bytesOf = (link: string): Promise<Response> => {
+  const { pathname, search } = new URL(link);
+  return fetch(`${server.url}${pathname}${search}`);
+};
+
+test('what a deleted task left is unreachable at once, and its bytes and rows are purged, and those of no other', async () => {
+  const kept = await digested('The kept one stays. It has a chart. The chart stays too.');
+  const before = await blobs();
+  const gone = await digested('The other one goes. It has a chart. The chart goes too.');
+  expect(await blobs()).toHaveLength(before.length + 1);
+  expect((await bytesOf(gone.chart)).status).toBe(200);
+
+  expect((await server.call('DELETE', `/api/v1/tasks/${gone.id}`)).status).toBe(204);
+  expect((await bytesOf(gone.chart)).status).toBe(404);
+  await server.app.get(TaskPurger).purge();
+
+  expect(await blobs()).toEqual(before);
+  expect((await bytesOf(kept.chart)).status).toBe(200);
+  const rows = await server.database.row<{ tasks: number; assets: number }>(
+    sql`select (select count(*) from tasks)::int as tasks, (select count(*) from assets)::int as assets`,
+  );
+  expect(rows).toEqual({ tasks: 1, assets: 1 });
+});
