@@ -2,10 +2,10 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type ReadScope, readScope, writeScope } from '../../access/index.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
+import type { ItemSequence } from '../../http/array-reply.js';
 import { notFound } from '../../kernel/errors.js';
 import { SchedulesService } from '../schedules/index.js';
 import { type BoardFilter, type BoardRun, BoardTasksQuery, type StoredBoardTask } from './board-tasks.query.js';
-import type { TaskSequence } from './shown-tasks.service.js';
 import { TaskCreation } from './task-creation.service.js';
 import { type TaskPageRequest, openTaskCursor, sealTaskCursor } from './task-cursors.js';
 import { TaskEditing } from './task-editing.service.js';
@@ -34,7 +34,7 @@ export class BoardTasksService {
   ) {}
 
   /** What fits the filter, newest first; nothing for an unknown id. @throws DomainError `invalid-cursor` */
-  async list(actor: Actor, filter: BoardFilter, page: TaskPageRequest): Promise<TaskSequence<BoardTask>> {
+  async list(actor: Actor, filter: BoardFilter, page: TaskPageRequest): Promise<ItemSequence<BoardTask>> {
     const scope = readScope(actor, 'task:read');
     const context = listContext(scope, filter);
     const { first, rest, next } = await this.query.list(scope, filter, {
@@ -91,7 +91,8 @@ export class BoardTasksService {
 
   #withUpcoming(task: StoredBoardTask): BoardTask {
     const { schedule } = task;
-    const fires = schedule?.enabled === true ? this.schedules.nextExecutions(schedule.cron, schedule.timezone, UPCOMING) : [];
+    const fires =
+      schedule?.enabled === true ? this.schedules.nextExecutions(schedule.cron, schedule.timezone, UPCOMING) : [];
     return { ...task, upcoming: fires };
   }
 

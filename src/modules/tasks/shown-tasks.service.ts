@@ -1,17 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, type ReadScope, readScope } from '../../access/index.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
+import type { ItemSequence } from '../../http/array-reply.js';
 import { notFound } from '../../kernel/errors.js';
 import { ShownTasksQuery, type ShownTask, type ShownTaskPage, type TaskResult } from './shown-tasks.query.js';
 import { type TaskPageRequest, openTaskCursor, sealTaskCursor } from './task-cursors.js';
 import { TasksService } from './tasks.service.js';
-
-/** A list read in batches, with the cursor of its next page, where it was asked for by page and there is one. */
-export interface TaskSequence<Item> {
-  first: readonly Item[];
-  rest: AsyncIterable<readonly Item[]> | null;
-  nextCursor: string | null;
-}
 
 /** Tasks that have been run, and what came out: as many published pages show them. */
 @Injectable()
@@ -37,7 +31,7 @@ export class ShownTasksService {
    * Results, newest first: of the tasks that the person behind the actor made; for a key without a user, of all it may read.
    * @throws DomainError `invalid-cursor`
    */
-  async results(actor: Actor, input: TaskPageRequest): Promise<TaskSequence<TaskResult>> {
+  async results(actor: Actor, input: TaskPageRequest): Promise<ItemSequence<TaskResult>> {
     const scope = readScope(actor, 'task:read');
     const context = resultsContext(scope);
     const after = openTaskCursor(this.sealer, context, input.cursor);

@@ -21,7 +21,10 @@ import {
 const Refusals = (): MethodDecorator =>
   applyDecorators(
     Returns(401, neocuErrorSchema, { description: 'No valid key.', example: { error: 'Send one valid credential.' } }),
-    Returns(403, neocuErrorSchema, { description: 'The key may not read tasks.', example: { error: 'Your role does not allow this.' } }),
+    Returns(403, neocuErrorSchema, {
+      description: 'The key may not read tasks.',
+      example: { error: 'Your role does not allow this.' },
+    }),
     Returns(429, neocuErrorSchema, { description: 'Too many requests.', example: { error: 'Too many requests.' } }),
     Returns(500, neocuErrorSchema, { description: 'Every 5xx.', example: NEOCU_EXAMPLES.systemError }),
   );
@@ -42,9 +45,15 @@ export class NeocuController {
   @Requires('task:read')
   @ApiOperation({ summary: 'List tasks that have been run, newest first' })
   @Returns(200, neocuPageSchema, { description: 'A page; past the end an empty one.', example: NEOCU_EXAMPLES.page })
-  @Returns(400, neocuErrorSchema, { description: '`page` or `limit` is no whole number from 1.', example: { error: '?page: must be a whole number from 1 to 999999999' } })
+  @Returns(400, neocuErrorSchema, {
+    description: '`page` or `limit` is no whole number from 1.',
+    example: { error: '?page: must be a whole number from 1 to 999999999' },
+  })
   @Refusals()
-  async list(@CurrentActor() actor: Actor, @Query({ schema: neocuPageQuery }) query: NeocuPageQuery): Promise<NeocuPage> {
+  async list(
+    @CurrentActor() actor: Actor,
+    @Query({ schema: neocuPageQuery }) query: NeocuPageQuery,
+  ): Promise<NeocuPage> {
     return toNeocuPage(await this.tasks.page(actor, query), query, this.#linkFor(actor));
   }
 
@@ -52,7 +61,10 @@ export class NeocuController {
   @Requires('task:read')
   @ApiOperation({ summary: 'Get a task that has been run' })
   @Returns(200, neocuSingleSchema, { description: 'The task.', example: NEOCU_EXAMPLES.single })
-  @Returns(404, neocuErrorSchema, { description: 'No such task, or not one you may read.', example: NEOCU_EXAMPLES.error })
+  @Returns(404, neocuErrorSchema, {
+    description: 'No such task, or not one you may read.',
+    example: NEOCU_EXAMPLES.error,
+  })
   @Refusals()
   async get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<NeocuSingle> {
     return toNeocuSingle(await this.tasks.get(actor, id), this.#linkFor(actor));

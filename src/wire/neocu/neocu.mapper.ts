@@ -28,7 +28,11 @@ const ASSET_STATUS = {
   failed: 'failed',
 } as const satisfies Record<ShownAsset['status'], NeocuStatus>;
 
-export function toNeocuPage({ total, tasks }: ShownTaskPage, { page, limit }: NeocuPageQuery, link: LinkAsset): NeocuPage {
+export function toNeocuPage(
+  { total, tasks }: ShownTaskPage,
+  { page, limit }: NeocuPageQuery,
+  link: LinkAsset,
+): NeocuPage {
   return {
     isSuccess: true,
     taskList: tasks.map((task) => toItem(task, link)),
@@ -57,5 +61,13 @@ function toItem(task: ShownTask, link: LinkAsset): NeocuItem {
 }
 
 function toAsset({ id, name, type, status }: ShownAsset, { url, thumbnail, embed }: AssetLinkSet): NeocuAsset {
-  return { url: url ?? '', thumbnail: thumbnail ?? '', embed: embed ?? '', name, type, status: ASSET_STATUS[status], _id: id };
+  return {
+    url: url ?? '',
+    thumbnail: thumbnail ?? '',
+    embed: embed ?? '',
+    name,
+    type,
+    status: ASSET_STATUS[status],
+    _id: id,
+  };
 }

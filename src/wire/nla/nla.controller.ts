@@ -8,17 +8,37 @@ import { Returns } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import { ShownTasksService } from '../../modules/tasks/index.js';
 import { toNlaList, toNlaTask } from './nla.mapper.js';
-import { NLA_EXAMPLE, type NlaListQuery, type NlaTask, nlaErrorSchema, nlaListQuery, nlaListSchema, nlaTaskSchema } from './nla.schema.js';
+import {
+  NLA_EXAMPLE,
+  type NlaListQuery,
+  type NlaTask,
+  nlaErrorSchema,
+  nlaListQuery,
+  nlaListSchema,
+  nlaTaskSchema,
+} from './nla.schema.js';
 
 const Refusals = (): MethodDecorator =>
   applyDecorators(
-    Returns(401, nlaErrorSchema, { description: 'The API key is invalid.', example: { error: 'Send one valid credential.' } }),
+    Returns(401, nlaErrorSchema, {
+      description: 'The API key is invalid.',
+      example: { error: 'Send one valid credential.' },
+    }),
     Returns(429, nlaErrorSchema, { description: 'Too many requests.', example: { error: 'Too many requests.' } }),
-    Returns(500, nlaErrorSchema, { description: 'Our fault.', example: { error: 'Something went wrong on our side.' } }),
-    Returns(503, nlaErrorSchema, { description: 'Try again.', example: { error: 'The database cannot be reached just now; try again.' } }),
+    Returns(500, nlaErrorSchema, {
+      description: 'Our fault.',
+      example: { error: 'Something went wrong on our side.' },
+    }),
+    Returns(503, nlaErrorSchema, {
+      description: 'Try again.',
+      example: { error: 'The database cannot be reached just now; try again.' },
+    }),
   );
 const NotFound = (): MethodDecorator =>
-  Returns(404, nlaErrorSchema, { description: 'The task’s id is not found, or not one you may read.', example: { error: 'No such task.' } });
+  Returns(404, nlaErrorSchema, {
+    description: 'The task’s id is not found, or not one you may read.',
+    example: { error: 'No such task.' },
+  });
 const Forbidden = (description: string): MethodDecorator =>
   Returns(403, nlaErrorSchema, { description, example: { error: 'You may read this, but not change it.' } });
 
@@ -38,10 +58,14 @@ export class NlaController {
   @Requires('task:read')
   @ApiOperation({
     summary: 'List the results of the tasks you created, newest first',
-    description: 'For a key without a user: of every task it may read. Streamed whole; with `limit`, a page, and `Link` names the next.',
+    description:
+      'For a key without a user: of every task it may read. Streamed whole; with `limit`, a page, and `Link` names the next.',
   })
   @Returns(200, nlaListSchema, { description: 'A bare array.', example: [NLA_EXAMPLE] })
-  @Returns(400, nlaErrorSchema, { description: '`limit` or `cursor` is not valid.', example: { error: '?limit: must be a whole number from 1 to 100' } })
+  @Returns(400, nlaErrorSchema, {
+    description: '`limit` or `cursor` is not valid.',
+    example: { error: '?limit: must be a whole number from 1 to 100' },
+  })
   @Forbidden('The key may not read tasks.')
   @Refusals()
   async list(
@@ -65,7 +89,10 @@ export class NlaController {
 
   @Delete(':id')
   @Requires('task:manage')
-  @ApiOperation({ summary: 'Delete a task, for good', description: 'Running work is ended; nobody sees the task from then on.' })
+  @ApiOperation({
+    summary: 'Delete a task, for good',
+    description: 'Running work is ended; nobody sees the task from then on.',
+  })
   @Returns(200, nlaTaskSchema, { description: 'The task as it was.', example: NLA_EXAMPLE })
   @Forbidden('You may read the task, but not delete it.')
   @NotFound()

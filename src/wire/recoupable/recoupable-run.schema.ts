@@ -56,7 +56,9 @@ export const recoupableRunSchema = z
       }),
     ),
     schedule: z.object({ id: z.uuid().optional() }).describe('What fired the run; {} where nobody’s schedule did.'),
-    relatedRuns: z.object({ root: related.optional(), parent: related.optional() }).describe('{} for a run of its own.'),
+    relatedRuns: z
+      .object({ root: related.optional(), parent: related.optional() })
+      .describe('{} for a run of its own.'),
   })
   .meta({ id: 'RecoupableRun' });
 export type RecoupableRun = z.output<typeof recoupableRunSchema>;

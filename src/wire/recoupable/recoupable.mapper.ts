@@ -54,7 +54,19 @@ export const DONE: RecoupableDone = { status: 'success' };
 
 /** How a task of this organisation is shown. */
 export function taskOf(organizationId: string): (task: BoardTask) => RecoupableTask {
-  return ({ id, title, prompt, schedule, account_id, artist_account_id, enabled, recent_runs, upcoming, owner_email, model }) => ({
+  return ({
+    id,
+    title,
+    prompt,
+    schedule,
+    account_id,
+    artist_account_id,
+    enabled,
+    recent_runs,
+    upcoming,
+    owner_email,
+    model,
+  }) => ({
     id,
     title,
     prompt,
@@ -134,7 +146,9 @@ export function fromTaskPatch({ id: _id, schedule, timezone, ...patch }: Recoupa
   if (schedule === null) {
     return { ...patch, schedule: null };
   }
-  return schedule === undefined && timezone === undefined ? patch : { ...patch, schedule: { cron: schedule, timezone } };
+  return schedule === undefined && timezone === undefined
+    ? patch
+    : { ...patch, schedule: { cron: schedule, timezone } };
 }
 
 /** @throws DomainError `invalid-request` where no id is given, or two that differ */
@@ -151,7 +165,11 @@ export function fromDelete(query: RecoupableDeleteQuery, body: RecoupableDeleteB
 
 export function toRecoupableError({ detail, issues }: Failure, isAboutRuns: boolean): RecoupableError {
   const fields = [...new Set(issues.flatMap(({ path }) => fieldOf(path)))];
-  const refusal = { status: 'error', error: detail, ...(fields.length === 0 ? {} : { missing_fields: fields }) } as const;
+  const refusal = {
+    status: 'error',
+    error: detail,
+    ...(fields.length === 0 ? {} : { missing_fields: fields }),
+  } as const;
   return isAboutRuns ? { ...refusal, runs: [] } : { ...refusal, tasks: [] };
 }
 

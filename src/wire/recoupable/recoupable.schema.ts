@@ -84,9 +84,13 @@ export const recoupableTaskSchema = z
 export type RecoupableTask = z.output<typeof recoupableTaskSchema>;
 
 const success = z.literal('success');
-export const recoupableTasksSchema = z.object({ status: success, tasks: z.array(recoupableTaskSchema) }).meta({ id: 'RecoupableTasks' });
+export const recoupableTasksSchema = z
+  .object({ status: success, tasks: z.array(recoupableTaskSchema) })
+  .meta({ id: 'RecoupableTasks' });
 export type RecoupableTasks = z.output<typeof recoupableTasksSchema>;
-export const recoupableRunsSchema = z.object({ status: success, runs: z.array(recoupableRunSchema) }).meta({ id: 'RecoupableRuns' });
+export const recoupableRunsSchema = z
+  .object({ status: success, runs: z.array(recoupableRunSchema) })
+  .meta({ id: 'RecoupableRuns' });
 export type RecoupableRuns = z.output<typeof recoupableRunsSchema>;
 export const recoupableDoneSchema = z.object({ status: success }).meta({ id: 'RecoupableDone' });
 export type RecoupableDone = z.output<typeof recoupableDoneSchema>;
@@ -96,8 +100,12 @@ const refusal = {
   error: z.string(),
   missing_fields: z.array(z.string()).optional().describe('The fields that are missing or not valid.'),
 };
-export const recoupableErrorSchema = z.object({ ...refusal, tasks: z.array(z.never()) }).meta({ id: 'RecoupableError' });
-export const recoupableRunsErrorSchema = z.object({ ...refusal, runs: z.array(z.never()) }).meta({ id: 'RecoupableRunsError' });
+export const recoupableErrorSchema = z
+  .object({ ...refusal, tasks: z.array(z.never()) })
+  .meta({ id: 'RecoupableError' });
+export const recoupableRunsErrorSchema = z
+  .object({ ...refusal, runs: z.array(z.never()) })
+  .meta({ id: 'RecoupableRunsError' });
 export type RecoupableError = z.output<typeof recoupableErrorSchema> | z.output<typeof recoupableRunsErrorSchema>;
 
 const EXAMPLE: RecoupableTask = {
