@@ -33,6 +33,8 @@ export interface RunSettings {
   agentDefault: unknown;
   taskConfig: unknown;
   taskModel: string | null;
+  /** Gone agents are not claimed, so nothing may be queued for them. */
+  agentDeleted: boolean;
 }
 
 export interface CancelOutcome {
@@ -48,7 +50,8 @@ export class RunsRepository {
   /** What decides a new run's configuration; null where the task is not there for this actor to run. */
   async settings(scope: WriteScope, tx: Tx, taskId: string): Promise<RunSettings | null> {
     return tx.row<RunSettings & Record<string, unknown>>(sql`
-      select a.id as "agentId", a.default_run_config as "agentDefault", t.run_config as "taskConfig", t.model as "taskModel"
+      select a.id as "agentId", a.default_run_config as "agentDefault", t.run_config as "taskConfig", t.model as "taskModel",
+        a.deleted_at is not null as "agentDeleted"
       from tasks t join agents a on a.organization_id = t.organization_id and a.id = t.agent_id
       where t.id = ${taskId} and ${contributableTask(scope, 't')} and ${live(scope)}`);
   }

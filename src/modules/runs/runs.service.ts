@@ -42,13 +42,16 @@ export class RunsService {
   /**
    * Queues a run of the task inside the caller's transaction, so that there is never a task without the run it was created with.
    * Workers are hinted after the commit.
-   * @throws DomainError `not-found`, `forbidden`
+   * @throws DomainError `not-found`, `forbidden`, `conflict` where its agent is gone
    */
   async createRun(tx: Tx, scope: WriteScope, input: CreateRun): Promise<{ id: string; number: number }> {
     const settings = await this.repository.settings(scope, tx, input.taskId);
     if (settings === null) {
       await tx.assertLive(scope);
       throw await this.#refusal(scope, input.taskId);
+    }
+    if (settings.agentDeleted) {
+      throw new DomainError('conflict', 'The agent of this task has been deleted; give the task another agent first.');
     }
     const id = newId();
     const created = await this.repository.create(scope, tx, {
