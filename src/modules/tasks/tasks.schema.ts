@@ -5,7 +5,7 @@ import { cursorQuery, idQuery, limitQuery } from '../../http/schemas.js';
 import { runConfigSchema } from '../agents/index.js';
 import { messagePartsSchema } from '../messages/index.js';
 import { TASK_STATUSES } from '../runs/index.js';
-import { NEW_TASK_EXAMPLE } from './task.examples.js';
+import { NEW_TASK_EXAMPLE } from './new-task.example.js';
 import { laterScheduleFields, schedulePatch, scheduleSettings } from '../schedules/index.js';
 
 const KIB = 1024;
