@@ -15,6 +15,7 @@ import { registerJsonBody } from './http/json-body/json-content-type-parser.js';
 import { refuseMalformedHttp, refuseThrough, refuseUnroutable } from './http/refusals-before-routing.js';
 import { pathOf } from './http/request.js';
 import { routeInventory } from './http/route-inventory.js';
+import { closeSilentConnections } from './http/silent-connections.js';
 import { ValidationPipe } from './http/validation.pipe.js';
 import { DomainError } from './kernel/errors.js';
 import { Log } from './kernel/log.js';
@@ -49,9 +50,15 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   const fastify = app.getHttpAdapter().getInstance();
   const health = app.get(HealthController);
   refuseThrough(fastify, filter);
+  closeSilentConnections(fastify);
 
   await app.register(helmet, {
-    contentSecurityPolicy: { directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] } },
+    contentSecurityPolicy: {
+      // Helmet's own defaults would let a reply run this server's scripts.
+      useDefaults: false,
+      directives: { 'default-src': ["'none'"], 'base-uri': ["'none'"], 'form-action': ["'none'"], 'frame-ancestors': ["'none'"] },
+    },
+    frameguard: { action: 'deny' },
     crossOriginResourcePolicy: { policy: 'same-origin' },
     referrerPolicy: { policy: 'no-referrer' },
   });
