@@ -7,13 +7,16 @@ export interface PresentedError {
 }
 
 export interface FailedRequest {
+  /** As sent, without query. */
   path: string;
+  /** The template of the route that was found (`/api/v1/task/:id`), however the path was spelled; else the path. */
+  route: string;
   requestId: string;
 }
 
 /** How one surface words an error; owns every error under its paths, those raised before any handler included. */
 export interface ErrorPresenter {
-  /** True where the path (as sent, without query) belongs to the surface. */
+  /** True where the route, or the path where no route was found, belongs to the surface. */
   owns(path: string): boolean;
   present(failure: Failure, request: FailedRequest): PresentedError;
 }
@@ -28,7 +31,7 @@ export class ErrorPresenters {
   }
 
   present(failure: Failure, request: FailedRequest): PresentedError {
-    const owner = this.#presenters.find((presenter) => presenter.owns(request.path));
+    const owner = this.#presenters.find((presenter) => presenter.owns(request.route));
     return owner === undefined ? problem(failure, request) : owner.present(failure, request);
   }
 }

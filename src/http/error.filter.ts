@@ -27,7 +27,12 @@ export class ErrorFilter implements ExceptionFilter {
       reply.raw.destroy();
       return;
     }
-    const presented = this.presenters.present(failure, { path: pathOf(request), requestId: request.id });
+    const path = pathOf(request);
+    const presented = this.presenters.present(failure, {
+      path,
+      route: request.routeOptions.url ?? path,
+      requestId: request.id,
+    });
     if (failure.retryAfterSeconds !== undefined) {
       void reply.header('retry-after', String(failure.retryAfterSeconds));
     }

@@ -80,8 +80,8 @@ export class RunsQuery {
   }
 
   /** True where the actor may read the task. */
-  async taskReadable(scope: ReadScope, taskId: string): Promise<boolean> {
-    const found = await this.database.json<boolean>(
+  async taskReadable(scope: ReadScope, taskId: string, tx?: Tx): Promise<boolean> {
+    const found = await (tx ?? this.database).json<boolean>(
       scope,
       sql`select true from tasks t where t.id = ${taskId} and ${readableTask(scope, 't')}`,
     );

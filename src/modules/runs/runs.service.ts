@@ -48,7 +48,7 @@ export class RunsService {
     const settings = await this.repository.settings(scope, tx, input.taskId);
     if (settings === null) {
       await tx.assertLive(scope);
-      throw await this.#refusal(scope, input.taskId);
+      throw await this.#refusal(tx, scope, input.taskId);
     }
     if (settings.agentDeleted) {
       throw new DomainError('conflict', 'The agent of this task has been deleted; give the task another agent first.');
@@ -171,7 +171,5 @@ export class RunsService {
     return run;
   }
 
-  async #refusal(scope: WriteScope, taskId: string): Promise<DomainError> {
-    return (await this.query.taskReadable(scope, taskId)) ? forbidden() : notFound('task');
-  }
+  /** Asked on the transaction's own connection: requests that each hold one and wait for another would wait for each other. */
 }
