@@ -48,7 +48,7 @@ export class RunsService {
     const settings = await this.repository.settings(scope, tx, input.taskId);
     if (settings === null) {
       await tx.assertLive(scope);
-      throw await this.#refusal(tx, scope, input.taskId);
+      throw (await this.query.taskReadable(scope, input.taskId, tx)) ? forbidden() : notFound('task');
     }
     if (settings.agentDeleted) {
       throw new DomainError('conflict', 'The agent of this task has been deleted; give the task another agent first.');
