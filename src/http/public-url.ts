@@ -1,6 +1,6 @@
+import { Server } from 'node:net';
 import { Injectable } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import type { Server } from 'node:http';
 import { AppConfig } from '../config/app-config.js';
 
 /** Makes absolute links to this server: from PUBLIC_URL, else from the port it listens on; never from a request's Host header. */
@@ -18,8 +18,8 @@ export class PublicUrl {
 
   /** The port in use, which differs from the one configured where that is 0. */
   #listeningPort(): number {
-    const server: Server = this.adapter.httpAdapter.getHttpServer();
-    const address = server.address();
+    const server: unknown = this.adapter.httpAdapter.getHttpServer();
+    const address = server instanceof Server ? server.address() : null;
     return typeof address === 'object' && address !== null ? address.port : this.config.port;
   }
 }

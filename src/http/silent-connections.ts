@@ -11,11 +11,12 @@ export function closeSilentConnections(fastify: FastifyInstance): void {
     open.add(socket);
     socket.once('close', () => open.delete(socket));
   });
-  fastify.addHook('preClose', async () => {
+  fastify.addHook('preClose', (done) => {
     for (const socket of open) {
       if (socket.bytesRead === 0) {
         socket.destroy();
       }
     }
+    done();
   });
 }

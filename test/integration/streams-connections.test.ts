@@ -20,7 +20,9 @@ test('a stop sends every reader its cursor, ends its stream, and is not held up 
   const server = await startServer();
   const run = await seedRun(server);
   await appendEvents(server, run, logEvents(3));
-  const readers = await Promise.all([1, 2, 3].map(() => openSse(`${server.url}/api/v1/streams/${run.runId}`, { as: BOOTSTRAP_KEY })));
+  const readers = await Promise.all(
+    [1, 2, 3].map(() => openSse(`${server.url}/api/v1/streams/${run.runId}`, { as: BOOTSTRAP_KEY })),
+  );
   for (const reader of readers) {
     await reader.until((frame) => frame.id === '3');
   }
@@ -29,7 +31,9 @@ test('a stop sends every reader its cursor, ends its stream, and is not held up 
   await stopped;
 
   expect(last.map((frames) => frames.at(-1))).toEqual(
-    readers.map(() => expect.objectContaining({ event: 'reconnect', id: null, data: { after: 3, reason: 'shutdown' } })),
+    readers.map(() =>
+      expect.objectContaining({ event: 'reconnect', id: null, data: { after: 3, reason: 'shutdown' } }),
+    ),
   );
 });
 

@@ -2,7 +2,15 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
 import { OpenStreams, StreamLinks } from '../../src/modules/streams/index.js';
 import { openSse, type SseReader } from '../support/sse-reader.js';
-import { appendEvents, endRun, logEvents, seedOrganization, seedPrincipal, type SeededRun, seedRun } from '../support/seeds.js';
+import {
+  appendEvents,
+  endRun,
+  logEvents,
+  seedOrganization,
+  seedPrincipal,
+  type SeededRun,
+  seedRun,
+} from '../support/seeds.js';
 import { BOOTSTRAP_KEY, startServer, type TestServer } from '../support/server.js';
 
 let server: TestServer;
@@ -21,8 +29,11 @@ async function follow(run: SeededRun, query = '', headers: Record<string, string
 }
 
 /** A link of a principal that has nothing else, so that its rights can be taken away. */
-async function issueLink(run: SeededRun, issuerId: string): Promise<string> {
-  return server.app.get(StreamLinks).streamUrl(run.organizationId, issuerId, run.runId).url.replace(/^https?:\/\/[^/]+/, server.url);
+function issueLink(run: SeededRun, issuerId: string): string {
+  return server.app
+    .get(StreamLinks)
+    .streamUrl(run.organizationId, issuerId, run.runId)
+    .url.replace(/^https?:\/\/[^/]+/, server.url);
 }
 
 async function untilNoStreamIsOpen(): Promise<void> {
@@ -156,7 +167,9 @@ describe('following a stream', () => {
     const frames = await (await follow(run)).until(() => false);
 
     expect(eventsOf(frames)).toEqual(['5:gap']);
-    expect((await server.call('GET', `/api/v1/streams/${run.runId}`, { headers: { 'last-event-id': '5' } })).status).toBe(204);
+    expect(
+      (await server.call('GET', `/api/v1/streams/${run.runId}`, { headers: { 'last-event-id': '5' } })).status,
+    ).toBe(204);
   });
 
   test('the head of a stream can be asked for without opening it', async () => {
@@ -186,22 +199,32 @@ describe('cursors', () => {
     expect((await server.call('GET', `/api/v1/streams/${run.runId}/events?after=4`)).status).toBe(409);
   });
 
-  test.each(['-1', 'abc', '1.5', '01', '', '1e3', '0x1', '9007199254740992', '99999999999999999999', '1,2', '%00', '１'])(
-    'the cursor %j is refused with 400, in the header, in the query and for pages',
-    async (cursor) => {
-      const run = await seedRun(server);
-      const path = `/api/v1/streams/${run.runId}`;
-      const query = await server.call('GET', `${path}?after=${cursor}`);
-      const alias = await server.call('GET', `${path}?last_seq=${cursor}`);
-      const page = await server.call('GET', `${path}/events?after=${cursor}`);
+  test.each([
+    '-1',
+    'abc',
+    '1.5',
+    '01',
+    '',
+    '1e3',
+    '0x1',
+    '9007199254740992',
+    '99999999999999999999',
+    '1,2',
+    '%00',
+    '１',
+  ])('the cursor %j is refused with 400, in the header, in the query and for pages', async (cursor) => {
+    const run = await seedRun(server);
+    const path = `/api/v1/streams/${run.runId}`;
+    const query = await server.call('GET', `${path}?after=${cursor}`);
+    const alias = await server.call('GET', `${path}?last_seq=${cursor}`);
+    const page = await server.call('GET', `${path}/events?after=${cursor}`);
 
-      expect([query.status, alias.status, page.status]).toEqual([400, 400, 400]);
-      if (/^[\x20-\x7e]+$/.test(cursor)) {
-        const header = await server.call('GET', path, { headers: { 'last-event-id': cursor } });
-        expect(header.status).toBe(400);
-      }
-    },
-  );
+    expect([query.status, alias.status, page.status]).toEqual([400, 400, 400]);
+    if (/^[\x20-\x7e]+$/.test(cursor)) {
+      const header = await server.call('GET', path, { headers: { 'last-event-id': cursor } });
+      expect(header.status).toBe(400);
+    }
+  });
 
   test('unknown, repeated and contradicting parameters are refused with 400', async () => {
     const run = await seedRun(server);
@@ -217,7 +240,10 @@ describe('cursors', () => {
     const run = await seedRun(server);
     await appendEvents(server, run, logEvents(3));
     const first = await server.call('GET', `/api/v1/streams/${run.runId}/events?limit=2`);
-    const second = await server.call('GET', `/api/v1/streams/${run.runId}/events?limit=2&after=${first.body.next_after}`);
+    const second = await server.call(
+      'GET',
+      `/api/v1/streams/${run.runId}/events?limit=2&after=${first.body.next_after}`,
+    );
     await endRun(server, run);
     const last = await server.call('GET', `/api/v1/streams/${run.runId}/events?after=${second.body.next_after}`);
     const none = await server.call('GET', `/api/v1/streams/${run.runId}/events?after=${last.body.next_after}`);
@@ -255,8 +281,18 @@ describe('formats', () => {
 
     expect(byAccept.headers.get('content-type')).toBe('application/x-ndjson; charset=utf-8');
     expect(lines.endsWith('\n')).toBe(true);
-    expect(lines.trimEnd().split('\n').map((line) => JSON.parse(line).seq)).toEqual([1, 2, 3]);
-    expect(rest.trimEnd().split('\n').map((line) => JSON.parse(line).seq)).toEqual([3]);
+    expect(
+      lines
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line).seq),
+    ).toEqual([1, 2, 3]);
+    expect(
+      rest
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line).seq),
+    ).toEqual([3]);
   });
 
   test('plain text is lines for people, follows to the end, and hands no escape sequence to their terminal', async () => {
@@ -360,7 +396,7 @@ describe('who may read', () => {
     const run = await seedRun(server);
     await appendEvents(server, run, logEvents(1));
     const issuer = await seedPrincipal(server, run.organizationId);
-    const link = await issueLink(run, issuer);
+    const link = issueLink(run, issuer);
     const reader = await openSse(link);
     await reader.until((frame) => frame.id === '1');
     await server.database.execute(
@@ -375,7 +411,7 @@ describe('who may read', () => {
   test('a task that stops being readable ends its open streams, without another event', async () => {
     const run = await seedRun(server);
     await appendEvents(server, run, logEvents(1));
-    const reader = await openSse(await issueLink(run, await seedPrincipal(server, run.organizationId)));
+    const reader = await openSse(issueLink(run, await seedPrincipal(server, run.organizationId)));
     await reader.until((frame) => frame.id === '1');
     await server.database.execute(sql`update tasks set visibility = 'private' where id = ${run.taskId}`);
     await appendEvents(server, run, logEvents(1, 'secret'));
@@ -388,7 +424,7 @@ describe('who may read', () => {
   test('rights that changed but still suffice do not end a stream', async () => {
     const run = await seedRun(server);
     const issuer = await seedPrincipal(server, run.organizationId);
-    const reader = await openSse(await issueLink(run, issuer));
+    const reader = await openSse(issueLink(run, issuer));
     await reader.next();
     await server.database.execute(
       sql`update principals set role = 'viewer', epoch = epoch + 1 where organization_id = ${run.organizationId} and id = ${issuer}`,
@@ -402,7 +438,7 @@ describe('who may read', () => {
   test('a link that runs out ends the streams it opened', async () => {
     const run = await seedRun(server);
     await appendEvents(server, run, logEvents(1));
-    const reader = await openSse(await issueLink(run, await seedPrincipal(server, run.organizationId)));
+    const reader = await openSse(issueLink(run, await seedPrincipal(server, run.organizationId)));
     await reader.until((frame) => frame.id === '1');
     server.clock.advance(15 * 60 * 1000);
 
@@ -411,7 +447,7 @@ describe('who may read', () => {
 
   test('one principal opens so many streams and no more; a closed one makes room', async () => {
     const run = await seedRun(server);
-    const link = await issueLink(run, await seedPrincipal(server, run.organizationId));
+    const link = issueLink(run, await seedPrincipal(server, run.organizationId));
     const { limits } = server.app.get(OpenStreams);
     const before = limits.perPrincipal;
     limits.perPrincipal = 2;

@@ -29,7 +29,9 @@ export async function firstOrganizationId(server: TestServer): Promise<string> {
 
 export async function seedOrganization(server: TestServer): Promise<string> {
   const id = newId();
-  await server.database.execute(sql`insert into organizations (id, slug, name) values (${id}, ${`seed-${id}`}, 'Seed')`);
+  await server.database.execute(
+    sql`insert into organizations (id, slug, name) values (${id}, ${`seed-${id}`}, 'Seed')`,
+  );
   return id;
 }
 
@@ -39,7 +41,9 @@ export async function seedPrincipal(server: TestServer, organizationId: string, 
   await server.database.execute(
     sql`insert into principals (organization_id, id, kind, role) values (${organizationId}, ${id}, 'api_key', ${role})`,
   );
-  await server.database.execute(sql`insert into api_keys (organization_id, id, name) values (${organizationId}, ${id}, 'seed')`);
+  await server.database.execute(
+    sql`insert into api_keys (organization_id, id, name) values (${organizationId}, ${id}, 'seed')`,
+  );
   return id;
 }
 
@@ -66,7 +70,12 @@ export interface SeededEvent {
 }
 
 /** Appends one batch to the run's log and hints at it, as the run engine does. Answers the last number. */
-export async function appendEvents(server: TestServer, run: SeededRun, events: readonly SeededEvent[], ends = false): Promise<number> {
+export async function appendEvents(
+  server: TestServer,
+  run: SeededRun,
+  events: readonly SeededEvent[],
+  ends = false,
+): Promise<number> {
   const count = events.length;
   const lastSeq = await server.database.transaction(async (tx) => {
     const counter = await tx.row<{ last_seq: string }>(sql`update runs set last_seq = last_seq + ${count}::int
@@ -83,7 +92,9 @@ export async function appendEvents(server: TestServer, run: SeededRun, events: r
     if (ends) {
       await tx.execute(sql`update runs set status = 'completed', finished_at = clock_timestamp()
         where organization_id = ${run.organizationId} and id = ${run.runId}`);
-      await tx.execute(sql`update tasks set status = 'completed' where organization_id = ${run.organizationId} and id = ${run.taskId}`);
+      await tx.execute(
+        sql`update tasks set status = 'completed' where organization_id = ${run.organizationId} and id = ${run.taskId}`,
+      );
     }
     return last;
   });

@@ -88,8 +88,16 @@ export class AssetsController {
   })
   @ApiHeader({ name: 'Range', required: false, description: 'One range of bytes, such as `bytes=0-1023`.' })
   @ApiHeader({ name: 'If-None-Match', required: false, description: 'An ETag the client has.' })
-  @ApiResponse({ status: 200, description: 'The bytes.', content: { '*/*': { schema: { type: 'string', format: 'binary' } } } })
-  @ApiResponse({ status: 206, description: 'The range.', content: { '*/*': { schema: { type: 'string', format: 'binary' } } } })
+  @ApiResponse({
+    status: 200,
+    description: 'The bytes.',
+    content: { '*/*': { schema: { type: 'string', format: 'binary' } } },
+  })
+  @ApiResponse({
+    status: 206,
+    description: 'The range.',
+    content: { '*/*': { schema: { type: 'string', format: 'binary' } } },
+  })
   @Returns(304, null, { description: 'The client has it.' })
   @Problems('unauthenticated', 'forbidden', 'not-found', 'range-not-satisfiable')
   async readContent(

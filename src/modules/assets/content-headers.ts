@@ -45,10 +45,16 @@ export function servedType(contentType: string): string {
 export function dispositionOf(contentType: string, name: string): string {
   const kind = INLINE.has(servedType(contentType)) ? 'inline' : 'attachment';
   // A name is the last part of a path, if it is a path at all; quotes, backslashes and percent signs are read differently by clients.
-  const base = name.split(/[/\\]/).at(-1) ?? '';
-  const ascii = base.normalize('NFKD').replace(/\p{Mark}/gu, '').replace(/[^\x20-\x7e]/g, '_').replace(/["\\%]/g, '_').trim();
+  const last = name.split(/[/\\]/).at(-1) ?? '';
+  const base = last === '' ? 'file' : last;
+  const ascii = base
+    .normalize('NFKD')
+    .replace(/\p{Mark}/gu, '')
+    .replace(/[^\x20-\x7e]/g, '_')
+    .replace(/["\\%]/g, '_')
+    .trim();
   const plain = ascii === '' ? 'file' : ascii;
-  const extended = plain === base ? '' : `; filename*=UTF-8''${encodeRfc8187(base === '' ? 'file' : base)}`;
+  const extended = plain === base ? '' : `; filename*=UTF-8''${encodeRfc8187(base)}`;
   return `${kind}; filename="${plain}"${extended}`;
 }
 

@@ -16,7 +16,10 @@ export class MessagesController {
 
   @Get()
   @Requires('message:read')
-  @ApiOperation({ summary: 'List a task’s messages', description: 'In the order they were said, unless `sort` says otherwise.' })
+  @ApiOperation({
+    summary: 'List a task’s messages',
+    description: 'In the order they were said, unless `sort` says otherwise.',
+  })
   @Returns(200, pageSchema(messageSchema, 'MessagePage'), {
     description: 'A page of messages.',
     example: {

@@ -53,7 +53,12 @@ export class MessagesRepository {
   }
 
   /** A page of a task's messages; null where the task is absent or not readable. */
-  async list(scope: ReadScope, taskId: string, query: ListQuery, page: KeysetPage): Promise<KeysetRow<Message>[] | null> {
+  async list(
+    scope: ReadScope,
+    taskId: string,
+    query: ListQuery,
+    page: KeysetPage,
+  ): Promise<KeysetRow<Message>[] | null> {
     return this.database.json<KeysetRow<Message>[]>(
       scope,
       sql`select (${keysetRows('m', page, {

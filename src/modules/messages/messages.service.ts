@@ -45,7 +45,9 @@ export class MessagesService {
       return stored;
     }
     const first =
-      runId === null || externalId === null ? null : await this.repository.findByExternalId(scope, tx, runId, externalId);
+      runId === null || externalId === null
+        ? null
+        : await this.repository.findByExternalId(scope, tx, runId, externalId);
     if (first === null) {
       throw notFound('task');
     }

@@ -46,7 +46,9 @@ export class OpenStreams implements BeforeApplicationShutdown {
     }
     const own = this.#byPrincipal.get(principalId) ?? 0;
     if (own >= this.limits.perPrincipal || this.#residents.size >= this.limits.perProcess) {
-      throw new DomainError('limit-reached', 'Too many streams are open; close some, or try again later.', { retryAfterSeconds: 5 });
+      throw new DomainError('limit-reached', 'Too many streams are open; close some, or try again later.', {
+        retryAfterSeconds: 5,
+      });
     }
     const stopping = (): boolean => this.#stopping;
     const resident: Resident = {

@@ -21,7 +21,10 @@ export interface ServerEvent {
 export function insertServerEvents(source: string, events: readonly ServerEvent[], where: Sql = sql`true`): Sql {
   const count = events.length;
   const rows = events.map(
-    (event, index) => sql`jsonb_build_object('seq', s.last_seq - ${raw(String(count - 1 - index))}, 'type', ${raw(`'${event.type}'`)}::text,
+    (
+      event,
+      index,
+    ) => sql`jsonb_build_object('seq', s.last_seq - ${raw(String(count - 1 - index))}, 'type', ${raw(`'${event.type}'`)}::text,
       'at', iso_utc(clock_timestamp()), 'data', ${event.data})`,
   );
   return sql`insert into run_events (organization_id, run_id, first_seq, last_seq, events)

@@ -210,15 +210,16 @@ export class StreamFeed {
   /** Waits for the drain, the reader's leaving or the deadline, whichever is first; rights are not forgotten meanwhile. */
   async #untilDrained(): Promise<void> {
     const { outlet, clock, wakeups } = this.parts;
+    const isBlocked = (): boolean => !outlet.isClosed && outlet.isFull;
     const sinceMs = clock.nowMs();
-    while (!outlet.isClosed && outlet.isFull) {
+    while (isBlocked()) {
       if (clock.nowMs() - sinceMs >= WRITE_DEADLINE_MS) {
         outlet.cut();
         throw new ReaderGone();
       }
       await wakeups.sleep(LOOK_EACH_MS);
       this.#assertMayGoOn();
-      if (!outlet.isClosed && outlet.isFull) {
+      if (isBlocked()) {
         await this.#asReader((actor) => this.#isReadableBy(actor));
       }
     }
@@ -298,6 +299,8 @@ const LOST_RIGHTS: ReadonlySet<string> = new Set(['unauthenticated', 'forbidden'
 
 /** A lost database is told to the reader and not to the log each time; what is neither that nor lost rights is a bug. */
 function isOurFault(error: unknown): boolean {
-  return !(error instanceof Disconnect || error instanceof StaleActorError || error instanceof DomainError) ||
-    (error instanceof DomainError && error.fault === 'ours');
+  return (
+    !(error instanceof Disconnect || error instanceof StaleActorError || error instanceof DomainError) ||
+    (error instanceof DomainError && error.fault === 'ours')
+  );
 }

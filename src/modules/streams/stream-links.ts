@@ -36,6 +36,9 @@ export class StreamLinks {
       organization: organizationId,
       expiresAtMs,
     });
-    return { url: this.publicUrl.to(`/api/v1/streams/${runId}?${query}`), expires_at: new Date(expiresAtMs).toISOString() };
+    return {
+      url: this.publicUrl.to(`/api/v1/streams/${runId}?${query}`),
+      expires_at: new Date(expiresAtMs).toISOString(),
+    };
   }
 }

@@ -18,7 +18,12 @@ import {
 } from './streams.schema.js';
 import { StreamsService } from './streams.service.js';
 
-const EXAMPLE_EVENT = { seq: 2, type: 'status', at: '2026-01-31T09:00:00.000Z', data: { status: 'running', attempt: 1 } };
+const EXAMPLE_EVENT = {
+  seq: 2,
+  type: 'status',
+  at: '2026-01-31T09:00:00.000Z',
+  data: { status: 'running', attempt: 1 },
+};
 
 @ApiTags('Streams')
 @Controller('api/v1/streams')
@@ -38,7 +43,11 @@ export class StreamsController {
       '`reconnect` (come back with your cursor) are never stored. `application/x-ndjson` is a download of what is there; ' +
       '`text/plain` is for people: `curl -N -H "Accept: text/plain" …`.',
   })
-  @ApiHeader({ name: 'Last-Event-ID', required: false, description: 'The last event the client has; wins over `after`.' })
+  @ApiHeader({
+    name: 'Last-Event-ID',
+    required: false,
+    description: 'The last event the client has; wins over `after`.',
+  })
   @ApiResponse({
     status: 200,
     description: 'The stream.',
@@ -52,7 +61,16 @@ export class StreamsController {
     },
   })
   @Returns(204, null, { description: 'The cursor is the end of a stream that has ended: nothing more will come.' })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'not-acceptable', 'cursor-ahead', 'limit-reached', 'unavailable')
+  @Problems(
+    'invalid-request',
+    'unauthenticated',
+    'forbidden',
+    'not-found',
+    'not-acceptable',
+    'cursor-ahead',
+    'limit-reached',
+    'unavailable',
+  )
   async follow(
     @Param('id', { schema: idParam }) runId: string,
     @Query({ schema: followQuerySchema }) query: FollowQuery,
@@ -67,7 +85,8 @@ export class StreamsController {
   @Requires('stream:read')
   @ApiOperation({ summary: 'Read the events of a run, a page at a time' })
   @Returns(200, streamEventsSchema, {
-    description: 'Events after the cursor. Pages may be shorter than `limit`; go on while `next_after` is less than `last_seq`.',
+    description:
+      'Events after the cursor. Pages may be shorter than `limit`; go on while `next_after` is less than `last_seq`.',
     example: { data: [EXAMPLE_EVENT], next_after: 2, last_seq: 7, ended: true, gap: null },
   })
   @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'cursor-ahead')
@@ -84,7 +103,8 @@ export class StreamsController {
   @Requires('stream:read')
   @ApiOperation({
     summary: 'Make a link that reads one stream without a credential',
-    description: 'Valid for 15 minutes, and only while its maker may read the stream. For EventSource, which cannot send headers.',
+    description:
+      'Valid for 15 minutes, and only while its maker may read the stream. For EventSource, which cannot send headers.',
   })
   @Returns(200, streamUrlSchema, {
     description: 'The link.',

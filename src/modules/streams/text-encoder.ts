@@ -17,7 +17,9 @@ const messageData = z.object({
   id: z.string().optional(),
   role: z.string(),
   parts: z.array(
-    z.object({ type: z.string(), text: z.string().optional(), data: z.unknown(), name: z.string().optional() }).partial({ data: true }),
+    z
+      .object({ type: z.string(), text: z.string().optional(), data: z.unknown(), name: z.string().optional() })
+      .partial({ data: true }),
   ),
 });
 const statusData = z.object({ status: z.string(), attempt: z.number().optional() });
@@ -93,11 +95,17 @@ function describe(event: StreamEvent): string {
   const { type, data } = event;
   switch (type) {
     case 'status':
-      return word(statusData, data, ({ status, attempt }) => `${status}${attempt === undefined || attempt === 0 ? '' : ` (attempt ${attempt})`}`);
+      return word(
+        statusData,
+        data,
+        ({ status, attempt }) => `${status}${attempt === undefined || attempt === 0 ? '' : ` (attempt ${attempt})`}`,
+      );
     case 'message':
       return word(messageData, data, ({ role, parts }) => `${role}: ${parts.map(partText).join('\n')}`);
     case 'log':
-      return word(logData, data, ({ level, text }) => (level === undefined || level === 'info' ? text : `${level}: ${text}`));
+      return word(logData, data, ({ level, text }) =>
+        level === undefined || level === 'info' ? text : `${level}: ${text}`,
+      );
     case 'asset':
       return word(assetData, data, (asset) => `asset: ${asset.name} (${asset.type}, ${asset.status})`);
     case 'problem':
@@ -126,11 +134,16 @@ function describe(event: StreamEvent): string {
   }
 }
 
-function partText(part: { type: string; text?: string | undefined; data?: unknown; name?: string | undefined }): string {
+function partText(part: {
+  type: string;
+  text?: string | undefined;
+  data?: unknown;
+  name?: string | undefined;
+}): string {
   return part.text ?? (part.name === undefined ? json(part.data) : `[file ${part.name}]`);
 }
 
 function json(value: unknown): string {
-  const text = JSON.stringify(value) ?? '';
+  const text = value === undefined ? '' : JSON.stringify(value);
   return text.length > MOST_JSON_CHARACTERS ? `${text.slice(0, MOST_JSON_CHARACTERS)}…` : text;
 }
