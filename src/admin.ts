@@ -42,7 +42,10 @@ async function main(args: readonly string[]): Promise<void> {
   }
   config = await configured();
   const log = new PinoLog(createPino('silent'));
-  const context = await NestFactory.createApplicationContext(AdminModule.with(config, log), { logger: log, abortOnError: false });
+  const context = await NestFactory.createApplicationContext(AdminModule.with(config, log), {
+    logger: log,
+    abortOnError: false,
+  });
   try {
     process.stdout.write(`${await run(command, context.get(Recovery))}\n`);
   } finally {
@@ -57,6 +60,8 @@ try {
 } catch (error) {
   const ours = error instanceof UsageError || error instanceof RecoveryRefused || error instanceof DomainError;
   const sentence = ours ? error.message : startFailure(error, config);
-  process.stderr.write(`taskyard: ${sentence ?? (error instanceof Error ? (error.stack ?? error.message) : String(error))}\n`);
+  process.stderr.write(
+    `taskyard: ${sentence ?? (error instanceof Error ? (error.stack ?? error.message) : String(error))}\n`,
+  );
   process.exit(1);
 }

@@ -37,7 +37,8 @@ try {
   await start(config);
 } catch (error) {
   const sentence = startFailure(error, config);
-  const told = sentence ?? `could not start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+  const told =
+    sentence ?? `could not start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
   process.stderr.write(`taskyard: ${told}\n`);
   // Not left to the event loop: what a half-finished start holds open would keep the process for ever.
   process.exit(1);

@@ -46,11 +46,23 @@ export function refuseMalformedHttp(error: Error & { code?: string }, socket: So
 function refusalOf(code: string | undefined): SocketRefusal {
   switch (code) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return { status: '408 Request Timeout', title: 'The request took too long', detail: 'The request did not arrive in time.' };
+      return {
+        status: '408 Request Timeout',
+        title: 'The request took too long',
+        detail: 'The request did not arrive in time.',
+      };
     case 'HPE_HEADER_OVERFLOW':
-      return { status: '431 Request Header Fields Too Large', title: 'The headers are too large', detail: 'Send fewer or shorter headers.' };
+      return {
+        status: '431 Request Header Fields Too Large',
+        title: 'The headers are too large',
+        detail: 'Send fewer or shorter headers.',
+      };
     default:
-      return { status: '400 Bad Request', title: 'The request is not valid', detail: 'This is not a well-formed HTTP request.' };
+      return {
+        status: '400 Bad Request',
+        title: 'The request is not valid',
+        detail: 'This is not a well-formed HTTP request.',
+      };
   }
 }
 

@@ -50,7 +50,9 @@ function read(args: readonly string[], names: readonly string[]): Record<string,
   try {
     const options = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
     const { values } = parseArgs({ args: [...args], options, strict: true, allowPositionals: false });
-    return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, typeof value === 'string' ? value : undefined]));
+    return Object.fromEntries(
+      Object.entries(values).map(([name, value]) => [name, typeof value === 'string' ? value : undefined]),
+    );
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }

@@ -19,7 +19,10 @@ class NoNewOrganizations extends NewOrganizationSetup {
 }
 
 @Global()
-@Module({ providers: [{ provide: NewOrganizationSetup, useClass: NoNewOrganizations }], exports: [NewOrganizationSetup] })
+@Module({
+  providers: [{ provide: NewOrganizationSetup, useClass: NoNewOrganizations }],
+  exports: [NewOrganizationSetup],
+})
 class NoSetupModule {}
 
 /** What `npm run admin` needs of the server: its database, its keys, and recovery. No routes, no workers, no bootstrap. */

@@ -7,7 +7,9 @@ const MADE_BYTES = 18;
 /** Asks at the terminal, without showing what is typed; makes one where nobody is there or nothing is typed. */
 export async function askPassword(): Promise<{ password: string; wasMade: boolean }> {
   const typed = process.stdin.isTTY && process.stdout.isTTY ? await ask() : '';
-  return typed === '' ? { password: randomBytes(MADE_BYTES).toString('base64url'), wasMade: true } : { password: typed, wasMade: false };
+  return typed === ''
+    ? { password: randomBytes(MADE_BYTES).toString('base64url'), wasMade: true }
+    : { password: typed, wasMade: false };
 }
 
 async function ask(): Promise<string> {

@@ -47,7 +47,9 @@ export function startFailure(error: unknown, started: StartedWith | null): strin
       return sentence;
     }
   }
-  const isTimeout = chain.some(({ message }) => /timeout exceeded when trying to connect|Connection terminated/.test(message));
+  const isTimeout = chain.some(({ message }) =>
+    /timeout exceeded when trying to connect|Connection terminated/.test(message),
+  );
   return isTimeout && started.databaseUrl !== null ? unreachable(started.databaseUrl, 'it does not answer') : null;
 }
 

@@ -18,7 +18,8 @@ afterAll(async () => {
   await server.stop();
 });
 
-const me = (as: Credential, headers: Record<string, string> = {}): Promise<Reply> => server.call('GET', '/api/v1/me', { as, headers });
+const me = (as: Credential, headers: Record<string, string> = {}): Promise<Reply> =>
+  server.call('GET', '/api/v1/me', { as, headers });
 const make = (body: object, as?: Credential): Promise<Reply> =>
   server.call('POST', '/api/v1/api-keys', { body, ...(as === undefined ? {} : { as }) });
 
@@ -65,7 +66,9 @@ describe('a credential in a request', () => {
   });
 
   it('is never taken from the query or the body', async () => {
-    const query = await server.call('GET', `/api/v1/me?access_token=${BOOTSTRAP_KEY}&api-key=${BOOTSTRAP_KEY}`, { as: null });
+    const query = await server.call('GET', `/api/v1/me?access_token=${BOOTSTRAP_KEY}&api-key=${BOOTSTRAP_KEY}`, {
+      as: null,
+    });
     const body = await server.call('POST', '/api/v1/me/password', { as: null, body: { access_token: BOOTSTRAP_KEY } });
     expect([query.status, body.status]).toEqual([401, 401]);
   });
@@ -133,7 +136,9 @@ describe('making a key', () => {
   it('is refused above one’s own role', async () => {
     expect((await make({ name: 'up', role: 'owner' })).status).toBe(403);
     expect((await make({ name: 'up', role: 'viewer' }, yard.member.token)).status).toBe(403);
-    expect((await make({ name: 'up', role: 'admin' }, await key(server, { name: 'm', role: 'member' }))).status).toBe(403);
+    expect((await make({ name: 'up', role: 'admin' }, await key(server, { name: 'm', role: 'member' }))).status).toBe(
+      403,
+    );
     expect((await make({ name: 'own', role: 'owner' }, yard.stranger.token)).status).toBe(201);
   });
 
@@ -166,12 +171,19 @@ describe('what a key may', () => {
     expect((await me(bound)).body).toMatchObject({ role: 'viewer', user: { id: yard.viewer.id } });
     const teams = (await me(bound)).body.teams.map((team: { id: string }) => team.id).sort();
     expect(teams).toEqual([yard.teams.green, yard.teams.red].sort());
-    const cut = await key(server, { name: 'cut', role: 'member', user_id: yard.member.id, team_ids: [yard.teams.blue] });
+    const cut = await key(server, {
+      name: 'cut',
+      role: 'member',
+      user_id: yard.member.id,
+      team_ids: [yard.teams.blue],
+    });
     expect((await me(cut)).body.teams).toEqual([expect.objectContaining({ id: yard.teams.blue, role: 'member' })]);
     const removed = await server.call('DELETE', `/api/v1/teams/${yard.teams.blue}/members/${yard.member.id}`);
     expect(removed.status).toBe(204);
     expect((await me(cut)).body.teams).toEqual([]);
-    await server.call('PUT', `/api/v1/teams/${yard.teams.blue}/members/${yard.member.id}`, { body: { role: 'member' } });
+    await server.call('PUT', `/api/v1/teams/${yard.teams.blue}/members/${yard.member.id}`, {
+      body: { role: 'member' },
+    });
     expect((await make({ name: 'w', role: 'worker', user_id: yard.member.id })).body.errors[0].path).toBe('/role');
   });
 
@@ -183,7 +195,11 @@ describe('what a key may', () => {
   });
 
   it('ends when it expires', async () => {
-    const made = await make({ name: 'brief', role: 'viewer', expires_at: new Date(server.clock.nowMs() + 3_600_000).toISOString() });
+    const made = await make({
+      name: 'brief',
+      role: 'viewer',
+      expires_at: new Date(server.clock.nowMs() + 3_600_000).toISOString(),
+    });
     expect((await me(made.body.key)).status).toBe(200);
     await server.database.execute(sql`update principals set expires_at = clock_timestamp() where id = ${made.body.id}`);
     expect((await me(made.body.key)).status).toBe(401);
@@ -202,8 +218,12 @@ describe('ending a key', () => {
 
   it('is refused for one that has more rights, and unknown across organisations', async () => {
     const owners = await make({ name: 'own', role: 'owner' }, yard.stranger.token);
-    expect((await server.call('DELETE', `/api/v1/api-keys/${owners.body.id}`, { as: yard.strangerKey })).status).toBe(403);
-    expect((await server.call('POST', `/api/v1/api-keys/${owners.body.id}/rotate`, { as: yard.strangerKey })).status).toBe(403);
+    expect((await server.call('DELETE', `/api/v1/api-keys/${owners.body.id}`, { as: yard.strangerKey })).status).toBe(
+      403,
+    );
+    expect(
+      (await server.call('POST', `/api/v1/api-keys/${owners.body.id}/rotate`, { as: yard.strangerKey })).status,
+    ).toBe(403);
     expect((await server.call('GET', `/api/v1/api-keys/${owners.body.id}`)).status).toBe(404);
     expect((await server.call('DELETE', `/api/v1/api-keys/${owners.body.id}`)).status).toBe(404);
     expect((await server.call('GET', '/api/v1/api-keys/not-an-id')).status).toBe(404);
@@ -212,8 +232,12 @@ describe('ending a key', () => {
   it('by an admin does not reach the key that operates the instance', async () => {
     const list = await server.call('GET', '/api/v1/api-keys?sort=created_at');
     const bootstrap = list.body.data.find((item: { name: string }) => item.name === 'bootstrap');
-    expect((await server.call('POST', `/api/v1/api-keys/${bootstrap.id}/rotate`, { as: yard.admin.token })).status).toBe(403);
-    expect((await server.call('DELETE', `/api/v1/api-keys/${bootstrap.id}`, { as: yard.admin.token })).status).toBe(403);
+    expect(
+      (await server.call('POST', `/api/v1/api-keys/${bootstrap.id}/rotate`, { as: yard.admin.token })).status,
+    ).toBe(403);
+    expect((await server.call('DELETE', `/api/v1/api-keys/${bootstrap.id}`, { as: yard.admin.token })).status).toBe(
+      403,
+    );
     expect((await server.call('POST', `/api/v1/api-keys/${bootstrap.id}/rotate`)).status).toBe(409);
   });
 });
@@ -231,7 +255,9 @@ describe('rotating a key', () => {
 
   it('keeps the old secret through the overlap and not beyond', async () => {
     const made = await make({ name: 'overlap', role: 'worker' });
-    const rotated = await server.call('POST', `/api/v1/api-keys/${made.body.id}/rotate`, { body: { overlap_seconds: 3600 } });
+    const rotated = await server.call('POST', `/api/v1/api-keys/${made.body.id}/rotate`, {
+      body: { overlap_seconds: 3600 },
+    });
     expect(rotated.body.secrets).toHaveLength(2);
     expect((await me(made.body.key)).status).toBe(200);
     expect((await me(rotated.body.key)).status).toBe(200);

@@ -44,7 +44,12 @@ describe('signing in', () => {
       expires_in: 900,
     });
     const self = await me(reply.body.access_token);
-    expect(self.body).toMatchObject({ kind: 'user', role: 'member', api_key: null, user: { id: yard.member.id, email: yard.member.email } });
+    expect(self.body).toMatchObject({
+      kind: 'user',
+      role: 'member',
+      api_key: null,
+      user: { id: yard.member.id, email: yard.member.email },
+    });
     expect(self.body.permissions).toContain('task:create');
     expect(self.body.permissions).not.toContain('instance:operate');
     expect(self.body.teams).toHaveLength(2);
@@ -76,7 +81,9 @@ describe('signing in', () => {
     expect(blocked.status).toBe(429);
     expect(Number(blocked.headers.get('retry-after'))).toBeGreaterThan(0);
     expect((await login(yard.member.email)).status).toBe(200);
-    await server.database.execute(sql`update login_throttles set blocked_until = clock_timestamp() where blocked_until is not null`);
+    await server.database.execute(
+      sql`update login_throttles set blocked_until = clock_timestamp() where blocked_until is not null`,
+    );
     expect((await login(email)).status).toBe(200);
     expect((await login(email, 'a wrong password')).status).toBe(401);
   }, 60_000);
@@ -93,7 +100,9 @@ describe('signing in', () => {
     const rows = await server.database.rows<{ subject: Buffer }>(sql`select subject from login_throttles`);
     expect(rows).toHaveLength(2);
     expect(rows.every((row) => row.subject.length === 32)).toBe(true);
-    await server.database.execute(sql`update login_throttles set window_started_at = clock_timestamp() - interval '2 days'`);
+    await server.database.execute(
+      sql`update login_throttles set window_started_at = clock_timestamp() - interval '2 days'`,
+    );
     await server.app.get(SignInSweep, { strict: false }).sweep();
     expect(await server.database.rows(sql`select 1 from login_throttles`)).toEqual([]);
   });
@@ -147,10 +156,14 @@ describe('refreshing', () => {
     const someone = await newPerson();
     const theirs = sql`select f.id from refresh_families f where f.user_id = ${someone.id}`;
     const idle = (await login(someone.email)).body;
-    await server.database.execute(sql`update refresh_tokens set idle_expires_at = clock_timestamp() where family_id in (${theirs})`);
+    await server.database.execute(
+      sql`update refresh_tokens set idle_expires_at = clock_timestamp() where family_id in (${theirs})`,
+    );
     expect((await refresh(idle.refresh_token)).status).toBe(401);
     const old = (await login(someone.email)).body;
-    await server.database.execute(sql`update refresh_families set expires_at = clock_timestamp() where id in (${theirs})`);
+    await server.database.execute(
+      sql`update refresh_families set expires_at = clock_timestamp() where id in (${theirs})`,
+    );
     expect((await refresh(old.refresh_token)).status).toBe(401);
     const gone = await newPerson();
     const { refresh_token: token, access_token: access } = (await login(gone.email)).body;

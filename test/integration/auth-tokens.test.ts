@@ -18,7 +18,10 @@ beforeAll(async () => {
   const [newest] = server.app.get(KeyRing).tokens;
   if (newest === undefined) throw new Error('no token key');
   key = newest;
-  const reply = await server.call('POST', '/api/v1/auth/login', { as: null, body: { email: yard.member.email, password: PASSWORD } });
+  const reply = await server.call('POST', '/api/v1/auth/login', {
+    as: null,
+    body: { email: yard.member.email, password: PASSWORD },
+  });
   genuine = reply.body.access_token;
   refreshToken = reply.body.refresh_token;
 });
@@ -44,9 +47,20 @@ describe('an access token', () => {
   it('is what the published keys verify', async () => {
     const jwks = await server.call('GET', '/.well-known/jwks.json', { as: null });
     expect(jwks.status).toBe(200);
-    expect(jwks.body.keys[0]).toEqual({ kty: 'EC', crv: 'P-256', x: expect.any(String), y: expect.any(String), kid: key.kid, use: 'sig', alg: 'ES256' });
+    expect(jwks.body.keys[0]).toEqual({
+      kty: 'EC',
+      crv: 'P-256',
+      x: expect.any(String),
+      y: expect.any(String),
+      kid: key.kid,
+      use: 'sig',
+      alg: 'ES256',
+    });
     expect(jwks.headers.get('cache-control')).toContain('max-age');
-    const { payload, protectedHeader } = await jwtVerify(genuine, createLocalJWKSet(jwks.body), { issuer: 'taskyard', audience: 'taskyard' });
+    const { payload, protectedHeader } = await jwtVerify(genuine, createLocalJWKSet(jwks.body), {
+      issuer: 'taskyard',
+      audience: 'taskyard',
+    });
     expect(protectedHeader).toEqual({ alg: 'ES256', typ: 'at+jwt', kid: key.kid });
     expect(payload).toMatchObject({ sub: yard.member.id, jti: expect.any(String), epoch: expect.any(Number) });
     expect(Number(payload.exp) - Number(payload.iat)).toBe(900);
@@ -63,20 +77,35 @@ describe('an access token', () => {
     const secp = generateKeyPairSync('ec', { namedCurve: 'secp256k1' });
     const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const pem = key.publicKey.export({ format: 'pem', type: 'spki' }).toString();
-    const hmac = (secret: string | Buffer) => (input: string) => createHmac('sha256', secret).update(input).digest('base64url');
+    const hmac = (secret: string | Buffer) => (input: string) =>
+      createHmac('sha256', secret).update(input).digest('base64url');
     const jwk = other.publicKey.export({ format: 'jwk' });
     const tokens: Record<string, string> = {
       'alg none': forged({ header: { alg: 'none' }, signature: () => '' }),
       'alg None with a signature': forged({ header: { alg: 'None' } }),
       'HMAC with the public key as PEM': forged({ header: { alg: 'HS256' }, signature: hmac(pem) }),
-      'HMAC with the public key as DER': forged({ header: { alg: 'HS256' }, signature: hmac(key.publicKey.export({ format: 'der', type: 'spki' })) }),
+      'HMAC with the public key as DER': forged({
+        header: { alg: 'HS256' },
+        signature: hmac(key.publicKey.export({ format: 'der', type: 'spki' })),
+      }),
       'HMAC with a blank before the key': forged({ header: { alg: 'HS256' }, signature: hmac(` ${pem}`) }),
       'another P-256 key': forged({ signature: es256(other.privateKey) }),
-      'a key of P-384': forged({ header: { alg: 'ES384' }, signature: (input) => sign('sha384', Buffer.from(input), { key: curve.privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url') }),
+      'a key of P-384': forged({
+        header: { alg: 'ES384' },
+        signature: (input) =>
+          sign('sha384', Buffer.from(input), { key: curve.privateKey, dsaEncoding: 'ieee-p1363' }).toString(
+            'base64url',
+          ),
+      }),
       'ES256 named, signed on P-384': forged({ signature: es256(curve.privateKey) }),
       'a key of secp256k1': forged({ signature: es256(secp.privateKey) }),
-      'RS256': forged({ header: { alg: 'RS256' }, signature: (input) => sign('sha256', Buffer.from(input), rsa.privateKey).toString('base64url') }),
-      'a signature as DER': forged({ signature: (input) => sign('sha256', Buffer.from(input), key.privateKey).toString('base64url') }),
+      RS256: forged({
+        header: { alg: 'RS256' },
+        signature: (input) => sign('sha256', Buffer.from(input), rsa.privateKey).toString('base64url'),
+      }),
+      'a signature as DER': forged({
+        signature: (input) => sign('sha256', Buffer.from(input), key.privateKey).toString('base64url'),
+      }),
       'no kid': forged({ header: { kid: undefined } }),
       'an unknown kid': forged({ header: { kid: 'nobody' } }),
       'a kid that is a path': forged({ header: { kid: '../../../../dev/null' }, signature: hmac('') }),

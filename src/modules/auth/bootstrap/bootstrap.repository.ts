@@ -50,6 +50,9 @@ export class BootstrapRepository {
 
   /** True where somebody in the instance signs in by this e-mail. */
   async hasPerson(tx: Tx, email: string): Promise<boolean> {
-    return (await tx.row(sql`select 1 from users u where lower(u.email) = lower(${email}) and u.deleted_at is null`)) !== null;
+    return (
+      (await tx.row(sql`select 1 from users u where lower(u.email) = lower(${email}) and u.deleted_at is null`)) !==
+      null
+    );
   }
 }

@@ -86,7 +86,8 @@ export class Bootstrap implements OnApplicationBootstrap {
     const current = await this.repository.findKey(scope, tx);
     const stored = await this.repository.findSecret(tx, this.#publicIds(chosen));
     const isSame =
-      stored !== null && this.digests.matches(chosen.text, { digest: stored.digest, pepperVersion: stored.pepper_version });
+      stored !== null &&
+      this.digests.matches(chosen.text, { digest: stored.digest, pepperVersion: stored.pepper_version });
     if (stored !== null && stored.api_key_id !== current?.id) {
       throw new ConfigError('BOOTSTRAP_API_KEY is, or was, another key of this instance; set one of its own.');
     }
@@ -132,7 +133,9 @@ export class Bootstrap implements OnApplicationBootstrap {
     const read = readKey(text);
     const publicId = read?.form === 'ours' ? read.publicId : this.digests.operatorPublicIds(text)[0];
     if (read === null || publicId === undefined) {
-      throw new ConfigError('BOOTSTRAP_API_KEY begins like a key made here but has a mistake in it; copy it again or choose another.');
+      throw new ConfigError(
+        'BOOTSTRAP_API_KEY begins like a key made here but has a mistake in it; copy it again or choose another.',
+      );
     }
     return { text, publicId };
   }

@@ -84,17 +84,22 @@ export const HEADER_STRATEGIES = [ApiKeyHeaderStrategy, ApikeyHeaderStrategy, XA
  * What the strategy found in its header; null where the header holds nothing usable. It is shown the headers alone, so that no
  * credential can come from anywhere else.
  */
-export async function credentialIn(header: CredentialHeader, { headers, rawHeaders }: CredentialHeaders): Promise<string | null> {
+export async function credentialIn(
+  header: CredentialHeader,
+  { headers, rawHeaders }: CredentialHeaders,
+): Promise<string | null> {
   return new Promise((resolve, reject) => {
     const done = (error: unknown, found: unknown): void => {
       if (error !== null && error !== undefined) {
-        reject(error instanceof Error ? error : new Error(String(error)));
+        reject(error instanceof Error ? error : new Error('a header strategy failed', { cause: error }));
       } else {
         resolve(typeof found === 'string' ? found : null);
       }
     };
-    const authenticate: (...input: unknown[]) => unknown = passport.authenticate(header, { session: false }, done);
-    authenticate({ headers, rawHeaders }, {}, done);
+    const authenticate: unknown = passport.authenticate(header, { session: false }, done);
+    if (authenticate instanceof Function) {
+      Reflect.apply(authenticate, null, [{ headers, rawHeaders }, {}, done]);
+    }
   });
 }
 

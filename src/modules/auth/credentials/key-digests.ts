@@ -41,7 +41,9 @@ export class KeyDigests {
 
   /** The public ids under which a key of the operator's own form may be stored: one for each pepper, newest first. */
   operatorPublicIds(text: string): string[] {
-    return [...this.#byVersion.values()].map((pepper) => `operator.${mac(pepper, 'public-id', text).toString('base64url').slice(0, 22)}`);
+    return [...this.#byVersion.values()].map(
+      (pepper) => `operator.${mac(pepper, 'public-id', text).toString('base64url').slice(0, 22)}`,
+    );
   }
 
   /** A name for something that must not be readable in the database: an e-mail or an address that failed to sign in. */

@@ -51,7 +51,11 @@ export class RequestAuthenticator extends Authenticator {
     this.#actors = new BoundedCache(clock, MOST_REMEMBERED);
   }
 
-  async authenticate(request: FastifyRequest, declaration: AccessDeclaration, options: { fresh: boolean }): Promise<Actor> {
+  async authenticate(
+    request: FastifyRequest,
+    declaration: AccessDeclaration,
+    options: { fresh: boolean },
+  ): Promise<Actor> {
     const credential = await this.credentialOf(request);
     if (credential !== null) {
       const actor = await this.#actorOf(credential, options.fresh);
@@ -92,12 +96,17 @@ export class RequestAuthenticator extends Authenticator {
     if (remembered !== null && (credential.kind === 'key' || this.tokens.verify(credential.text) !== null)) {
       return remembered;
     }
-    const loaded = credential.kind === 'token' ? await this.#session(credential.text) : await this.keys.verify(credential.text);
+    const loaded =
+      credential.kind === 'token' ? await this.#session(credential.text) : await this.keys.verify(credential.text);
     if (loaded === null) {
       this.#actors.delete(cacheKey);
       throw unauthenticated(`bad ${credential.kind}`);
     }
-    this.#actors.set(cacheKey, loaded.actor, this.clock.nowMs() + Math.min(REMEMBER_MS, loaded.remainingMs ?? REMEMBER_MS));
+    this.#actors.set(
+      cacheKey,
+      loaded.actor,
+      this.clock.nowMs() + Math.min(REMEMBER_MS, loaded.remainingMs ?? REMEMBER_MS),
+    );
     return loaded.actor;
   }
 
@@ -119,7 +128,7 @@ export class RequestAuthenticator extends Authenticator {
   ): Promise<Actor> {
     const { action, parameters } = declaration;
     const isRead = READ_ACTIONS.some((read) => read === action);
-    const resource = Object.entries(parametersOf(request)).find(([name]) => name === 'id')?.[1];
+    const resource: unknown = Reflect.get(parametersOf(request), 'id');
     if (!isRead || typeof resource !== 'string') {
       throw unauthenticated('a link where none is taken');
     }

@@ -39,7 +39,10 @@ export class ApiKeysController {
 
   @Post()
   @Requires('api_key:manage')
-  @ApiOperation({ summary: 'Make an API key', description: 'The secret is in this reply and never again. Takes Idempotency-Key.' })
+  @ApiOperation({
+    summary: 'Make an API key',
+    description: 'The secret is in this reply and never again. Takes Idempotency-Key.',
+  })
   @Returns(201, apiKeyWithSecret, { description: 'The key, with its secret.', example: SECRET_EXAMPLE })
   @Problems('invalid-request', 'unauthenticated', 'forbidden', 'idempotency-in-progress', 'idempotency-mismatch')
   async create(
@@ -56,7 +59,10 @@ export class ApiKeysController {
   @ApiOperation({ summary: 'List the API keys of the organisation', description: 'Revoked ones are gone from it.' })
   @Returns(200, apiKeyPage, { description: 'A page of keys.', example: { data: [API_KEY_EXAMPLE], next_cursor: null } })
   @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
-  list(@CurrentActor() actor: Actor, @Query({ schema: apiKeyListQuery }) query: ApiKeyListQuery): Promise<Page<ApiKey>> {
+  list(
+    @CurrentActor() actor: Actor,
+    @Query({ schema: apiKeyListQuery }) query: ApiKeyListQuery,
+  ): Promise<Page<ApiKey>> {
     return this.keys.list(actor, query);
   }
 
@@ -72,7 +78,10 @@ export class ApiKeysController {
   @Delete(':id')
   @HttpCode(204)
   @Requires('api_key:manage')
-  @ApiOperation({ summary: 'Revoke an API key', description: 'At once, on every replica; links it signed die with it.' })
+  @ApiOperation({
+    summary: 'Revoke an API key',
+    description: 'At once, on every replica; links it signed die with it.',
+  })
   @Returns(204, null, { description: 'It is revoked.' })
   @Problems('unauthenticated', 'forbidden', 'not-found')
   async revoke(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
@@ -82,9 +91,20 @@ export class ApiKeysController {
   @Post(':id/rotate')
   @HttpCode(200)
   @Requires('api_key:manage')
-  @ApiOperation({ summary: 'Give an API key a new secret', description: 'Its id, rights and history stay. Takes Idempotency-Key.' })
+  @ApiOperation({
+    summary: 'Give an API key a new secret',
+    description: 'Its id, rights and history stay. Takes Idempotency-Key.',
+  })
   @Returns(200, apiKeyWithSecret, { description: 'The key, with its new secret.', example: SECRET_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'conflict', 'idempotency-in-progress', 'idempotency-mismatch')
+  @Problems(
+    'invalid-request',
+    'unauthenticated',
+    'forbidden',
+    'not-found',
+    'conflict',
+    'idempotency-in-progress',
+    'idempotency-mismatch',
+  )
   async rotate(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

@@ -59,12 +59,18 @@ export class ApiKeysRepository {
 
   async list(scope: ReadScope, query: ApiKeyListQuery, page: KeysetPage): Promise<KeysetRow<ApiKey>[]> {
     const where = sql`${tenant(scope, 'k')} and ${createdBetween('k', query)}`;
-    return (await this.database.json<KeysetRow<ApiKey>[]>(scope, keysetRows('k', page, { item: KEY, from: FROM, where }))) ?? [];
+    return (
+      (await this.database.json<KeysetRow<ApiKey>[]>(scope, keysetRows('k', page, { item: KEY, from: FROM, where }))) ??
+      []
+    );
   }
 
   /** The key, or null where the organisation has none of this id that still stands. */
   async find(scope: ReadScope, id: string, tx: Tx | null = null): Promise<ApiKey | null> {
-    return (tx ?? this.database).json<ApiKey>(scope, sql`select ${KEY} from ${FROM} where ${tenant(scope, 'k')} and k.id = ${id}`);
+    return (tx ?? this.database).json<ApiKey>(
+      scope,
+      sql`select ${KEY} from ${FROM} where ${tenant(scope, 'k')} and k.id = ${id}`,
+    );
   }
 
   async insert(scope: WriteScope, tx: Tx, key: KeyValues): Promise<void> {
@@ -72,8 +78,14 @@ export class ApiKeysRepository {
     const { id, name, userId, isBootstrap, createdBy } = key;
     await this.principals.insert(scope, tx, { id, kind: 'api_key', role: key.role, expiresAt: key.expiresAt });
     await tx.manager.insert(ApiKeyEntity, { organizationId, id, name, userId, isBootstrap, createdBy });
-    await tx.manager.insert(ApiKeyTeamEntity, key.teamIds.map((teamId) => ({ organizationId, apiKeyId: id, teamId })));
-    await tx.manager.insert(ApiKeyAgentEntity, key.agentIds.map((agentId) => ({ organizationId, apiKeyId: id, agentId })));
+    await tx.manager.insert(
+      ApiKeyTeamEntity,
+      key.teamIds.map((teamId) => ({ organizationId, apiKeyId: id, teamId })),
+    );
+    await tx.manager.insert(
+      ApiKeyAgentEntity,
+      key.agentIds.map((agentId) => ({ organizationId, apiKeyId: id, agentId })),
+    );
   }
 
   async insertSecret(scope: WriteScope, tx: Tx, apiKeyId: string, secret: SecretValues): Promise<void> {
@@ -114,7 +126,9 @@ export class ApiKeysRepository {
   }
 
   async countTeams(scope: WriteScope, tx: Tx, ids: readonly string[]): Promise<number> {
-    return tx.execute(sql`select 1 from teams t where ${tenant(scope, 't')} and t.id = any(${ids}::uuid[]) for key share`);
+    return tx.execute(
+      sql`select 1 from teams t where ${tenant(scope, 't')} and t.id = any(${ids}::uuid[]) for key share`,
+    );
   }
 
   async countAgents(scope: WriteScope, tx: Tx, ids: readonly string[]): Promise<number> {

@@ -18,9 +18,13 @@ export const newApiKey = z
     name: z.string().trim().min(1).max(200),
     role: z.enum(ROLES).describe('At most your own. `worker` holds the worker routes and nothing else.'),
     user_id: idQuery.optional().describe('The key has at most this user’s rights, as they are at each request.'),
-    team_ids: ids.optional().describe('The key acts in these teams only: as maintainer, or as viewer where its role is `viewer`.'),
+    team_ids: ids
+      .optional()
+      .describe('The key acts in these teams only: as maintainer, or as viewer where its role is `viewer`.'),
     agent_ids: ids.optional().describe('For `worker`: the agents whose runs the key may claim.'),
-    expires_at: z.iso.datetime({ offset: true, error: 'must be an ISO 8601 instant, such as 2030-01-31T09:00:00Z' }).optional(),
+    expires_at: z.iso
+      .datetime({ offset: true, error: 'must be an ISO 8601 instant, such as 2030-01-31T09:00:00Z' })
+      .optional(),
   })
   .meta({ id: 'NewApiKey' });
 export type NewApiKeyInput = z.output<typeof newApiKey>;
@@ -89,7 +93,9 @@ export const API_KEY_EXAMPLE: ApiKey = {
   agent_ids: [],
   prefix: 'tyk_4fGq0Zr81LxB',
   last_four: 'k2Qd',
-  secrets: [{ prefix: 'tyk_4fGq0Zr81LxB', last_four: 'k2Qd', created_at: '2030-01-06T09:00:00.000Z', expires_at: null }],
+  secrets: [
+    { prefix: 'tyk_4fGq0Zr81LxB', last_four: 'k2Qd', created_at: '2030-01-06T09:00:00.000Z', expires_at: null },
+  ],
   created_by: '01990f2e-6c1a-7b55-9d2c-0f6a4f1f2b0f',
   created_at: '2030-01-06T09:00:00.000Z',
   expires_at: null,

@@ -49,7 +49,11 @@ export class ApiKeysService {
   }
 
   /** Makes a key; its secret is in this reply and nowhere else, a replay's included. */
-  async create(actor: Actor, input: NewApiKeyInput, ticket: IdempotencyTicket | null): Promise<Outcome<ApiKeyWithSecret>> {
+  async create(
+    actor: Actor,
+    input: NewApiKeyInput,
+    ticket: IdempotencyTicket | null,
+  ): Promise<Outcome<ApiKeyWithSecret>> {
     const scope = writeScope(actor, 'api_key:manage');
     if (!outranks(actor.role, input.role)) {
       throw forbidden('You cannot make a key with a role above your own.');
@@ -79,7 +83,12 @@ export class ApiKeysService {
   }
 
   /** Gives the key a new secret; the old ones run out after the overlap, and are told apart by their ids, never by trying. */
-  async rotate(actor: Actor, id: string, input: Rotation, ticket: IdempotencyTicket | null): Promise<Outcome<ApiKeyWithSecret>> {
+  async rotate(
+    actor: Actor,
+    id: string,
+    input: Rotation,
+    ticket: IdempotencyTicket | null,
+  ): Promise<Outcome<ApiKeyWithSecret>> {
     const scope = writeScope(actor, 'api_key:manage');
     let secret: NewKey = makeKey('key');
     const outcome = await this.idempotency.run(scope, ticket, async (tx) => {
@@ -160,5 +169,8 @@ export class ApiKeysService {
 }
 
 function withSecret({ value, replayed }: Outcome<ApiKey>, secret: NewKey): Outcome<ApiKeyWithSecret> {
-  return { value: { ...value, key: replayed ? null : secret.text, note: replayed ? SHOWN_BEFORE : SHOWN_ONCE }, replayed };
+  return {
+    value: { ...value, key: replayed ? null : secret.text, note: replayed ? SHOWN_BEFORE : SHOWN_ONCE },
+    replayed,
+  };
 }

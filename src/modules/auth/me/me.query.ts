@@ -4,7 +4,9 @@ import { Database } from '../../../database/database.js';
 import { sql } from '../../../database/sql.js';
 import type { Me } from './me.schema.js';
 
-export type SelfNames = Pick<Me, 'organization' | 'user' | 'api_key'> & { teams: { id: string; name: string; slug: string }[] };
+export type SelfNames = Pick<Me, 'organization' | 'user' | 'api_key'> & {
+  teams: { id: string; name: string; slug: string }[];
+};
 
 @Injectable()
 export class MeQuery {

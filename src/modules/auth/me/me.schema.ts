@@ -13,7 +13,9 @@ export const meSchema = z
     api_key: z.object({ id: z.string(), name: z.string() }).nullable(),
     role: z.enum(ROLES).describe('As it counts now: capped for a key by its user or its teams.'),
     teams: z.array(z.object({ id: z.string(), name: z.string(), slug: z.string(), role: z.enum(TEAM_ROLES) })),
-    permissions: z.array(z.enum([...READ_ACTIONS, ...WRITE_ACTIONS])).describe('The actions that the role grants at all.'),
+    permissions: z
+      .array(z.enum([...READ_ACTIONS, ...WRITE_ACTIONS]))
+      .describe('The actions that the role grants at all.'),
   })
   .meta({ id: 'Me' });
 export type Me = z.output<typeof meSchema>;

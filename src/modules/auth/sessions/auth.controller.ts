@@ -32,7 +32,11 @@ export class AuthController {
   @HttpCode(200)
   @BodyLimit('small')
   @Public('who signs in has no credential yet')
-  @ApiOperation({ summary: 'Sign in with e-mail and password', description: 'Throttled per account and per address.', security: [] })
+  @ApiOperation({
+    summary: 'Sign in with e-mail and password',
+    description: 'Throttled per account and per address.',
+    security: [],
+  })
   @Returns(200, tokenReply, { description: 'A session.', example: TOKEN_EXAMPLE })
   @Problems('invalid-request', 'invalid-credentials', 'payload-too-large', 'rate-limited')
   login(@Body({ schema: loginRequest }) body: LoginRequest, @Ip() address: string): Promise<TokenReply> {

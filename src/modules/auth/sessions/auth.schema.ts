@@ -17,7 +17,9 @@ export const refreshRequest = z.strictObject({ refresh_token: refreshToken }).me
 export type RefreshRequest = z.output<typeof refreshRequest>;
 
 export const logoutRequest = z
-  .strictObject({ refresh_token: refreshToken.optional().describe('Without it, the access token of the request names the session.') })
+  .strictObject({
+    refresh_token: refreshToken.optional().describe('Without it, the access token of the request names the session.'),
+  })
   .prefault({})
   .meta({ id: 'LogoutRequest' });
 export type LogoutRequest = z.output<typeof logoutRequest>;

@@ -59,13 +59,17 @@ export class LoginService {
       { subject: address, limit: ADDRESS_LIMIT },
     );
     if (waitSeconds !== null) {
-      throw new DomainError('rate-limited', 'Too many attempts to sign in; wait before the next.', { retryAfterSeconds: waitSeconds });
+      throw new DomainError('rate-limited', 'Too many attempts to sign in; wait before the next.', {
+        retryAfterSeconds: waitSeconds,
+      });
     }
   }
 
   async #check(password: string, hash: string | null): Promise<boolean> {
     if (this.#underWay >= MOST_UNDER_WAY) {
-      throw new DomainError('unavailable', 'Too many people are signing in just now; try again.', { retryAfterSeconds: 2 });
+      throw new DomainError('unavailable', 'Too many people are signing in just now; try again.', {
+        retryAfterSeconds: 2,
+      });
     }
     this.#underWay += 1;
     try {

@@ -45,7 +45,9 @@ export class SessionsService {
     const refreshToken = makeRefreshToken();
     const { userId, epoch } = user;
     const digest = refreshDigest(refreshToken);
-    if (!(await this.database.transaction((tx) => this.sessions.start(scope, tx, { familyId, userId, epoch, digest })))) {
+    if (
+      !(await this.database.transaction((tx) => this.sessions.start(scope, tx, { familyId, userId, epoch, digest })))
+    ) {
       throw new DomainError('unavailable', 'The account is being changed; try again.', { retryAfterSeconds: 1 });
     }
     return this.#reply(scope, { family_id: familyId, user_id: userId, epoch }, refreshToken);
@@ -106,7 +108,10 @@ export class SessionsService {
       if (found === null || !found.is_open || !found.is_spent) {
         return null;
       }
-      const same = found.within_grace && found.successor_sealed !== null ? openSuccessor(refreshToken, found.successor_sealed) : null;
+      const same =
+        found.within_grace && found.successor_sealed !== null
+          ? openSuccessor(refreshToken, found.successor_sealed)
+          : null;
       if (same !== null) {
         return this.#reply(scope, found, same);
       }
@@ -127,7 +132,12 @@ export class SessionsService {
   }
 
   #reply(scope: WriteScope, family: FamilyRow, refreshToken: string): TokenReply {
-    const session = { organizationId: scope.organizationId, userId: family.user_id, familyId: family.family_id, epoch: family.epoch };
+    const session = {
+      organizationId: scope.organizationId,
+      userId: family.user_id,
+      familyId: family.family_id,
+      epoch: family.epoch,
+    };
     return {
       access_token: this.tokens.issue(session),
       refresh_token: refreshToken,

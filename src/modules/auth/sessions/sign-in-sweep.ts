@@ -19,7 +19,9 @@ export class SignInSweep implements OnModuleInit, BeforeApplicationShutdown {
   ) {}
 
   onModuleInit(): void {
-    this.#timer = setInterval(() => (this.#running = this.sweep()), EACH_MS).unref();
+    this.#timer = setInterval(() => {
+      this.#running = this.sweep();
+    }, EACH_MS).unref();
   }
 
   /** One round. Never rejects: the next one tries again. */

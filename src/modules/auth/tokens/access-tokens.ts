@@ -29,7 +29,11 @@ const MOST_REMEMBERED = 10_000;
 /** Two replicas' clocks may differ by this much. */
 const CLOCK_TOLERANCE_SECONDS = 5;
 
-const headerSchema = z.strictObject({ alg: z.literal('ES256'), typ: z.literal(TOKEN_TYPE), kid: z.string().min(1).max(64) });
+const headerSchema = z.strictObject({
+  alg: z.literal('ES256'),
+  typ: z.literal(TOKEN_TYPE),
+  kid: z.string().min(1).max(64),
+});
 
 const claimsSchema = z.object({
   sub: z.uuid(),
@@ -129,7 +133,7 @@ export function tokenModuleOptions(ring: KeyRing): JwtModuleOptions {
       if (use === JwtSecretRequestType.SIGN) {
         return newestKey(ring).privateKey;
       }
-      const kid = keyIdOf(String(token));
+      const kid = typeof token === 'string' ? keyIdOf(token) : null;
       const key = ring.tokens.find((candidate) => candidate.kid === kid);
       if (key === undefined) {
         throw new Error('no such token key');

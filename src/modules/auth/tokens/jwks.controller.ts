@@ -41,9 +41,17 @@ export class JwksController {
   @Public('public keys, for whoever wants to check an access token')
   @Header('cache-control', 'public, max-age=300')
   @ApiOperation({ summary: 'The public keys of access tokens (RFC 7517)', security: [] })
-  @Returns(200, jwksSchema, { description: 'Every key that signs or has signed a token still valid.', example: EXAMPLE })
+  @Returns(200, jwksSchema, {
+    description: 'Every key that signs or has signed a token still valid.',
+    example: EXAMPLE,
+  })
   async keys(): Promise<z.output<typeof jwksSchema>> {
-    const keys = this.ring.tokens.map(async ({ kid, publicKey }) => ({ ...(await exportJWK(publicKey)), kid, use: 'sig', alg: 'ES256' }));
+    const keys = this.ring.tokens.map(async ({ kid, publicKey }) => ({
+      ...(await exportJWK(publicKey)),
+      kid,
+      use: 'sig',
+      alg: 'ES256',
+    }));
     return jwksSchema.parse({ keys: await Promise.all(keys) });
   }
 }
