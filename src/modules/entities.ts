@@ -12,6 +12,7 @@ import {
   TeamMemberEntity,
   UserEntity,
 } from './organizations/index.js';
+import { RunAttemptEntity, RunEntity, TaskCounterEntity } from './runs/index.js';
 import { ScheduleEntity } from './schedules/index.js';
 import { TaskEntity, TaskShareEntity } from './tasks/index.js';
 
@@ -25,7 +26,10 @@ export const entities = [
   PrincipalEntity,
   ProjectEntity,
   ProjectShareEntity,
+  RunAttemptEntity,
+  RunEntity,
   ScheduleEntity,
+  TaskCounterEntity,
   TaskEntity,
   TaskShareEntity,
   TeamEntity,

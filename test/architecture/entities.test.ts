@@ -10,7 +10,13 @@ let dataSource: DataSource;
 
 beforeAll(async () => {
   database = await cloneDatabase();
-  ({ dataSource } = await connect({ url: database.url, poolSize: 1, entities: [...entities], migrations, onIdleError: () => undefined }));
+  ({ dataSource } = await connect({
+    url: database.url,
+    poolSize: 1,
+    entities: [...entities],
+    migrations,
+    onIdleError: () => undefined,
+  }));
 });
 
 afterAll(async () => {
@@ -26,7 +32,14 @@ interface ColumnRow {
 }
 
 /** Tables that no entity stands for: written by statements of one file, next to what explains them. */
-const WITHOUT_ENTITY = ['idempotency_records', 'login_throttles', 'run_events', 'run_log_lines', 'schema_migrations', 'sealed_keys'];
+const WITHOUT_ENTITY = [
+  'idempotency_records',
+  'login_throttles',
+  'run_events',
+  'run_log_lines',
+  'schema_migrations',
+  'sealed_keys',
+];
 
 test('the entities have exactly the columns of the migrated schema, by name, type and nullability', async () => {
   const actual: ColumnRow[] = await dataSource.query(`
@@ -42,7 +55,11 @@ test('the entities have exactly the columns of the migrated schema, by name, typ
     })),
   );
   const tables = new Set(declared.map((row) => row.table));
-  expect([...new Set(actual.map((row) => row.table))].filter((table) => !tables.has(table)).filter((table) => !WITHOUT_ENTITY.includes(table))).toEqual([]);
+  expect(
+    [...new Set(actual.map((row) => row.table))]
+      .filter((table) => !tables.has(table))
+      .filter((table) => !WITHOUT_ENTITY.includes(table)),
+  ).toEqual([]);
   expect(sorted(declared)).toEqual(sorted(actual.filter((row) => tables.has(row.table))));
 });
 

@@ -11,13 +11,15 @@ test('.env.example names exactly the variables of the schema, in its order, with
   const named = [...example.matchAll(/^([A-Z0-9_]+)=(.*)$/gm)].map(([, name, value]) => [name, value]);
   const declared = Object.entries(environmentSchema.shape).map(([name, schema]) => {
     const value: unknown = schema.safeParse(undefined).data;
-    return [name, value === undefined || (Array.isArray(value) && value.length === 0) ? '' : String(value)];
+    return [name, typeof value === 'string' || typeof value === 'number' ? String(value) : ''];
   });
   expect(named).toEqual(declared);
 });
 
 test('the example as it stands is an acceptable environment', () => {
-  const variables = Object.fromEntries([...example.matchAll(/^([A-Z0-9_]+)=(.*)$/gm)].map(([, name, value]) => [name, value]));
+  const variables = Object.fromEntries(
+    [...example.matchAll(/^([A-Z0-9_]+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
+  );
   expect(loadConfig(variables).port).toBe(3000);
 });
 

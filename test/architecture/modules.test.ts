@@ -4,10 +4,31 @@ import { describe, expect, test } from '@jest/globals';
 import { ROOT, sources } from './sources.js';
 
 /** The line of modules; each may import only what stands to its left. Later ones join as they are built. */
-const LINE = ['organizations', 'auth', 'agents', 'messages', 'streams', 'runs', 'assets', 'schedules', 'tasks', 'executors'];
+const LINE = [
+  'organizations',
+  'auth',
+  'agents',
+  'messages',
+  'streams',
+  'runs',
+  'assets',
+  'schedules',
+  'tasks',
+  'executors',
+];
 
 /** Modules that a client talks to: each has a module, a controller, a repository or query, and a door. */
-const WITH_CONTROLLER = ['organizations', 'auth', 'agents', 'messages', 'streams', 'runs', 'assets', 'schedules', 'tasks'];
+const WITH_CONTROLLER = [
+  'organizations',
+  'auth',
+  'agents',
+  'messages',
+  'streams',
+  'runs',
+  'assets',
+  'schedules',
+  'tasks',
+];
 
 const files = sources('src/modules');
 
@@ -59,6 +80,8 @@ test('no source file is longer than 500 lines', () => {
 });
 
 test('only src/config reads the environment', () => {
-  const readers = sources('src').filter((file) => file.text.includes('process.env') && !file.path.startsWith('src/config/'));
+  const readers = sources('src').filter(
+    (file) => file.text.includes('process.env') && !file.path.startsWith('src/config/'),
+  );
   expect(readers.map((file) => file.path)).toEqual([]);
 });

@@ -26,6 +26,7 @@ const WITHOUT_SCOPE: Readonly<Record<string, string>> = {
   'BootstrapRepository.hasPerson': 'an e-mail is unique in the instance',
   'RecoveryQuery.findOrganization': 'the command line has no actor',
   'RecoveryQuery.findPerson': 'the command line has no actor',
+  'TaskPurgeRepository.findDeleted': 'a sweep over every organisation',
   'ReaperRepository.reap': 'a sweep over every organisation',
   'ExecutorsRepository.dueOrganizations': 'looks for work over every organisation',
 };
@@ -37,7 +38,9 @@ function* methodsWithoutScope(): Generator<string> {
     const tree = ts.createSourceFile(file.path, file.text, ts.ScriptTarget.Latest, true);
     for (const node of tree.statements.filter(ts.isClassDeclaration)) {
       for (const member of node.members.filter(ts.isMethodDeclaration)) {
-        const hidden = ts.isPrivateIdentifier(member.name) || member.modifiers?.some((modifier) => modifier.kind === ts.SyntaxKind.PrivateKeyword) === true;
+        const hidden =
+          ts.isPrivateIdentifier(member.name) ||
+          member.modifiers?.some((modifier) => modifier.kind === ts.SyntaxKind.PrivateKeyword) === true;
         const first = member.parameters[0]?.type?.getText(tree) ?? '';
         if (!hidden && !SCOPES.test(first)) {
           yield `${node.name?.text ?? '?'}.${member.name.getText(tree)}`;

@@ -63,7 +63,8 @@ test('only its owners write a table', () => {
   const wrong: string[] = [];
   let seen = 0;
   for (const file of sources('src')) {
-    for (const match of file.text.matchAll(WRITES)) {
+    const code = file.text.replaceAll(/\/\*[\s\S]*?\*\//g, '');
+    for (const match of code.matchAll(WRITES)) {
       const table = (match[1] ?? '').toLowerCase();
       const owners = OWNERS[table];
       if (owners === undefined) {
@@ -97,6 +98,8 @@ test('every foreign key between tables of a tenant carries the organisation', as
     from pg_constraint k join pg_class f on f.oid = k.confrelid
     where k.contype = 'f' and f.relname <> 'organizations'`);
   expect(rows.length).toBeGreaterThan(20);
-  const without = rows.filter((row) => row.columns[0] !== 'organization_id' && row.name !== 'organizations_id_default_agent_id_fkey');
+  const without = rows.filter(
+    (row) => row.columns[0] !== 'organization_id' && row.name !== 'organizations_id_default_agent_id_fkey',
+  );
   expect(without).toEqual([]);
 });

@@ -1,3 +1,4 @@
+export { RunAttemptEntity, RunEntity, TaskCounterEntity } from './run.entity.js';
 export { RunsModule } from './runs.module.js';
 export { RunsService, type CreateRun } from './runs.service.js';
 export { WorkerService, type ClaimedWork } from './worker.service.js';
