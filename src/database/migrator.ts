@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import type { Pool } from 'pg';
+import { Client, type Pool } from 'pg';
 
 /** Any constant will do, as long as every replica uses the same one. */
 const MIGRATION_LOCK = 7_430_221_907;
@@ -9,21 +9,19 @@ const MIGRATION_LOCK = 7_430_221_907;
  * wait, then find nothing left to do. Each migration is a transaction of its own.
  */
 export async function migrate(dataSource: DataSource, pool: Pool): Promise<string[]> {
-  const lock = await pool.connect();
-  let broken: Error | undefined;
+  // Not one of the pool's: a pool of one connection has none left for the migrations then.
+  const lock = new Client(pool.options);
+  // A connection that breaks takes the lock with it; whatever is asked of it next says so.
+  lock.on('error', () => undefined);
+  await lock.connect();
   try {
-    // The wait for another replica's migrations may be long; the pool's statement timeout is meant for requests.
+    // The wait for another replica's migrations may be long; the timeouts are meant for requests.
     await lock.query('set statement_timeout = 0; set lock_timeout = 0');
     await lock.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
     const done = await dataSource.runMigrations({ transaction: 'each' });
-    await lock.query('select pg_advisory_unlock($1)', [MIGRATION_LOCK]);
-    await lock.query('reset statement_timeout; reset lock_timeout');
     return done.map((migration) => migration.name);
-  } catch (error) {
-    broken = error instanceof Error ? error : new Error(String(error));
-    throw error;
   } finally {
-    // Releasing with an error closes the connection, and with it the lock.
-    lock.release(broken);
+    // The lock ends with its connection.
+    await lock.end();
   }
 }
