@@ -1,0 +1,213 @@
+/**
+ * Every route × every actor × every object, as a running server answers it over HTTP.
+ *
+ * What is expected comes from the tables in `matrix/rights.ts` alone. An object that is not there for an actor must answer byte for
+ * byte as one that was never made: same status, same headers, same body. A refused request changes nothing.
+ */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { DiscoveryService, MetadataScanner } from '@nestjs/core';
+import { routeInventory } from '../../src/http/route-inventory.js';
+import { type Reply, startServer, type TestServer } from '../support/server.js';
+import { OWNER } from './matrix/cast.js';
+import type { Ids } from './matrix/objects.js';
+import { ROWS, type Row } from './matrix/requests.js';
+import { ACTORS, type ActorName, DOORS, NOBODIES, objectsOf, type Right, rightOf, suffices } from './matrix/rights.js';
+import { Stage } from './matrix/stage.js';
+
+const AT_ONCE = 8;
+
+let server: TestServer;
+let stage: Stage;
+let untouched: string;
+let cells = 0;
+let unique = 0;
+
+beforeAll(async () => {
+  // One connection: a request that holds it and waits for a second one would wait in vain, and show as 503.
+  server = await startServer({ ROLE: 'api', DATABASE_POOL_SIZE: '1', ...OWNER });
+  stage = await Stage.make(server);
+  untouched = await stage.digest();
+});
+
+afterAll(() => server.stop());
+
+/** `none` is where a route is about nothing. */
+const NONE = 'none';
+
+interface Cell {
+  actor: ActorName;
+  object: string;
+  status: number;
+  /** Whether the object is there for the actor at all; what is not must be told from nothing. */
+  isThere: boolean;
+  right: Right;
+}
+
+describe('the matrix', () => {
+  test('has a row for every route of the running server, and none for others', () => {
+    const routes = routeInventory(server.app.get(DiscoveryService), server.app.get(MetadataScanner));
+    expect(Object.keys(ROWS).toSorted()).toEqual(routes.map(({ method, path }) => `${method} ${path}`).toSorted());
+  });
+
+  const variants = Object.entries(ROWS).flatMap(([route, rows]) =>
+    [rows].flat().map((row, index) => ({ name: index === 0 ? route : `${route} (${index + 1})`, route, row })),
+  );
+
+  test.each(variants)('holds for $name', async ({ route, row }) => {
+    const all = cellsOf(row);
+    const refused = all.filter(({ status }) => status !== row.ok || row.spends !== true);
+    const allowed = all.filter((cell) => !refused.includes(cell)).filter(({ object }) => object !== 'bootstrap');
+    const wrong = [...(await runRefused(route, row, refused)), ...(await runAllowed(route, row, allowed))];
+    cells += refused.length + allowed.length;
+    expect(wrong).toEqual([]);
+  });
+
+  test('left what it refused to change as it was', async () => {
+    expect(cells).toBeGreaterThan(8_000);
+    expect(await stage.digest()).toBe(untouched);
+  });
+});
+
+/** What the tables expect of every actor and object. */
+function cellsOf(row: Row): Cell[] {
+  return ACTORS.flatMap((actor) => {
+    const objects = row.about === undefined ? [NONE] : objectsOf(row.about.kind);
+    return objects.map((object) => ({ actor, object, ...expected(row, actor, object) }));
+  });
+}
+
+function expected(row: Row, actor: ActorName, object: string): Omit<Cell, 'actor' | 'object'> {
+  if (row.door === 'open') {
+    return { status: row.ok, isThere: true, right: 'r' };
+  }
+  if (NOBODIES.some((nobody) => nobody === actor)) {
+    return { status: 401, isThere: false, right: '-' };
+  }
+  if (DOORS[actor]?.[row.door] !== 'y') {
+    return { status: 403, isThere: false, right: '-' };
+  }
+  if (row.about === undefined) {
+    return { status: row.ok, isThere: true, right: 'r' };
+  }
+  const right = rightOf(actor, row.about.kind, object);
+  if (right === '-') {
+    return { status: row.hidden ?? 404, isThere: false, right };
+  }
+  return { status: suffices(right, row.about.right) ? row.ok : 403, isThere: true, right };
+}
+
+/** Cells that change nothing, on the objects that all share; what is wrong with them. */
+async function runRefused(route: string, row: Row, list: readonly Cell[]): Promise<string[]> {
+  const replies = await inParallel(
+    list,
+    async (cell) => {
+      const ids =
+        row.about === undefined ? stage.around(cell.actor) : stage.shared(row.about.kind, cell.actor, cell.object);
+      if (row.parts === true && cell.status === row.ok) {
+        await stage.rejoin(ids);
+      }
+      return { cell, ids, reply: await ask(route, row, cell.actor, ids) };
+    },
+    row.parts === true ? 1 : AT_ONCE,
+  );
+  const absent = new Map(
+    replies.filter(({ cell }) => cell.object === 'absent').map((visit) => [visit.cell.actor, visit]),
+  );
+  return replies.flatMap(({ cell, ids, reply }) => {
+    const nothing = absent.get(cell.actor);
+    const tells =
+      cell.isThere || nothing === undefined || canonical(reply, ids) === canonical(nothing.reply, nothing.ids)
+        ? []
+        : [`${nameOf(cell)}: ${canonical(reply, ids)}, yet when absent ${canonical(nothing.reply, nothing.ids)}`];
+    return [...mistakes(row, cell, reply), ...tells];
+  });
+}
+
+/** Cells that change their object, each with one of its own. */
+async function runAllowed(route: string, row: Row, list: readonly Cell[]): Promise<string[]> {
+  const run = async (cell: Cell): Promise<string[]> => {
+    const state = { ended: false, withSchedule: row.unscheduled !== true };
+    const ids =
+      row.about === undefined
+        ? stage.around(cell.actor)
+        : await stage.fresh(row.about.kind, cell.actor, cell.object, state);
+    return mistakes(row, cell, await ask(route, row, cell.actor, ids));
+  };
+  // A person has one account: those of persons are made one after the other.
+  return (await inParallel(list, run, row.about?.kind === 'account' ? 1 : AT_ONCE)).flat();
+}
+
+function mistakes(row: Row, cell: Cell, reply: Reply): string[] {
+  if (reply.status !== cell.status) {
+    return [`${nameOf(cell)}: ${reply.status} instead of ${cell.status}: ${reply.text.slice(0, 300)}`];
+  }
+  if (reply.status >= 400 || !cell.isThere) {
+    return [];
+  }
+  const said = row.check?.(reply, cell.right) ?? null;
+  return [...(said === null ? [] : [`${nameOf(cell)}: ${said}`]), ...wronglyListed(row, cell.actor, reply)];
+}
+
+/** The objects that a list shows and should not, or should and does not. */
+function wronglyListed(row: Row, actor: ActorName, reply: Reply): string[] {
+  const { lists } = row;
+  if (lists === undefined) {
+    return [];
+  }
+  const shown = new Set(lists.ids(reply));
+  return objectsOf(lists.kind).flatMap((object) => {
+    const isShown = shown.has(stage.shared(lists.kind, actor, object)[lists.id] ?? '');
+    const readable = suffices(rightOf(actor, lists.kind, object), 'r');
+    const should =
+      readable && (lists.createdOnly !== true || !stage.cast.actors[actor].isPerson || isMine(actor, object));
+    return isShown === should ? [] : [`${actor}: ${object} is ${isShown ? '' : 'not '}in the list`];
+  });
+}
+
+/** What is not `own` was made by the creator, and abroad by the stranger. */
+function isMine(actor: ActorName, object: string): boolean {
+  return object === 'own' || actor === (object === 'foreign' ? 'strangerOwner' : 'creator');
+}
+
+async function ask(route: string, row: Row, actor: ActorName, ids: Ids): Promise<Reply> {
+  unique += 1;
+  const { path, body } = row.ask(ids, `unique-${unique}`);
+  const [method = ''] = route.split(' ');
+  return server.call(method, path, {
+    as: stage.cast.actors[actor].credential,
+    ...(body === undefined ? {} : { body }),
+  });
+}
+
+/** A reply with what must differ between two requests taken out: the ids asked for, the time, the request's own id. */
+function canonical(reply: Reply, ids: Ids): string {
+  const headers = [...reply.headers].filter(([name]) => name !== 'date' && name !== 'x-request-id');
+  let text = `${reply.status} ${JSON.stringify(headers)} ${reply.text}`.replaceAll(
+    reply.headers.get('x-request-id') ?? '-',
+    '<request>',
+  );
+  for (const [name, id] of Object.entries(ids)) {
+    text = text.replaceAll(id, `<${name}>`);
+  }
+  return text;
+}
+
+function nameOf({ actor, object }: Cell): string {
+  return object === NONE ? actor : `${actor} × ${object}`;
+}
+
+async function inParallel<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>,
+  atOnce = AT_ONCE,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  const rest = [...items.entries()];
+  const lane = async (): Promise<void> => {
+    for (let next = rest.shift(); next !== undefined; next = rest.shift()) {
+      results[next[0]] = await work(next[1]);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, lane));
+  return results;
+}
