@@ -16,7 +16,7 @@ import { newId } from '../../src/kernel/ids.js';
 import { TestClock } from '../support/test-clock.js';
 import { describeBlobStore, type BlobStoreHarness } from './blob-store.contract.js';
 
-const RUN_CHILD = ['--import', './test/support/typescript-hooks.mjs', 'test/contracts/blob-store.child.ts'];
+const RUN_CHILD = ['--import', './test/support/register-typescript.mjs', 'test/contracts/blob-store.child.ts'];
 
 describeBlobStore('disk', async (): Promise<BlobStoreHarness> => {
   const folder = await mkdtemp(join(tmpdir(), 'blob-store-'));
