@@ -65,6 +65,7 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   if (config.corsOrigins.length > 0) {
     app.enableCors({
       origin: [...config.corsOrigins],
+      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
       credentials: false,
       exposedHeaders: ['x-request-id', 'location', 'link', 'retry-after', 'idempotency-replayed'],
     });
@@ -74,6 +75,9 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
     const limit = route.config?.bodyLimitBytes;
     if (limit !== undefined) {
       route.bodyLimit = limit;
+    }
+    if (`${route.url}/`.startsWith(`/${DOCS_PATH}/`)) {
+      route.onSend = sayCharset;
     }
   });
   fastify.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
@@ -108,4 +112,13 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   describeApi(app);
 
   await app.init();
+}
+
+/** Swagger UI's pages and scripts do not say that they are UTF-8. */
+function sayCharset(_request: FastifyRequest, reply: FastifyReply, payload: unknown, done: (error: null, payload: unknown) => void): void {
+  const type = reply.getHeader('content-type');
+  if (typeof type === 'string' && /^(text|application)\/[a-z]+$/.test(type)) {
+    void reply.header('content-type', `${type}; charset=utf-8`);
+  }
+  done(null, payload);
 }

@@ -22,9 +22,19 @@ export function refuseUnroutable(error: Error & { code?: string }, request: Fast
     error.code === 'FST_ERR_MAX_PARAM_LENGTH'
       ? new DomainError('not-found', 'There is nothing here.')
       : new DomainError('invalid-request', 'The URL could not be understood.');
-  void reply.header('x-request-id', request.id);
+  void reply.headers({ ...HEADERS, 'x-request-id': request.id });
   filters.get(request.server)?.reply(refusal, request, reply);
 }
+
+/** What hooks would have put on the reply; none run here. A page or a script is the last thing that these replies are. */
+const HEADERS = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none';base-uri 'none';form-action 'none';frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+} as const;
 
 interface SocketRefusal {
   status: string;
@@ -83,7 +93,7 @@ function rawReply({ status, title, detail }: SocketRefusal): string {
     'content-type: application/problem+json; charset=utf-8',
     `content-length: ${Buffer.byteLength(body)}`,
     `x-request-id: ${requestId}`,
-    'cache-control: no-store',
+    ...Object.entries(HEADERS).map(([name, value]) => `${name}: ${value}`),
     'connection: close',
   ];
   return `${headers.join('\r\n')}\r\n\r\n${body}`;
