@@ -10,13 +10,14 @@ import { Bootstrap } from './modules/auth/index.js';
 import { banner } from './start/banner.js';
 import { ProcessSupervision } from './start/process-supervision.js';
 import { startFailure } from './start/start-failure.js';
+import { StartLog } from './start/start-log.js';
 
 async function start(config: AppConfig): Promise<void> {
   const log = new PinoLog(createPino(config.logLevel));
   const supervision = new ProcessSupervision(log);
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(config, log), createAdapter(config), {
     bodyParser: false,
-    logger: log,
+    logger: new StartLog(log),
     abortOnError: false,
   });
   try {
@@ -27,6 +28,7 @@ async function start(config: AppConfig): Promise<void> {
     await app.close();
     throw error;
   }
+  app.useLogger(log);
   supervision.watch(app, () => app.get(HealthController).drain(), config.shutdownMs);
   process.stdout.write(banner({ url: app.get(PublicUrl).to(''), ...app.get(Bootstrap).outcome }));
 }

@@ -255,7 +255,7 @@ describe('a start that cannot be', () => {
   });
 
   async function refusal(environment: Record<string, string>): Promise<string> {
-    const server = start({ DATA_DIR: await dataFolder(), LOG_LEVEL: 'silent', ...environment });
+    const server = start({ DATA_DIR: await dataFolder(), LOG_LEVEL: 'warn', ...environment });
     expect(await server.exit).toBe(1);
     const lines = server.output().trim().split('\n');
     expect(lines).toHaveLength(1);
