@@ -2,6 +2,24 @@ import js from '@eslint/js';
 import prettier from 'eslint-config-prettier';
 import tseslint from 'typescript-eslint';
 
+const SCOPELESS_DATA = {
+  name: 'typeorm',
+  importNames: ['getRepository', 'Repository'],
+  message: 'Repositories take a scope first; see database/database.ts.',
+};
+
+const ONE_WAY_OUT = 'Requests to outside go through Egress (src/engines/egress); nothing else opens a connection.';
+/** Every module that can open a connection, in both spellings. Types may be imported; so may what only reads an address, or listens. */
+const CONNECTING = [
+  ...['http', 'https', 'http2', 'net', 'tls', 'dgram', 'dns', 'dns/promises'].flatMap((name) => [name, `node:${name}`]),
+  ...['undici', 'axios', 'got', 'node-fetch', 'ws'],
+].map((name) => ({
+  name,
+  message: ONE_WAY_OUT,
+  allowTypeImports: true,
+  ...(/^(node:)?net$/.test(name) ? { allowImportNames: ['isIP', 'isIPv4', 'isIPv6', 'Server'] } : {}),
+}));
+
 export default tseslint.config(
   { ignores: ['dist', 'node_modules', 'coverage', 'data', 'bench/results'] },
   js.configs.recommended,
@@ -56,13 +74,7 @@ export default tseslint.config(
       'no-restricted-imports': [
         'error',
         {
-          paths: [
-            {
-              name: 'typeorm',
-              importNames: ['getRepository', 'Repository'],
-              message: 'Repositories take a scope first; see database/database.ts.',
-            },
-          ],
+          paths: [SCOPELESS_DATA],
         },
       ],
     },
@@ -79,6 +91,17 @@ export default tseslint.config(
             "TaggedTemplateExpression[tag.name='sql'] > TemplateLiteral > TemplateElement[value.raw=/^\\s*(with|select|insert|update|delete)\\s/i]",
           message: 'SQL lives in *.repository.ts and *.query.ts.',
         },
+      ],
+    },
+  },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/engines/egress/**'],
+    rules: {
+      'no-restricted-imports': ['error', { paths: [SCOPELESS_DATA, ...CONNECTING] }],
+      'no-restricted-globals': [
+        'error',
+        ...['fetch', 'WebSocket', 'EventSource', 'XMLHttpRequest'].map((name) => ({ name, message: ONE_WAY_OUT })),
       ],
     },
   },

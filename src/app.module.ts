@@ -2,6 +2,7 @@ import { type DynamicModule, Global, Module, type Provider } from '@nestjs/commo
 import { AppConfig } from './config/app-config.js';
 import { DatabaseModule } from './database/database.module.js';
 import { BlobStoreModule } from './engines/blob-store/blob-store.module.js';
+import { EgressModule } from './engines/egress/egress.module.js';
 import { EventBusModule } from './engines/event-bus/event-bus.module.js';
 import { KeyringModule } from './engines/keyring/keyring.module.js';
 import { HttpModule } from './http/http.module.js';
@@ -9,6 +10,7 @@ import { Clock, SystemClock } from './kernel/clock.js';
 import { Log } from './kernel/log.js';
 import { AssetsModule } from './modules/assets/index.js';
 import { AgentsModule, DefaultAgentSetup } from './modules/agents/index.js';
+import { BudgetsModule } from './modules/budgets/index.js';
 import { entities } from './modules/entities.js';
 import { NewOrganizationSetup, OrganizationsModule } from './modules/organizations/index.js';
 import { AuthModule } from './modules/auth/index.js';
@@ -16,6 +18,7 @@ import { MessagesModule } from './modules/messages/index.js';
 import { SchedulesModule } from './modules/schedules/index.js';
 import { StreamsModule } from './modules/streams/index.js';
 import { ExecutorsModule } from './modules/executors/index.js';
+import { RetentionModule } from './modules/retention/index.js';
 import { RunsModule } from './modules/runs/index.js';
 import { TasksModule } from './modules/tasks/index.js';
 import { NeocuModule } from './wire/neocu/neocu.module.js';
@@ -59,6 +62,7 @@ export class AppModule {
         ProcessModule.with(config, log, clock),
         DatabaseModule.register([...entities]),
         KeyringModule,
+        EgressModule,
         EventBusModule,
         BlobStoreModule,
         HttpModule,
@@ -69,7 +73,9 @@ export class AppModule {
         MessagesModule,
         StreamsModule,
         RunsModule,
+        BudgetsModule,
         AssetsModule,
+        RetentionModule,
         SchedulesModule,
         TasksModule,
         ExecutorsModule,

@@ -2,12 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type z } from 'zod';
+import { type Command, loadAgentsFile } from './agents-file.js';
+import { ConfigError } from './config-error.js';
 import { environmentSchema, type Environment } from './environment.schema.js';
 
-/** The process cannot start; the message is the one sentence that says what to set. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
-}
+export { ConfigError };
 
 /**
  * What this process was told, validated once and frozen. The only reader of the environment; everything else is handed
@@ -23,6 +22,9 @@ export class AppConfig {
   readonly corsOrigins: readonly string[];
   readonly role: Environment['ROLE'];
   readonly builtinConcurrency: number;
+  readonly httpConcurrency: number;
+  readonly commandConcurrency: number;
+  readonly egressAllowCidrs: readonly string[];
   readonly logLevel: Environment['LOG_LEVEL'];
   readonly bootstrapApiKey: string | null;
   readonly bootstrapAdmin: { readonly email: string; readonly password: string } | null;
@@ -31,7 +33,11 @@ export class AppConfig {
   readonly #publicUrl: string | null;
   readonly #rootKey: { value: string | undefined; file: string | undefined };
 
-  constructor(environment: Environment) {
+  constructor(
+    environment: Environment,
+    /** Programs that agents of kind `command` may be, by the name that `config.command` gives. */
+    readonly commands: ReadonlyMap<string, Command> = new Map(),
+  ) {
     this.#environment = environment;
     this.host = environment.HOST;
     this.port = environment.PORT;
@@ -43,6 +49,9 @@ export class AppConfig {
     this.corsOrigins = environment.CORS_ORIGINS;
     this.role = environment.ROLE;
     this.builtinConcurrency = environment.BUILTIN_CONCURRENCY;
+    this.httpConcurrency = environment.HTTP_CONCURRENCY;
+    this.commandConcurrency = environment.COMMAND_CONCURRENCY;
+    this.egressAllowCidrs = environment.EGRESS_ALLOW_CIDRS;
     this.logLevel = environment.LOG_LEVEL;
     this.bootstrapApiKey = environment.BOOTSTRAP_API_KEY ?? null;
     this.bootstrapAdmin =
@@ -57,8 +66,9 @@ export class AppConfig {
 
   /** The same, with the embedded database reached through another process that owns it; keys made in DATA_DIR stay where they are. */
   connectingTo(databaseUrl: string): AppConfig {
-    const keyFile = this.#rootKey.value === undefined ? (this.#rootKey.file ?? join(this.dataDir, 'root.key')) : undefined;
-    return new AppConfig({ ...this.#environment, DATABASE_URL: databaseUrl, ROOT_KEY_FILE: keyFile });
+    const keyFile =
+      this.#rootKey.value === undefined ? (this.#rootKey.file ?? join(this.dataDir, 'root.key')) : undefined;
+    return new AppConfig({ ...this.#environment, DATABASE_URL: databaseUrl, ROOT_KEY_FILE: keyFile }, this.commands);
   }
 
   /** Base of every link, without a trailing slash. `listeningPort` matters when PORT is 0. Never built from a Host header. */
@@ -125,7 +135,11 @@ export function loadConfig(variables: Readonly<Record<string, string | undefined
   if ((environment.BOOTSTRAP_ADMIN_EMAIL === undefined) !== (environment.BOOTSTRAP_ADMIN_PASSWORD === undefined)) {
     throw new ConfigError('BOOTSTRAP_ADMIN_EMAIL and BOOTSTRAP_ADMIN_PASSWORD must be set together.');
   }
-  return new AppConfig(environment);
+  const commands =
+    environment.AGENTS_FILE === undefined
+      ? new Map<string, Command>()
+      : loadAgentsFile(environment.AGENTS_FILE, variables, environment.ROLE !== 'api');
+  return new AppConfig(environment, commands);
 }
 
 function explain(error: z.ZodError): string {

@@ -1,3 +1,4 @@
+import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 
 const port = z.coerce.number().int().min(0).max(65_535);
@@ -41,10 +42,23 @@ export const environmentSchema = z.object({
     .optional()
     .describe('32 bytes, base64 or hex; wraps every other key. Required with DATABASE_URL.'),
   ROOT_KEY_FILE: z.string().optional().describe('A file that holds ROOT_KEY.'),
+  AGENTS_FILE: z
+    .string()
+    .optional()
+    .describe('A JSON file that lists the programs that agents of kind command may be; unset: none.'),
+  EGRESS_ALLOW_CIDRS: list
+    .refine(
+      (cidrs) => cidrs.every((cidr) => ipaddr.isValidCIDR(cidr)),
+      'must be CIDRs like 10.0.0.0/8 or fd00::/8, comma-separated',
+    )
+    .default([])
+    .describe(
+      'Networks (CIDRs, comma-separated) of your own that agents and hooks may call, by plain http and any port too.',
+    ),
   ROLE: z
     .enum(['all', 'api', 'worker'])
     .default('all')
-    .describe('What this process does: serve, run builtin agents, or both.'),
+    .describe('What this process does: serve (api), run builtin, http and command agents (worker), or both (all).'),
   BUILTIN_CONCURRENCY: z.coerce
     .number()
     .int()
@@ -52,6 +66,20 @@ export const environmentSchema = z.object({
     .max(64)
     .default(2)
     .describe('Builtin runs at once in this process.'),
+  HTTP_CONCURRENCY: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1000)
+    .default(32)
+    .describe('Runs of http agents at once in this process.'),
+  COMMAND_CONCURRENCY: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(256)
+    .default(4)
+    .describe('Runs of command agents at once in this process.'),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

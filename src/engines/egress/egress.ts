@@ -1,0 +1,64 @@
+/**
+ * The one way out: every request that this server makes to an address somebody gave it goes through here, and nothing else in the
+ * source may open a connection (a lint rule holds that).
+ *
+ * What every driver promises
+ * - It talks to public unicast addresses, and to networks that the operator named in EGRESS_ALLOW_CIDRS; to nothing else, however
+ *   the address is written, whatever a name resolves to, and whenever that changes. Where a name has several addresses, one that
+ *   is refused refuses all: half a rebinding is one.
+ * - The address that was checked is the one connected to; Host, SNI and the certificate are those of the name.
+ * - https; plain http, ports other than 443 and 8443, and this server's own host and port only inside the operator's networks.
+ * - No user name in a URL, no redirect followed, no proxy taken from the environment, no connection kept for a next request (which
+ *   could be another tenant's), no compression (a small reply cannot become a large one).
+ * - It ends: DNS, TCP and TLS within the connect timeout, all of it within the total one, at once when the signal aborts; and a
+ *   reply longer than asked for breaks off.
+ *
+ * What is refused or fails is an `EgressError`, whose message is fit for the person who gave the URL: no address, no internals.
+ */
+
+export interface EgressRequest {
+  url: string;
+  method: 'GET' | 'POST';
+  headers: Readonly<Record<string, string>>;
+  body?: string;
+  /** From the start until the last byte of the reply has been read. */
+  totalTimeoutMs: number;
+  /** Bytes of the reply's body; one more is an error of kind `too-large`. */
+  replyLimitBytes: number;
+  /** Ends the request, and the reading of its reply, with its own reason. */
+  signal: AbortSignal;
+}
+
+export interface EgressReply {
+  /** As it came: redirects and failures too. */
+  status: number;
+  /** Names in lower case; of a repeated header the first. */
+  headers: ReadonlyMap<string, string>;
+  /** The bytes, once, as they arrive. Leaving the loop ends the connection. @throws EgressError, the signal's reason */
+  body: AsyncIterable<Uint8Array>;
+  /** Ends the connection without reading on. */
+  discard(): void;
+}
+
+/** `barred`: must not be talked to. The others may go better next time, but for `too-large`. */
+export type EgressFailure = 'barred' | 'unreachable' | 'timed-out' | 'too-large' | 'broken';
+
+export class EgressError extends Error {
+  override readonly name = 'EgressError';
+
+  constructor(
+    readonly kind: EgressFailure,
+    message: string,
+    cause?: unknown,
+  ) {
+    super(message, { cause });
+  }
+}
+
+export abstract class Egress {
+  /** What is wrong with a destination as far as its text tells, for whoever saves it; null where nothing is. */
+  abstract refusal(url: string): string | null;
+
+  /** Sends one request; resolves when the reply's head is there. @throws EgressError, the signal's reason */
+  abstract send(request: EgressRequest): Promise<EgressReply>;
+}

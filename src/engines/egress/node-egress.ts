@@ -1,0 +1,252 @@
+/** Egress by Node's own http and https. See `egress.ts` for what it promises, `docs/decisions/0006-egress.md` for why so. */
+import { lookup as systemLookup } from 'node:dns/promises';
+import { Agent as HttpAgent, type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { isIPv6, type LookupFunction, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { canonicalText, isWithin, parseAddress } from './address.js';
+import { addressRefusal, checkDestination, type Destination, type EgressRules } from './destination.js';
+import { Egress, EgressError, type EgressReply, type EgressRequest } from './egress.js';
+
+/** DNS: every address of a name. */
+export type Resolve = (hostname: string) => Promise<readonly string[]>;
+
+export interface NodeEgressOptions {
+  rules: EgressRules;
+  /** The system's resolver, unless a test plays the far side. */
+  resolve?: Resolve;
+  /** Certificate authorities beside the system's, in PEM. */
+  certificateAuthority?: string;
+  connectTimeoutMs?: number;
+}
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const LONGEST_TIMER_MS = 2_147_483_647;
+
+export class NodeEgress extends Egress {
+  readonly #rules: EgressRules;
+  readonly #resolve: Resolve;
+  readonly #certificateAuthority: string | undefined;
+  readonly #connectTimeoutMs: number;
+
+  constructor(options: NodeEgressOptions) {
+    super();
+    this.#rules = options.rules;
+    this.#resolve = options.resolve ?? resolveBySystem;
+    this.#certificateAuthority = options.certificateAuthority;
+    this.#connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+  }
+
+  refusal(url: string): string | null {
+    return checkDestination(url, this.#rules).reason;
+  }
+
+  async send(input: EgressRequest): Promise<EgressReply> {
+    input.signal.throwIfAborted();
+    const { destination, reason } = checkDestination(input.url, this.#rules);
+    if (destination === null) {
+      throw new EgressError(
+        'barred',
+        `This URL cannot be called: it ${reason.replace(/^the /, 'is refused, since the ')}.`,
+      );
+    }
+    const timeout = AbortSignal.timeout(Math.min(input.totalTimeoutMs, LONGEST_TIMER_MS));
+    const signal = AbortSignal.any([input.signal, timeout]);
+    // What a signal ended says so by its reason; a socket would only say that it was cut.
+    const explained = (error: unknown): unknown => {
+      if (input.signal.aborted) {
+        return input.signal.reason;
+      }
+      return timeout.aborted
+        ? new EgressError('timed-out', 'The other side took too long.', error)
+        : toEgressError(error);
+    };
+    let response: IncomingMessage;
+    try {
+      response = await this.#head(input, destination, signal);
+    } catch (error) {
+      throw explained(error);
+    }
+    return {
+      status: response.statusCode ?? 0,
+      headers: firstOfEach(response.headers),
+      body: read(response, input.replyLimitBytes, explained),
+      discard: () => response.destroy(),
+    };
+  }
+
+  #head(input: EgressRequest, destination: Destination, signal: AbortSignal): Promise<IncomingMessage> {
+    const { url, hostname, port, address } = destination;
+    const isTls = url.protocol === 'https:';
+    const options: RequestOptions & { servername?: string; ca?: string } = {
+      method: input.method,
+      host: hostname,
+      port,
+      path: `${url.pathname}${url.search}`,
+      headers: { ...input.headers, 'accept-encoding': 'identity' },
+      lookup: this.#lookup(destination),
+      signal,
+    };
+    // An agent of its own for each request: nothing is kept alive, and no global setting (proxies of the environment) applies.
+    const request = isTls
+      ? httpsRequest({
+          ...options,
+          agent: new HttpsAgent({ keepAlive: false, maxCachedSessions: 0 }),
+          servername: address === null ? hostname : '',
+          minVersion: 'TLSv1.2',
+          ...(this.#certificateAuthority === undefined ? {} : { ca: this.#certificateAuthority }),
+        })
+      : httpRequest({ ...options, agent: new HttpAgent({ keepAlive: false }) });
+    return new Promise<IncomingMessage>((resolve, reject) => {
+      const connecting = setTimeout(() => {
+        request.destroy(new EgressError('timed-out', 'No connection could be made in time.'));
+      }, this.#connectTimeoutMs);
+      request.on('socket', (socket: Socket) => {
+        socket.once('connect', () => this.#assertPermitted(socket, destination));
+        socket.once(isTls ? 'secureConnect' : 'connect', () => clearTimeout(connecting));
+      });
+      request.once('response', (response) => {
+        const encoding = response.headers['content-encoding'] ?? 'identity';
+        if (encoding !== 'identity') {
+          response.destroy();
+          reject(new EgressError('broken', 'The reply is compressed, which was not asked for.'));
+          return;
+        }
+        resolve(response);
+      });
+      request.on('error', reject);
+      request.once('close', () => {
+        clearTimeout(connecting);
+        reject(new EgressError('broken', 'The connection was closed before a reply.'));
+      });
+      request.end(input.body);
+    });
+  }
+
+  /** The hook by which a socket learns where to connect: it is told nothing that was not checked. */
+  #lookup(destination: Destination): LookupFunction {
+    return (hostname, options, callback) => {
+      this.#permitted(hostname, destination).then(
+        (addresses) => {
+          const [first] = addresses;
+          if (options.all === true) {
+            callback(null, addresses);
+          } else {
+            callback(null, first.address, first.family);
+          }
+        },
+        (error: unknown) => callback(error instanceof Error ? error : new Error('lookup failed', { cause: error }), []),
+      );
+    };
+  }
+
+  async #permitted(
+    hostname: string,
+    destination: Destination,
+  ): Promise<[{ address: string; family: number }, ...{ address: string; family: number }[]]> {
+    const found = await this.#resolve(hostname).catch((error: unknown) => {
+      throw new EgressError('unreachable', 'The host name cannot be resolved.', error);
+    });
+    const checked = found.map((text) => {
+      this.#assertAddress(text, destination);
+      return { address: text, family: isIPv6(text) ? 6 : 4 };
+    });
+    const [first, ...others] = checked;
+    if (first === undefined) {
+      throw new EgressError('unreachable', 'The host name has no address.');
+    }
+    return [first, ...others];
+  }
+
+  /** A second look, at what the socket is in fact connected to: a literal address never passes the lookup hook. */
+  #assertPermitted(socket: Socket, destination: Destination): void {
+    try {
+      this.#assertAddress(socket.remoteAddress ?? '', destination);
+    } catch (error) {
+      socket.destroy(error instanceof Error ? error : new Error('not permitted', { cause: error }));
+    }
+  }
+
+  #assertAddress(text: string, destination: Destination): void {
+    const address = parseAddress(text);
+    const reason = address === null ? 'no address' : addressRefusal(address, destination, this.#rules);
+    if (reason !== null) {
+      throw new EgressError(
+        'barred',
+        'The host must not be called: not every address of it is public, or this scheme or port is not for public hosts.',
+      );
+    }
+    // A public address of this machine reaches services that trust the machine itself.
+    if (address !== null && !isWithin(address, this.#rules.allowed) && isOfThisMachine(canonicalText(address))) {
+      throw new EgressError('barred', 'The host must not be called: it is this server.');
+    }
+  }
+}
+
+async function resolveBySystem(hostname: string): Promise<string[]> {
+  return (await systemLookup(hostname, { all: true })).map(({ address }) => address);
+}
+
+function isOfThisMachine(canonical: string): boolean {
+  return Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .some(({ address }) => {
+      const own = parseAddress(address.replace(/%.*$/, ''));
+      return own !== null && canonicalText(own) === canonical;
+    });
+}
+
+async function* read(
+  response: IncomingMessage,
+  limitBytes: number,
+  explained: (error: unknown) => unknown,
+): AsyncGenerator<Uint8Array> {
+  let total = 0;
+  try {
+    const chunks: AsyncIterable<unknown> = response;
+    for await (const bytes of chunks) {
+      if (!(bytes instanceof Uint8Array)) {
+        throw new TypeError('a reply is read as bytes');
+      }
+      total += bytes.length;
+      if (total > limitBytes) {
+        throw new EgressError('too-large', `The reply is longer than ${limitBytes} bytes.`);
+      }
+      yield bytes;
+    }
+  } catch (error) {
+    throw explained(error);
+  } finally {
+    response.destroy();
+  }
+}
+
+function firstOfEach(headers: IncomingMessage['headers']): Map<string, string> {
+  return new Map(
+    Object.entries(headers).flatMap(([name, value]): [string, string][] => {
+      const first = Array.isArray(value) ? value[0] : value;
+      return first === undefined ? [] : [[name, first]];
+    }),
+  );
+}
+
+/** Node's words for what went wrong, in ours; the original stays as the cause, for the log. */
+function toEgressError(error: unknown): EgressError {
+  if (error instanceof EgressError) {
+    return error;
+  }
+  // Several addresses that all failed come as an AggregateError, which has the first one's code.
+  const code =
+    typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  if (/^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|ETIMEDOUT)$/.test(code)) {
+    return new EgressError('unreachable', 'No connection could be made to the host.', error);
+  }
+  if (/^(CERT_|ERR_TLS|ERR_SSL|UNABLE_TO|SELF_SIGNED|DEPTH_ZERO|EPROTO|HOSTNAME_MISMATCH)/.test(code)) {
+    return new EgressError(
+      'unreachable',
+      'No secure connection could be made: the certificate or the TLS version will not do.',
+      error,
+    );
+  }
+  return new EgressError('broken', 'The connection broke off before the whole reply was there.', error);
+}
