@@ -42,6 +42,16 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, unknown>> = {
   schedulesCreate: { task_id: IDS.task, cron: '0 9 * * 1-5', timezone: 'Europe/London', name: 'Each working day at nine' },
   schedulesPreview: { cron: '0 9 * * 1-5', timezone: 'Europe/London', count: 2 },
   schedulesUpdate: { enabled: false },
+  budgetsCreate: {
+    name: 'Summaries in January',
+    scope: { kind: 'agent', id: IDS.agent },
+    period: 'month',
+    limit_cents: 5000,
+    action: 'stop',
+  },
+  budgetsUpdate: { limit_cents: 10000 },
+  retentionUpdate: { events_days: 14, assets_days: null },
+  retentionDryRun: { events_days: 7 },
   workerClaim: { agents: ['summarise'], max: 1, wait_seconds: 20, worker_id: 'host-1' },
   workerHeartbeat: { fence: FENCE },
   workerEvents: {

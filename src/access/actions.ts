@@ -17,6 +17,9 @@ export const READ_ACTIONS = [
   'stream:read',
   'asset:read',
   'schedule:read',
+  'budget:read',
+  'usage:read',
+  'retention:read',
 ] as const;
 
 export const WRITE_ACTIONS = [
@@ -40,6 +43,8 @@ export const WRITE_ACTIONS = [
   'message:create',
   'asset:contribute',
   'schedule:contribute',
+  'budget:manage',
+  'retention:manage',
   'worker:act',
 ] as const;
 

@@ -28,6 +28,7 @@ const VIEWER: readonly Action[] = [
   'stream:read',
   'asset:read',
   'schedule:read',
+  'usage:read',
 ];
 
 const MEMBER: readonly Action[] = [
@@ -59,6 +60,10 @@ const ADMIN: readonly Action[] = [
   'api_key:read',
   'api_key:manage',
   'agent:manage',
+  'budget:read',
+  'budget:manage',
+  'retention:read',
+  'retention:manage',
   // The bootstrap key is an admin's; only it and the owners of the first organisation have `Actor.operatesInstance`, which `may` asks.
   'instance:operate',
 ];

@@ -19,6 +19,11 @@ const LOST = new Set([
 const LOST_TEXT =
   /timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error|not queryable|pool after calling end|Query read timeout/;
 
+/** Raised by the triggers that hold runs to their budgets: the message is public, the detail is the seconds left of the period. */
+const BUDGET_EXCEEDED = 'TYB01';
+/** When to look again at a budget whose period does not end. */
+const SECONDS_PER_DAY = 86_400;
+
 /** What the driver said, without TypeORM's wrapping. */
 function said(error: unknown): unknown {
   return error instanceof QueryFailedError ? error.driverError : error;
@@ -79,6 +84,11 @@ export function toDomainError(failure: unknown): unknown {
           internal,
         },
       );
+    case BUDGET_EXCEEDED:
+      return new DomainError('budget-exceeded', error.message, {
+        cause: error,
+        retryAfterSeconds: Number(error.detail ?? '') || SECONDS_PER_DAY,
+      });
     case '57014':
     case '55P03':
     case '40001':

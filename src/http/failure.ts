@@ -41,6 +41,7 @@ export const HTTP_STATUS = {
   'batch-mismatch': [422, 'The batch id belongs to another batch'],
   'rate-limited': [429, 'Too many requests'],
   'limit-reached': [429, 'A limit is reached'],
+  'budget-exceeded': [429, 'A budget is used up'],
   unavailable: [503, 'Temporarily unavailable'],
   internal: [500, 'Internal error'],
 } as const satisfies Record<ErrorCode, readonly [number, string]>;

@@ -32,6 +32,7 @@ export const ERROR_CODES = {
   'batch-mismatch': 'conflict',
   'rate-limited': 'limit',
   'limit-reached': 'limit',
+  'budget-exceeded': 'limit',
   unavailable: 'outside',
   internal: 'ours',
 } as const satisfies Record<string, Fault>;

@@ -1,6 +1,7 @@
 import { AgentEntity } from './agents/index.js';
 import { AssetEntity } from './assets/index.js';
 import { authEntities } from './auth/index.js';
+import { BudgetEntity } from './budgets/index.js';
 import { MessageEntity } from './messages/index.js';
 import {
   AccountEntity,
@@ -12,6 +13,7 @@ import {
   TeamMemberEntity,
   UserEntity,
 } from './organizations/index.js';
+import { RetentionPolicyEntity } from './retention/index.js';
 import { RunAttemptEntity, RunEntity, TaskCounterEntity } from './runs/index.js';
 import { ScheduleEntity } from './schedules/index.js';
 import { TaskEntity, TaskShareEntity } from './tasks/index.js';
@@ -21,11 +23,13 @@ export const entities = [
   AccountEntity,
   AgentEntity,
   AssetEntity,
+  BudgetEntity,
   MessageEntity,
   OrganizationEntity,
   PrincipalEntity,
   ProjectEntity,
   ProjectShareEntity,
+  RetentionPolicyEntity,
   RunAttemptEntity,
   RunEntity,
   ScheduleEntity,

@@ -28,6 +28,9 @@ const WITHOUT_SCOPE: Readonly<Record<string, string>> = {
   'RecoveryQuery.findPerson': 'the command line has no actor',
   'TaskPurgeRepository.findDeleted': 'a sweep over every organisation',
   'ReaperRepository.reap': 'a sweep over every organisation',
+  'RunStopsRepository.stop': 'a sweep over every organisation',
+  'BudgetsRepository.sweepCounters': 'a sweep over every organisation',
+  'RetentionDueQuery.classes': 'looks for work over every organisation',
   'ExecutorsRepository.dueOrganizations': 'looks for work over every organisation',
 };
 
@@ -61,6 +64,7 @@ const SYSTEM_SCOPES: readonly string[] = [
   'src/modules/auth/recovery/recovery.service.ts',
   'src/modules/auth/sessions/sessions.service.ts',
   'src/modules/organizations/organizations.service.ts',
+  'src/modules/retention/retention-sweeper.ts',
   'src/modules/tasks/task-purger.ts',
 ];
 

@@ -91,6 +91,11 @@ export class AssetsRepository {
       sql`delete from assets a where ${tenant(scope, 'a')} and a.task_id = ${taskId} and a.id = any(${ids}::uuid[])`,
     );
   }
+
+  /** Forgets assets whose bytes are gone. */
+  async forgetAll(scope: WriteScope, ids: readonly string[]): Promise<void> {
+    await this.database.execute(sql`delete from assets a where ${tenant(scope, 'a')} and a.id = any(${ids}::uuid[])`);
+  }
 }
 
 const WITH_TASK = sql`assets a join tasks t on t.organization_id = a.organization_id and t.id = a.task_id`;

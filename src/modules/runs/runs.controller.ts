@@ -47,6 +47,7 @@ export class RunsController {
     'unauthenticated',
     'forbidden',
     'not-found',
+    'budget-exceeded',
     'idempotency-in-progress',
     'idempotency-mismatch',
   )

@@ -4,6 +4,8 @@ import { MessagesModule } from '../messages/index.js';
 import { StreamsModule } from '../streams/index.js';
 import { ReaperRepository } from './reaper.repository.js';
 import { RunReaper } from './run-reaper.js';
+import { RunStopper } from './run-stopper.js';
+import { RunStopsRepository } from './run-stops.repository.js';
 import { RunsController } from './runs.controller.js';
 import { RunsQuery } from './runs.query.js';
 import { RunsRepository } from './runs.repository.js';
@@ -15,7 +17,7 @@ import { WorkerService } from './worker.service.js';
 @Module({
   imports: [AgentsModule, MessagesModule, StreamsModule],
   controllers: [RunsController, WorkerController],
-  providers: [RunsRepository, RunsQuery, RunsService, WorkerRepository, WorkerService, ReaperRepository, RunReaper],
-  exports: [RunsService, WorkerService, RunReaper],
+  providers: [RunsRepository, RunsQuery, RunsService, WorkerRepository, WorkerService, ReaperRepository, RunReaper, RunStopsRepository, RunStopper],
+  exports: [RunsService, WorkerService, RunReaper, RunStopper],
 })
 export class RunsModule {}

@@ -66,11 +66,11 @@ export class RunsRepository {
         returning t.*
       ), created as (
         insert into runs (organization_id, id, task_id, number, agent_id, status, lease_seconds, timeout_seconds, max_attempts,
-          priority, run_config, payload, tags, metadata, idempotency_key, is_test, created_by, queued_at, root_run_id, schedule_id, last_seq)
+          priority, run_config, payload, tags, metadata, idempotency_key, is_test, created_by, api_key_id, queued_at, root_run_id, schedule_id, last_seq)
         select t.organization_id, ${run.id}::uuid, t.id, t.run_count, t.agent_id, 'queued', a.lease_seconds, a.timeout_seconds,
           coalesce(t.max_attempts, a.max_attempts), coalesce(${run.priority}::smallint, t.priority), ${jsonb(run.runConfig)},
           coalesce(${jsonb(run.payload)}, t.payload), t.tags, t.metadata, ${run.idempotencyKey}::text, ${run.isTest}::boolean,
-          ${scope.isSystem ? null : scope.actor.creatorId}::uuid, clock_timestamp(), ${run.id}::uuid, ${run.scheduleId}::uuid, 1
+          ${scope.isSystem ? null : scope.actor.creatorId}::uuid, ${scope.actor.kind === 'api_key' ? scope.actor.principalId : null}::uuid, clock_timestamp(), ${run.id}::uuid, ${run.scheduleId}::uuid, 1
         from task t join agents a on a.organization_id = t.organization_id and a.id = t.agent_id
         returning organization_id, id, number, last_seq
       ), logged as (

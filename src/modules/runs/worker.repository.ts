@@ -36,6 +36,13 @@ export interface Appended {
   taskId: string;
 }
 
+/** What the `usage` events of a batch add up to. */
+export interface BatchUsage {
+  costInCents: number;
+  inputTokens: number;
+  outputTokens: number;
+}
+
 export interface Ending {
   status: Extract<RunStatus, 'completed' | 'failed' | 'canceled'>;
   kind: string;
@@ -126,12 +133,13 @@ export class WorkerRepository {
     scope: WriteScope,
     runId: string,
     fence: Fence,
-    batch: WorkerBatch & { logLines: readonly string[]; costInCents: number },
+    batch: WorkerBatch & { logLines: readonly string[]; usage: BatchUsage },
     tx: Tx | null,
   ): Promise<Appended | null> {
     return (tx ?? this.database).row<Appended & Record<string, unknown>>(sql`
       with raised as (
-        update runs r set last_seq = r.last_seq + ${batch.count}::int, cost_in_cents = r.cost_in_cents + ${batch.costInCents}::numeric,
+        update runs r set last_seq = r.last_seq + ${batch.count}::int, cost_in_cents = r.cost_in_cents + ${batch.usage.costInCents}::numeric,
+          input_tokens = r.input_tokens + ${batch.usage.inputTokens}::bigint, output_tokens = r.output_tokens + ${batch.usage.outputTokens}::bigint,
           updated_at = clock_timestamp()
         where ${holds(scope, runId, fence)} and ${live(scope)}
         returning r.organization_id, r.id, r.task_id, r.last_seq, r.cancel_requested_at

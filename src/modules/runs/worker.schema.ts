@@ -10,6 +10,7 @@ export const BATCH_EVENTS = 500;
 const fence = z.string().min(1).max(100).describe('As the claim gave it; opaque.');
 const object = z.record(z.string(), z.unknown());
 const cents = z.number().min(0).max(1_000_000_000);
+const tokens = z.int().min(0).max(1_000_000_000_000);
 
 export const claimSchema = z
   .strictObject({
@@ -86,8 +87,8 @@ export const workerEventSchema = z
       type: z.literal('usage'),
       data: z.strictObject({
         model: z.string().max(200).optional(),
-        input_tokens: z.int().min(0).optional(),
-        output_tokens: z.int().min(0).optional(),
+        input_tokens: tokens.optional(),
+        output_tokens: tokens.optional(),
         cost_in_cents: cents.optional(),
       }),
     }),

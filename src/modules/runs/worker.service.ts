@@ -12,7 +12,7 @@ import { AgentsService } from '../agents/index.js';
 import { MessagesService, latestMessagesJson } from '../messages/index.js';
 import { formatFence, leaseLost, parseFence, type Fence } from './leases.js';
 import { RunsQuery, type Assignment } from './runs.query.js';
-import { anonymousWorker, WorkerRepository, type ClaimedRun, type Ending } from './worker.repository.js';
+import { anonymousWorker, WorkerRepository, type BatchUsage, type ClaimedRun, type Ending } from './worker.repository.js';
 import type { ClaimInput, CompleteInput, EventsInput, FailInput, WorkerEvent } from './worker.schema.js';
 
 export interface ClaimedWork extends Assignment {
@@ -114,10 +114,7 @@ export class WorkerService {
       batchId: input.batch_id ?? null,
       batchDigest: digest,
       logLines: logLines(input.events),
-      costInCents: input.events.reduce(
-        (sum, event) => sum + (event.type === 'usage' ? (event.data.cost_in_cents ?? 0) : 0),
-        0,
-      ),
+      usage: usageOf(input.events),
     };
     const said = input.events.filter((event) => event.type === 'message');
     try {
@@ -310,6 +307,18 @@ export class WorkerService {
           ];
     });
   }
+}
+
+function usageOf(events: readonly WorkerEvent[]): BatchUsage {
+  const usage: BatchUsage = { costInCents: 0, inputTokens: 0, outputTokens: 0 };
+  for (const event of events) {
+    if (event.type === 'usage') {
+      usage.costInCents += event.data.cost_in_cents ?? 0;
+      usage.inputTokens += event.data.input_tokens ?? 0;
+      usage.outputTokens += event.data.output_tokens ?? 0;
+    }
+  }
+  return usage;
 }
 
 function logLines(events: readonly WorkerEvent[]): string[] {

@@ -1,0 +1,65 @@
+import { Body, Controller, Get, HttpCode, Patch, Post } from '@nestjs/common';
+import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
+import { type Actor, Requires } from '../../access/index.js';
+import { CurrentActor } from '../../http/current-actor.js';
+import { Problems, Returns } from '../../http/returns.js';
+import {
+  DEFAULT_RETENTION,
+  dryRunSchema,
+  RETENTION_REPORT_EXAMPLE,
+  type Retention,
+  type RetentionPatch,
+  retentionPatchSchema,
+  type RetentionReport,
+  retentionReportSchema,
+  retentionSchema,
+} from './retention.schema.js';
+import { RetentionService } from './retention.service.js';
+
+@ApiTags('Retention')
+@ApiBearerAuth('bearer')
+@ApiSecurity('x-api-key')
+@Controller('api/v1/retention')
+export class RetentionController {
+  constructor(private readonly retention: RetentionService) {}
+
+  @Get()
+  @Requires('retention:read')
+  @ApiOperation({ summary: 'How long what runs leave is kept', description: 'For admins.' })
+  @Returns(200, retentionSchema, { description: 'Days by class.', example: DEFAULT_RETENTION })
+  @Problems('unauthenticated', 'forbidden')
+  get(@CurrentActor() actor: Actor): Promise<Retention> {
+    return this.retention.get(actor);
+  }
+
+  @Patch()
+  @Requires('retention:manage')
+  @ApiOperation({
+    summary: 'Change how long what runs leave is kept (merge patch)',
+    description: 'Null keeps for ever. What is due by a shorter time goes within minutes; try it with a dry run first. For admins.',
+  })
+  @Returns(200, retentionSchema, {
+    description: 'As it is now.',
+    example: { ...DEFAULT_RETENTION, events_days: 14, assets_days: null },
+  })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden')
+  update(
+    @CurrentActor() actor: Actor,
+    @Body({ schema: retentionPatchSchema }) patch: RetentionPatch,
+  ): Promise<Retention> {
+    return this.retention.update(actor, patch);
+  }
+
+  @Post('dry-run')
+  @HttpCode(200)
+  @Requires('retention:read')
+  @ApiOperation({
+    summary: 'Count what would go now, without deleting it',
+    description: 'By what is set, or by other days that are given. For admins.',
+  })
+  @Returns(200, retentionReportSchema, { description: 'Counts by class.', example: RETENTION_REPORT_EXAMPLE })
+  @Problems('invalid-request', 'unauthenticated', 'forbidden')
+  dryRun(@CurrentActor() actor: Actor, @Body({ schema: dryRunSchema }) tried: RetentionPatch): Promise<RetentionReport> {
+    return this.retention.dryRun(actor, tried);
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Ends runs that must go on no longer whatever their workers do: those whose cost went over a budget that stops. Who decides so adds
+ * a row to `run_stops`, in the transaction in which it is found out; this ends the run within a second or so, on any replica. The
+ * worker learns of it as of any lost lease.
+ */
+import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { setTimeout as delay } from 'node:timers/promises';
+import { EventBus, streamTopic } from '../../engines/event-bus/event-bus.js';
+import { Log } from '../../kernel/log.js';
+import { RunStopsRepository } from './run-stops.repository.js';
+
+const BATCH = 200;
+const PACE_MS = 1_000;
+
+@Injectable()
+export class RunStopper implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  readonly #stop = new AbortController();
+  #sweeping: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly repository: RunStopsRepository,
+    private readonly bus: EventBus,
+    private readonly log: Log,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.#sweeping = this.#run();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    this.#stop.abort();
+    await this.#sweeping;
+  }
+
+  /** Stops all that is to be stopped; answers how many runs that were. */
+  async sweep(): Promise<number> {
+    let stopped = 0;
+    for (;;) {
+      const runs = await this.repository.stop(BATCH);
+      for (const run of runs) {
+        this.bus.publish(streamTopic(run.id));
+        this.log.info('run stopped by a budget', { run_id: run.id, organization_id: run.organizationId });
+      }
+      stopped += runs.length;
+      if (runs.length < BATCH || this.#stop.signal.aborted) {
+        return stopped;
+      }
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await delay(PACE_MS, undefined, { signal, ref: false }).catch(() => undefined);
+      if (!signal.aborted) {
+        await this.sweep().catch((error: unknown) => {
+          this.log.warn('runs over budget could not be stopped; trying again', { error });
+        });
+      }
+    }
+  }
+}
