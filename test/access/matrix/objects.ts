@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { blobKey } from '../../../src/engines/blob-store/blob-key.js';
 import { BlobStore } from '../../../src/engines/blob-store/blob-store.js';
 import { join, jsonb, sql } from '../../../src/database/sql.js';
@@ -82,10 +83,9 @@ export async function insertTask(server: TestServer, ground: Ground, shape: Task
 }
 
 export async function keepBytes(server: TestServer, { organization = '', asset = '' }: Ids): Promise<void> {
-  const body = (async function* () {
-    yield BYTES;
-  })();
-  await server.app.get(BlobStore).put(blobKey(organization, asset, 'original'), body, { maxBytes: 1024 });
+  await server.app
+    .get(BlobStore)
+    .put(blobKey(organization, asset, 'original'), Readable.from([BYTES]), { maxBytes: 1024 });
 }
 
 export async function insertTeam(server: TestServer, organizationId: string): Promise<string> {
