@@ -36,6 +36,33 @@ export class AgentEntity {
   @Column({ name: 'lease_seconds', type: 'integer', default: 60 })
   leaseSeconds!: number;
 
+  @Column({ name: 'retry_min_seconds', type: 'integer', default: 1 })
+  retryMinSeconds!: number;
+
+  @Column({ name: 'retry_max_seconds', type: 'integer', default: 3600 })
+  retryMaxSeconds!: number;
+
+  @Column({ name: 'retry_factor', type: 'double precision', default: 2 })
+  retryFactor!: number;
+
+  @Column({ name: 'retry_jitter', type: 'boolean', default: true })
+  retryJitter!: boolean;
+
+  @Column({ name: 'concurrency_limit', type: 'integer', nullable: true })
+  concurrencyLimit!: number | null;
+
+  @Column({ name: 'concurrency_key_limit', type: 'integer', default: 1 })
+  concurrencyKeyLimit!: number;
+
+  @Column({ name: 'concurrency_strategy', type: 'text', default: 'queue' })
+  concurrencyStrategy!: 'queue' | 'cancel_oldest' | 'drop_newest';
+
+  @Column({ name: 'paused_at', type: 'timestamptz', nullable: true })
+  pausedAt!: Date | null;
+
+  @Column({ name: 'pause_reason', type: 'text', nullable: true })
+  pauseReason!: string | null;
+
   @Column({ name: 'default_run_config', type: 'jsonb', default: () => "'{}'" })
   defaultRunConfig!: Record<string, unknown>;
 

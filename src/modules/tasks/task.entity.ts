@@ -67,6 +67,9 @@ export class TaskEntity {
   @Column({ name: 'max_attempts', type: 'smallint', nullable: true })
   maxAttempts!: number | null;
 
+  @Column({ name: 'concurrency_key', type: 'text', nullable: true })
+  concurrencyKey!: string | null;
+
   @Column({ name: 'priority', type: 'smallint', default: 0 })
   priority!: number;
 

@@ -1,0 +1,114 @@
+/**
+ * The claim: one statement that finds due runs, takes their slots and leases them.
+ *
+ * 1. `wanted`, `room`: the agents asked for that are not paused and not at their limit, and how many runs each may still start. The slot
+ *    row of an agent with a limit is locked here and its count read after that, so of any number of claimers each sees what those
+ *    before it took. Agents without a limit touch no row.
+ * 2. `candidates`: the first due runs of each, in the order of the queue, locked and skipping what others have locked. Runs whose key is
+ *    full are stepped over; that they are few is the business of holding back (below).
+ * 3. `chosen`: as many as were asked for, by priority; within one priority each agent's first before any one's second, and older before
+ *    younger. So an agent with a long queue does not keep another's single run out of a batch.
+ * 4. `due`: keys' slot rows are locked (in the one order there is) and counted. A run whose key turns out full is held back instead:
+ *    out of this queue until a slot of its key is given back (the trigger `runs_apply_slots`).
+ *
+ * It waits for slot rows only, and whoever holds one waits for no task or run that it has locked; so claims never end in a deadlock.
+ */
+import type { WriteScope } from '../../access/index.js';
+import { live } from '../../database/scope.sql.js';
+import { type Sql, raw, sql } from '../../database/sql.js';
+import { insertServerEvents } from '../streams/index.js';
+
+export interface ClaimRequest {
+  agentIds: readonly string[];
+  teamIds: readonly string[] | null;
+  most: number;
+  workerId: string;
+}
+
+/** True of a run row that a worker may have now, limits aside. One whose time to live is over has had its chance. */
+export function isDue(alias: string): Sql {
+  const r = raw(alias);
+  return sql`${r}.status in ('queued', 'delayed') and not ${r}.held_back and ${r}.available_at <= clock_timestamp()
+    and (${r}.expires_at is null or ${r}.started_at is not null or ${r}.expires_at > clock_timestamp())`;
+}
+
+/** Rows: what was leased, first the first; then one row with null ids where something was held back instead. */
+export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
+  const teams = input.teamIds === null ? sql`true` : sql`t.team_id = any(${input.teamIds}::uuid[])`;
+  return sql`
+    with wanted as materialized (
+      select a.id, a.concurrency_limit, a.concurrency_key_limit from agents a
+      where a.organization_id = ${scope.organizationId} and a.id = any(${input.agentIds}::uuid[]) and a.paused_at is null and ${live(scope)}
+    ), agent_slots as materialized (
+      select s.agent_id, s.running from run_slots s join wanted w on w.id = s.agent_id
+      where s.organization_id = ${scope.organizationId} and s.concurrency_key = '' and s.running < w.concurrency_limit
+      order by s.agent_id for no key update of s
+    ), room as materialized (
+      select w.id as agent_id, w.concurrency_limit is not null as is_limited, w.concurrency_key_limit as key_limit,
+        least(${input.most}::int, coalesce(w.concurrency_limit - s.running, ${input.most}::int)) as most
+      from wanted w left join agent_slots s on s.agent_id = w.id
+      where w.concurrency_limit is null or s.agent_id is not null
+    ), candidates as materialized (
+      select picked.*, room.is_limited, room.key_limit from room cross join lateral (
+        select r.organization_id, r.id, r.task_id, r.agent_id, r.concurrency_key, r.priority, r.available_at from runs r
+          join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+        where r.organization_id = ${scope.organizationId} and r.agent_id = room.agent_id and ${isDue('r')} and ${teams}
+          and (r.concurrency_key is null or exists (select 1 from run_slots s where s.organization_id = r.organization_id
+            and s.agent_id = r.agent_id and s.concurrency_key = r.concurrency_key and s.running < room.key_limit))
+        order by r.priority desc, r.available_at, r.id limit room.most
+        for no key update of t, r skip locked
+      ) picked
+    ), chosen as materialized (
+      select ranked.* from (
+        select c.*, row_number() over (partition by c.agent_id order by c.priority desc, c.available_at, c.id) as turn from candidates c
+      ) ranked
+      order by ranked.priority desc, ranked.turn, ranked.available_at, ranked.id limit ${input.most}::int
+    ), key_slots as materialized (
+      select s.agent_id, s.concurrency_key, s.running from run_slots s
+      where s.organization_id = ${scope.organizationId} and (s.agent_id, s.concurrency_key) in
+        (select c.agent_id, c.concurrency_key from chosen c where c.concurrency_key is not null)
+      order by s.concurrency_key, s.agent_id for no key update of s
+    ), due as materialized (
+      select c.*, c.concurrency_key is null or row_number() over (
+          partition by c.agent_id, c.concurrency_key order by c.priority desc, c.available_at, c.id) <= c.key_limit - k.running as is_granted
+      from chosen c left join key_slots k on k.agent_id = c.agent_id and k.concurrency_key = c.concurrency_key
+    ), taken as (
+      update run_slots s set running = s.running + n.count, used_at = clock_timestamp() from (
+        select d.agent_id, '' as concurrency_key, count(*)::int as count from due d where d.is_granted and d.is_limited group by d.agent_id
+        union all
+        select d.agent_id, d.concurrency_key, count(*)::int from due d
+        where d.is_granted and d.concurrency_key is not null group by d.agent_id, d.concurrency_key
+      ) n
+      where s.organization_id = ${scope.organizationId} and s.agent_id = n.agent_id and s.concurrency_key = n.concurrency_key
+    ), held_back as (
+      update runs r set held_back = true from due d
+      where not coalesce(d.is_granted, false) and r.organization_id = d.organization_id and r.id = d.id
+    ), claimed as (
+      update runs r set status = 'running', fence = r.fence + 1, fence_nonce = gen_random_uuid()::text,
+        claimed_by = ${scope.actor.principalId}::uuid, worker_id = ${input.workerId}::text,
+        lease_expires_at = clock_timestamp() + make_interval(secs => r.lease_seconds),
+        deadline_at = clock_timestamp() + make_interval(secs => r.timeout_seconds)
+          - make_interval(secs => coalesce(r.leased_ms, 0) / 1000.0),
+        attempt = case when r.leased_ms is null then r.attempt + 1 else r.attempt end, leased_ms = coalesce(r.leased_ms, 0),
+        agent_slot = d.is_limited, key_slot = d.concurrency_key is not null, queued_at = coalesce(r.queued_at, r.available_at),
+        started_at = coalesce(r.started_at, clock_timestamp()), updated_at = clock_timestamp(), last_seq = r.last_seq + 1
+      from due d where d.is_granted and r.organization_id = d.organization_id and r.id = d.id
+      returning r.organization_id, r.id, r.task_id, r.status, r.fence, r.fence_nonce, r.attempt, r.worker_id, r.lease_seconds,
+        r.last_seq, r.priority, r.available_at
+    ), attempts as (
+      insert into run_attempts as a (organization_id, run_id, number, status, worker_id, started_at)
+      select c.organization_id, c.id, c.attempt, 'running', c.worker_id, clock_timestamp() from claimed c
+      on conflict (organization_id, run_id, number) do update set worker_id = excluded.worker_id
+    ), mirror as (
+      update tasks t set status = c.status, updated_at = clock_timestamp() from claimed c
+      where t.organization_id = c.organization_id and t.latest_run_id = c.id and t.id = c.task_id
+    ), logged as (
+      ${insertServerEvents('claimed', [{ type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` }])}
+    ), told as (
+      select c.id, c.task_id, c.fence::text as fence, c.fence_nonce, c.lease_seconds, c.priority, c.available_at from claimed c
+      union all
+      select null, null, null, null, null, null, null where exists (select 1 from due d where not coalesce(d.is_granted, false))
+    )
+    select id, task_id as "taskId", fence, fence_nonce as nonce, lease_seconds as "expiresInSeconds"
+    from told order by id is null, priority desc, available_at, id`;
+}
