@@ -59,9 +59,10 @@ export class SigningKeys {
 }
 
 function macOf(key: SigningKey, purpose: string, fields: readonly string[]): string {
-  const mac = createHmac('sha256', key.secret);
-  for (const field of [purpose, ...fields]) {
-    mac.update(`${String(field.length)}:`).update(Buffer.from(field, 'utf16le'));
+  // One string and one update: a page of links is signed for every request.
+  let text = `${purpose.length}:${purpose}`;
+  for (const field of fields) {
+    text += `${field.length}:${field}`;
   }
-  return mac.digest('base64url');
+  return createHmac('sha256', key.secret).update(text, 'utf16le').digest('base64url');
 }

@@ -69,14 +69,9 @@ export class UrlSigner {
       MAC_PURPOSE,
       signedFields(grant.purpose, grant.resource, { ...grant, expires, key, extras }),
     );
-    return new URLSearchParams([
-      ['expires', expires],
-      ['issuer', grant.issuer],
-      ['organization', grant.organization],
-      ...extras.map(([name, value]): [string, string] => [name, value]),
-      ['key', key],
-      ['signature', signature],
-    ]).toString();
+    // Ids, digits and base64url need no escaping; only the extras may.
+    const escaped = extras.map(([name, value]) => `&${name}=${encodeURIComponent(value)}`).join('');
+    return `expires=${expires}&issuer=${grant.issuer}&organization=${grant.organization}${escaped}&key=${key}&signature=${signature}`;
   }
 
   /**
