@@ -93,6 +93,25 @@ export class Tx {
     return body<Value>(scope, await this.rows<{ body: Value | null }>(scopedJson(scope, select)));
   }
 
+  /**
+   * Runs `work` so that what it did is undone where it throws, and the transaction lives on: a part that may fail of a whole that
+   * must not. The error is thrown on.
+   */
+  async attempt<Result>(work: () => Promise<Result>): Promise<Result> {
+    const told = this.#afterCommit.length;
+    await this.execute(sql`savepoint attempt`);
+    try {
+      const result = await work();
+      await this.execute(sql`release savepoint attempt`);
+      return result;
+    } catch (error) {
+      await this.execute(sql`rollback to savepoint attempt`);
+      await this.execute(sql`release savepoint attempt`);
+      this.#afterCommit.length = told;
+      throw error;
+    }
+  }
+
   /** Throws {@link StaleActorError} unless the scope's actor is still what it was. */
   async assertLive(scope: ReadScope): Promise<void> {
     if (!scope.isSystem && (await this.row(sql`select 1 where ${live(scope)}`)) === null) {

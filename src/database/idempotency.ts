@@ -14,11 +14,12 @@ import { DomainError } from '../kernel/errors.js';
 import { Database, type Tx } from './database.js';
 import { jsonb, sql } from './sql.js';
 
-/** One use of a key: the route's template, the key as sent, and a digest of all that was asked. */
+/** One use of a key: the route's template, the key as sent, and keyed digests of all that was asked. */
 export interface IdempotencyTicket {
   route: string;
   key: string;
-  fingerprint: Buffer;
+  /** Of the same request under each pepper there is, the newest first: that one is stored, any may have been. */
+  fingerprints: readonly [Buffer, ...Buffer[]];
 }
 
 export interface Outcome<Value> {
@@ -52,7 +53,7 @@ export class Idempotency {
         sql`select fingerprint, body from idempotency_records where ${identity(scope, ticket)}`,
       );
       if (stored !== null) {
-        if (!stored.fingerprint.equals(ticket.fingerprint)) {
+        if (!ticket.fingerprints.some((fingerprint) => stored.fingerprint.equals(fingerprint))) {
           throw new DomainError(
             'idempotency-mismatch',
             'This Idempotency-Key was used with another request; use a new key.',
@@ -63,7 +64,7 @@ export class Idempotency {
       const value = await work(tx);
       await tx.execute(sql`
         insert into idempotency_records (organization_id, principal_id, route, key, fingerprint, body)
-        values (${scope.organizationId}, ${scope.actor.principalId}, ${ticket.route}, ${ticket.key}, ${ticket.fingerprint}, ${jsonb(value)})`);
+        values (${scope.organizationId}, ${scope.actor.principalId}, ${ticket.route}, ${ticket.key}, ${ticket.fingerprints[0]}, ${jsonb(value)})`);
       return { value, replayed: false };
     });
   }

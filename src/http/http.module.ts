@@ -5,6 +5,7 @@ import { ArrayReplies } from './array-reply.js';
 import { ErrorPresenters } from './error-presenter.js';
 import { FreshActorInterceptor } from './fresh-actor.interceptor.js';
 import { HealthController } from './health.controller.js';
+import { IdempotencySweep } from './idempotency-sweep.js';
 import { PublicUrl } from './public-url.js';
 
 /** What every controller stands on. The guard and the interceptor are made global by configure-app.ts. */
@@ -12,7 +13,7 @@ import { PublicUrl } from './public-url.js';
 @Module({
   imports: [DiscoveryModule],
   controllers: [HealthController],
-  providers: [ErrorPresenters, AccessGuard, FreshActorInterceptor, PublicUrl, ArrayReplies],
+  providers: [ErrorPresenters, AccessGuard, FreshActorInterceptor, PublicUrl, ArrayReplies, IdempotencySweep],
   exports: [ErrorPresenters, AccessGuard, FreshActorInterceptor, PublicUrl, ArrayReplies, DiscoveryModule],
 })
 export class HttpModule {}

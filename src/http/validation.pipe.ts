@@ -27,16 +27,18 @@ export class ValidationPipe extends StandardSchemaValidationPipe {
     if (type === 'param') {
       throw new DomainError('not-found', 'There is nothing with this id.');
     }
-    throw refusal(result.issues, schema, type === 'query');
+    throw inputRefusal(result.issues, schema, type === 'query');
   }
 
   // Bodies come from the strict parser, which refuses such keys; walking them again would cost each request.
   protected override stripProtoKeys(): void {}
 }
 
-type Issue = Readonly<{ message: string; path?: readonly (PropertyKey | { key: PropertyKey })[] | undefined }>;
+/** What a Standard Schema says is wrong, at `path`. */
+export type Issue = Readonly<{ message: string; path?: readonly (PropertyKey | { key: PropertyKey })[] | undefined }>;
 
-function refusal(issues: readonly Issue[], schema: unknown, isQuery: boolean): DomainError {
+/** What a schema found wrong, as the error that says so: `not-available` where a key of a later version was named. */
+export function inputRefusal(issues: readonly Issue[], schema: unknown, isQuery = false): DomainError {
   const told: InputIssue[] = [];
   let notAvailable = false;
   for (const issue of issues.slice(0, MOST_ISSUES)) {

@@ -2,7 +2,6 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, readScope, unsafelySystemScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { KeyRing } from '../../engines/keyring/keyring.js';
 import { hashPassword } from '../../engines/passwords/index.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import { ListPages, type ListQuery } from '../../http/list-query.js';
@@ -10,7 +9,6 @@ import { mergePatch } from '../../http/merge-patch.js';
 import { invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
-import { concealed } from './concealed-ticket.js';
 import { NewOrganizationSetup } from './new-organization-setup.js';
 import { OrganizationsRepository } from './organizations.repository.js';
 import {
@@ -48,7 +46,6 @@ export class OrganizationsService {
     private readonly users: UsersRepository,
     private readonly principals: PrincipalsRepository,
     private readonly setup: NewOrganizationSetup,
-    private readonly ring: KeyRing,
     sealer: CursorSealer,
   ) {
     this.#pages = new ListPages(sealer, 'organizations');
@@ -103,7 +100,7 @@ export class OrganizationsService {
     const scope = writeScope(actor, 'instance:operate');
     const { email, password, display_name } = input.owner;
     const passwordHash = await hashPassword(password);
-    return this.idempotency.run(scope, concealed(this.ring, ticket), async (tx) => {
+    return this.idempotency.run(scope, ticket, async (tx) => {
       const { organizationId } = await this.found(tx, {
         name: input.name,
         slug: input.slug,

@@ -2,14 +2,12 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type UserRole, type WriteScope, outranks, readScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { KeyRing } from '../../engines/keyring/keyring.js';
 import { hashPassword } from '../../engines/passwords/index.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import { ListPages, type ListQuery } from '../../http/list-query.js';
 import { DomainError, forbidden, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
-import { concealed } from './concealed-ticket.js';
 import { PrincipalsRepository, raiseEpochs } from './principals.repository.js';
 import { type NewUser, UsersRepository } from './users.repository.js';
 import type { NewUserInput, UserPatch, UserView } from './users.schema.js';
@@ -23,7 +21,6 @@ export class UsersService {
     private readonly idempotency: Idempotency,
     private readonly repository: UsersRepository,
     private readonly principals: PrincipalsRepository,
-    private readonly ring: KeyRing,
     sealer: CursorSealer,
   ) {
     this.#pages = new ListPages(sealer, 'users');
@@ -45,7 +42,7 @@ export class UsersService {
     assertOutranks(scope, input.role);
     const { email, display_name: displayName, role } = input;
     const passwordHash = await hashPassword(input.password);
-    return this.idempotency.run(scope, concealed(this.ring, ticket), async (tx) => {
+    return this.idempotency.run(scope, ticket, async (tx) => {
       const id = newId();
       await this.repository.insert(scope, tx, { id, email, displayName, role, passwordHash });
       return required(await this.repository.find(scope, id, tx));
