@@ -156,6 +156,7 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'GET /api/v1/users': list('user', `${V1}/users`),
   'GET /api/v1/agents': list('agent', `${V1}/agents`),
   'GET /api/v1/api-keys': list('key', `${V1}/api-keys`, 'administer'),
+  'GET /api/v1/budgets': list('budget', `${V1}/budgets`, 'administer'),
   'GET /api/v1/organizations': list('organization', `${V1}/organizations`, 'operate'),
 
   'GET /api/v1/tasks/:id': { ...reads('task', ({ task }) => `${V1}/tasks/${task}`), check: readOnlyIs },
@@ -181,6 +182,10 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'GET /api/v1/users/:id': reads('user', ({ user }) => `${V1}/users/${user}`),
   'GET /api/v1/agents/:id': reads('agent', ({ agent }) => `${V1}/agents/${agent}`),
   'GET /api/v1/api-keys/:id': { ...reads('key', ({ key }) => `${V1}/api-keys/${key}`), door: 'administer' },
+  'GET /api/v1/budgets/:id': { ...reads('budget', ({ budget }) => `${V1}/budgets/${budget}`), door: 'administer' },
+  'GET /api/v1/usage': { door: 'read', ok: 200, ask: get(() => `${V1}/usage`) },
+  'GET /api/v1/retention': { door: 'administer', ok: 200, ask: get(() => `${V1}/retention`) },
+  'POST /api/v1/retention/dry-run': creates(`${V1}/retention/dry-run`, () => ({}), 'administer', 200),
   'GET /api/v1/organization': { door: 'read', ok: 200, ask: get(() => `${V1}/organization`) },
   'GET /api/v1/organizations/:id': {
     ...reads('organization', ({ organization }) => `${V1}/organizations/${organization}`),
@@ -296,6 +301,15 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
     'administer',
   ),
   'DELETE /api/v1/api-keys/:id': removes('key', ({ key }) => `${V1}/api-keys/${key}`, 'administer'),
+  'PATCH /api/v1/budgets/:id': changes(
+    'budget',
+    'm',
+    ({ budget }) => `${V1}/budgets/${budget}`,
+    { name: 'Changed' },
+    'administer',
+  ),
+  'DELETE /api/v1/budgets/:id': removes('budget', ({ budget }) => `${V1}/budgets/${budget}`, 'administer'),
+  'PATCH /api/v1/retention': creates(`${V1}/retention`, () => ({ logs_days: 365 }), 'administer', 200),
   'PATCH /api/v1/organization': creates(`${V1}/organization`, () => ({ settings: {} }), 'administer', 200),
   'DELETE /api/v1/teams/:id/members/:user_id': {
     ...removes('team', ({ team, dummy }) => `${V1}/teams/${team}/members/${dummy}`),
@@ -314,6 +328,11 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
     }),
     'work',
     200,
+  ),
+  'POST /api/v1/budgets': creates(
+    `${V1}/budgets`,
+    () => ({ name: 'New', scope: { kind: 'run' }, limit_cents: 1_000_000, enabled: false }),
+    'administer',
   ),
   'POST /api/v1/projects': creates(`${V1}/projects`, () => ({ name: 'New' })),
   'POST /api/v1/accounts': creates(`${V1}/accounts`, () => ({ name: 'New', kind: 'artist' })),

@@ -219,6 +219,16 @@ owner         m       m      m         -
 operatorKey   m       r      m         -
 `);
 
+const BUDGETS = grid(`
+              ours foreign
+strangerKey   -    m
+strangerOwner -    m
+admin         m    -
+adminKey      m    -
+owner         m    -
+operatorKey   m    -
+`);
+
 const ORGANIZATIONS = grid(`
               first second
 owner         r     r
@@ -234,6 +244,7 @@ export const RIGHTS = {
   user: USERS,
   agent: AGENTS,
   key: KEYS,
+  budget: BUDGETS,
   organization: ORGANIZATIONS,
 } as const;
 export type Kind = keyof typeof RIGHTS;

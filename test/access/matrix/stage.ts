@@ -124,7 +124,17 @@ export class Stage {
 
   async #fill(): Promise<void> {
     const state = { ended: true, withSchedule: true };
-    for (const kind of ['task', 'team', 'project', 'account', 'user', 'agent', 'key', 'organization'] as const) {
+    for (const kind of [
+      'task',
+      'team',
+      'project',
+      'account',
+      'user',
+      'agent',
+      'key',
+      'budget',
+      'organization',
+    ] as const) {
       for (const object of objectsOf(kind)) {
         for (const actor of object === 'own' ? [...OURS, ...STRANGERS] : (['creator'] as const)) {
           const ids = await this.#make(kind, object, actor, state);
@@ -172,6 +182,7 @@ export class Stage {
         'user',
         'agent',
         'key',
+        'budget',
         'organization',
       ];
       return Object.fromEntries(names.map((name) => [name, newId()]));
@@ -215,6 +226,11 @@ export class Stage {
               ? (this.cast.actors.operatorKey.creatorId ?? '')
               : await insertKey(server, organization, object === 'owners' ? 'owner' : 'member'),
         };
+      case 'budget': {
+        const body = { name: 'Matrix', scope: { kind: 'run' }, limit_cents: 1_000_000, enabled: false };
+        const { credential: as } = this.cast.actors[isForeign ? 'strangerKey' : 'operatorKey'];
+        return { budget: (await server.call('POST', '/api/v1/budgets', { as, body })).body.id };
+      }
       case 'organization':
         return { organization: object === 'second' ? this.#countries.second.organizationId : organization };
       case 'lease':
