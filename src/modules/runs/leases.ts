@@ -49,6 +49,13 @@ export function holds(scope: WriteScope, runId: string, fence: Fence): Sql {
     and r.claimed_by = ${scope.actor.principalId} and r.lease_expires_at > clock_timestamp())`;
 }
 
+/**
+ * What a lease of the run row `r` has used up of its attempt's time so far, in ms: for `leased_ms`, by whatever gives a run back with its
+ * attempt open (a release, a wait). The next claim's deadline is that much nearer; time without a lease does not count.
+ */
+export const LEASED_MS = sql`greatest(0, least(r.timeout_seconds * 1000.0,
+  r.timeout_seconds * 1000.0 - extract(epoch from r.deadline_at - clock_timestamp()) * 1000.0))::bigint`;
+
 /** The one answer to whoever does not hold the lease. */
 export function leaseLost(): DomainError {
   return new DomainError('lease-lost', 'This worker does not hold the lease of this run; stop working on it.');

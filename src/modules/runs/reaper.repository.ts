@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Database } from '../../database/database.js';
 import { sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
+import { backOffSeconds } from './back-off.js';
 import type { RunStatus } from './run.state.js';
 
 export interface ReapedRun {
@@ -16,7 +17,8 @@ export class ReaperRepository {
   constructor(private readonly database: Database) {}
 
   /**
-   * Takes up to `most` runs whose lease or attempt time is over from their workers, in one commit. The fence is raised with the
+   * Takes up to `most` runs whose lease or attempt time is over from their workers, in one commit; what is tried again waits for its
+   * back-off, as after any failure. The fence is raised with the
    * next claim; until then no nonce matches. Mirrors `afterLostLease` of run.state.ts, which a test holds this against.
    */
   async reap(most: number): Promise<ReapedRun[]> {
@@ -43,10 +45,13 @@ export class ReaperRepository {
               format('The attempt took longer than %s seconds.', r.timeout_seconds), 'stack_trace', null)
             else r.error end,
           queued_at = case when d.outcome = 'queued' then clock_timestamp() else r.queued_at end,
-          available_at = case when d.outcome = 'queued' then clock_timestamp() else r.available_at end,
+          available_at = case when d.outcome = 'queued' then clock_timestamp() + make_interval(secs => ${backOffSeconds('a', 'r')})
+            else r.available_at end,
+          leased_ms = case when d.outcome = 'queued' then null else r.leased_ms end,
           lease_expires_at = null, deadline_at = null, fence_nonce = null, updated_at = clock_timestamp(),
           last_seq = r.last_seq + case when d.outcome = 'queued' then 1 else 2 end
-        from due d where r.organization_id = d.organization_id and r.id = d.id
+        from due d, agents a where r.organization_id = d.organization_id and r.id = d.id
+          and a.organization_id = r.organization_id and a.id = r.agent_id
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.output, r.error, r.last_seq, r.timeout_seconds
       ), attempts as (
         update run_attempts a set finished_at = clock_timestamp(),

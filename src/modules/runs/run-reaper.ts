@@ -1,12 +1,13 @@
 /**
  * Finds runs whose worker is gone (the lease ran out) or took too long (the attempt's time is over), and does what the state file
  * says. Any replica may sweep at any time: rows are taken with skip-locked, and what is true of a row when it is locked is what
- * decides. Deadlines are database time; the process's clock only paces the sweeps.
+ * decides. With each pass goes one of `run-sweeper.ts`: delays, times to live, lines of keys. Deadlines are database time; the process's clock only paces the sweeps.
  */
 import { Injectable, type OnApplicationBootstrap, type BeforeApplicationShutdown } from '@nestjs/common';
 import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-bus.js';
 import { Log } from '../../kernel/log.js';
 import { ReaperRepository } from './reaper.repository.js';
+import { RunSweeper } from './run-sweeper.js';
 
 /** Rows a statement: enough to keep up, few enough that locks are short. */
 const BATCH = 200;
@@ -20,6 +21,7 @@ export class RunReaper implements OnApplicationBootstrap, BeforeApplicationShutd
 
   constructor(
     private readonly repository: ReaperRepository,
+    private readonly sweeper: RunSweeper,
     private readonly bus: EventBus,
     private readonly log: Log,
   ) {}
@@ -38,7 +40,7 @@ export class RunReaper implements OnApplicationBootstrap, BeforeApplicationShutd
 
   /** One pass over all that is due; returns how many runs it moved. */
   async sweep(): Promise<number> {
-    let moved = 0;
+    let moved = await this.sweeper.sweep();
     for (;;) {
       const reaped = await this.repository.reap(BATCH);
       for (const run of reaped) {

@@ -33,7 +33,11 @@ export function parseDuration(text: string): Duration | null {
   const duration = {
     months: years * 12 + months,
     seconds:
-      weeks * SECONDS_PER.week + days * SECONDS_PER.day + hours * SECONDS_PER.hour + minutes * SECONDS_PER.minute + seconds,
+      weeks * SECONDS_PER.week +
+      days * SECONDS_PER.day +
+      hours * SECONDS_PER.hour +
+      minutes * SECONDS_PER.minute +
+      seconds,
   };
   const isTooLong =
     duration.months > MOST_MONTHS ||

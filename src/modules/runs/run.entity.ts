@@ -33,6 +33,9 @@ export class RunEntity {
   @Column('numeric', { name: 'cost_in_cents', precision: 18, scale: 6 }) costInCents!: string;
   @Column('numeric', { name: 'base_cost_in_cents', precision: 18, scale: 6 }) baseCostInCents!: string;
   @Column('uuid', { name: 'created_by', nullable: true }) createdBy!: string | null;
+  @Column('uuid', { name: 'api_key_id', nullable: true }) apiKeyId!: string | null;
+  @Column('bigint', { name: 'input_tokens' }) inputTokens!: string;
+  @Column('bigint', { name: 'output_tokens' }) outputTokens!: string;
   @Column('timestamptz', { name: 'created_at' }) createdAt!: Date;
   @Column('timestamptz', { name: 'updated_at' }) updatedAt!: Date;
   @Column('timestamptz', { name: 'queued_at', nullable: true }) queuedAt!: Date | null;
@@ -48,11 +51,21 @@ export class RunEntity {
   @Column('smallint') depth!: number;
   @Column('uuid', { name: 'batch_id', nullable: true }) batchId!: string | null;
   @Column('text', { name: 'concurrency_key', nullable: true }) concurrencyKey!: string | null;
+  @Column('bigint', { name: 'leased_ms', nullable: true }) leasedMs!: string | null;
+  @Column('boolean', { name: 'agent_slot' }) agentSlot!: boolean;
+  @Column('boolean', { name: 'key_slot' }) keySlot!: boolean;
+  @Column('boolean', { name: 'held_back' }) heldBack!: boolean;
   @Column('uuid', { name: 'schedule_id', nullable: true }) scheduleId!: string | null;
   @Column('bigint', { name: 'last_seq' }) lastSeq!: string;
   @Column('timestamptz', { name: 'cancel_requested_at', nullable: true }) cancelRequestedAt!: Date | null;
   @Column('uuid', { name: 'cancel_requested_by', nullable: true }) cancelRequestedBy!: string | null;
   @Column('jsonb', { nullable: true }) release!: object | null;
+  @Column('uuid', { name: 'replay_of_run_id', nullable: true }) replayOfRunId!: string | null;
+  @Column('jsonb', { nullable: true }) wait!: object | null;
+  @Column('timestamptz', { name: 'wait_since', nullable: true }) waitSince!: Date | null;
+  @Column('timestamptz', { name: 'wait_due_at', nullable: true }) waitDueAt!: Date | null;
+  @Column('uuid', { name: 'wait_assignee_id', nullable: true }) waitAssigneeId!: string | null;
+  @Column('jsonb', { nullable: true }) resume!: object | null;
 }
 
 /** One try of a run. */

@@ -2,22 +2,44 @@ import { Module } from '@nestjs/common';
 import { AgentsModule } from '../agents/index.js';
 import { MessagesModule } from '../messages/index.js';
 import { StreamsModule } from '../streams/index.js';
+import { AdmissionRepository } from './admission.repository.js';
 import { ReaperRepository } from './reaper.repository.js';
+import { RunAdmission } from './run-admission.js';
 import { RunReaper } from './run-reaper.js';
 import { RunStopper } from './run-stopper.js';
 import { RunStopsRepository } from './run-stops.repository.js';
 import { RunsController } from './runs.controller.js';
+import { RunSweeper } from './run-sweeper.js';
 import { RunsQuery } from './runs.query.js';
 import { RunsRepository } from './runs.repository.js';
 import { RunsService } from './runs.service.js';
+import { SightingsRepository } from './sightings.repository.js';
+import { SweepsRepository } from './sweeps.repository.js';
 import { WorkerController } from './worker.controller.js';
 import { WorkerRepository } from './worker.repository.js';
+import { WorkerSightings } from './worker-sightings.js';
 import { WorkerService } from './worker.service.js';
 
 @Module({
   imports: [AgentsModule, MessagesModule, StreamsModule],
   controllers: [RunsController, WorkerController],
-  providers: [RunsRepository, RunsQuery, RunsService, WorkerRepository, WorkerService, ReaperRepository, RunReaper, RunStopsRepository, RunStopper],
+  providers: [
+    RunsRepository,
+    RunsQuery,
+    RunsService,
+    WorkerRepository,
+    WorkerService,
+    ReaperRepository,
+    RunReaper,
+    AdmissionRepository,
+    RunAdmission,
+    RunSweeper,
+    SweepsRepository,
+    SightingsRepository,
+    WorkerSightings,
+    RunStopsRepository,
+    RunStopper,
+  ],
   exports: [RunsService, WorkerService, RunReaper, RunStopper],
 })
 export class RunsModule {}

@@ -19,6 +19,11 @@ export interface NewRun {
   idempotencyKey: string | null;
   isTest: boolean;
   scheduleId: string | null;
+  /** Instants as the database told them; null is now, and never. */
+  delayedUntil: string | null;
+  expiresAt: string | null;
+  ttl: string | null;
+  concurrencyKey: string | null;
 }
 
 export interface CreatedRun {
@@ -35,6 +40,10 @@ export interface RunSettings {
   taskModel: string | null;
   /** Gone agents are not claimed, so nothing may be queued for them. */
   agentDeleted: boolean;
+  /** The task's own key. */
+  concurrencyKey: string | null;
+  concurrencyKeyLimit: number;
+  concurrencyStrategy: 'queue' | 'cancel_oldest' | 'drop_newest';
 }
 
 export interface CancelOutcome {
@@ -51,30 +60,47 @@ export class RunsRepository {
   async settings(scope: WriteScope, tx: Tx, taskId: string): Promise<RunSettings | null> {
     return tx.row<RunSettings & Record<string, unknown>>(sql`
       select a.id as "agentId", a.default_run_config as "agentDefault", t.run_config as "taskConfig", t.model as "taskModel",
-        a.deleted_at is not null as "agentDeleted"
+        a.deleted_at is not null as "agentDeleted", t.concurrency_key as "concurrencyKey",
+        a.concurrency_key_limit as "concurrencyKeyLimit", a.concurrency_strategy as "concurrencyStrategy"
       from tasks t join agents a on a.organization_id = t.organization_id and a.id = t.agent_id
       where t.id = ${taskId} and ${contributableTask(scope, 't')} and ${live(scope)}`);
   }
 
-  /** Numbers and queues a run of the task; null where the task is gone or not this actor's to run. */
+  /**
+   * Numbers and queues a run of the task; null where the task is gone or not this actor's to run. The row of its key, where it has one,
+   * is made and locked before the run is: a run whose key is full begins in the key's line, and none can leave the line unseen.
+   */
   async create(scope: WriteScope, tx: Tx, run: NewRun): Promise<CreatedRun | null> {
+    const status = run.delayedUntil === null ? 'queued' : 'delayed';
+    const apiKeyId = scope.actor.kind === 'api_key' ? scope.actor.principalId : null;
     return tx.row<CreatedRun & Record<string, unknown>>(sql`
       with task as (
         update tasks t set run_count = t.run_count + 1, latest_run_id = ${run.id}, latest_run_number = t.run_count + 1,
-          status = 'queued', updated_at = clock_timestamp()
+          status = ${status}, updated_at = clock_timestamp()
         where t.id = ${run.taskId} and ${contributableTask(scope, 't')} and ${live(scope)}
         returning t.*
+      ), slot as (
+        insert into run_slots as s (organization_id, agent_id, concurrency_key)
+        select t.organization_id, t.agent_id, ${run.concurrencyKey}::text from task t where ${run.concurrencyKey}::text is not null
+        on conflict (organization_id, agent_id, concurrency_key) do update set used_at = clock_timestamp()
+        returning s.running
       ), created as (
         insert into runs (organization_id, id, task_id, number, agent_id, status, lease_seconds, timeout_seconds, max_attempts,
-          priority, run_config, payload, tags, metadata, idempotency_key, is_test, created_by, api_key_id, queued_at, root_run_id, schedule_id, last_seq)
-        select t.organization_id, ${run.id}::uuid, t.id, t.run_count, t.agent_id, 'queued', a.lease_seconds, a.timeout_seconds,
+          priority, run_config, payload, tags, metadata, idempotency_key, is_test, created_by, api_key_id, queued_at, available_at,
+          delayed_until, ttl, expires_at, concurrency_key, held_back, root_run_id, schedule_id, last_seq)
+        select t.organization_id, ${run.id}::uuid, t.id, t.run_count, t.agent_id, ${status}, a.lease_seconds, a.timeout_seconds,
           coalesce(t.max_attempts, a.max_attempts), coalesce(${run.priority}::smallint, t.priority), ${jsonb(run.runConfig)},
           coalesce(${jsonb(run.payload)}, t.payload), t.tags, t.metadata, ${run.idempotencyKey}::text, ${run.isTest}::boolean,
-          ${scope.isSystem ? null : scope.actor.creatorId}::uuid, ${scope.actor.kind === 'api_key' ? scope.actor.principalId : null}::uuid, clock_timestamp(), ${run.id}::uuid, ${run.scheduleId}::uuid, 1
+          ${scope.isSystem ? null : scope.actor.creatorId}::uuid, ${apiKeyId}::uuid,
+          case when ${run.delayedUntil}::timestamptz is null then clock_timestamp() end,
+          coalesce(${run.delayedUntil}::timestamptz, clock_timestamp()), ${run.delayedUntil}::timestamptz, ${run.ttl}::text,
+          ${run.expiresAt}::timestamptz, ${run.concurrencyKey}::text,
+          coalesce((select s.running >= a.concurrency_key_limit from slot s), false) and ${run.delayedUntil}::timestamptz is null,
+          ${run.id}::uuid, ${run.scheduleId}::uuid, 1
         from task t join agents a on a.organization_id = t.organization_id and a.id = t.agent_id
-        returning organization_id, id, number, last_seq
+        returning organization_id, id, number, status, last_seq
       ), logged as (
-        ${insertServerEvents('created', [{ type: 'status', data: sql`jsonb_build_object('status', 'queued', 'attempt', 0)` }])}
+        ${insertServerEvents('created', [{ type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', 0)` }])}
       )
       select c.id, c.number, t.run_count = 1 as "isFirst", t.visibility = 'private' as "isPrivate"
       from created c cross join task t`);
@@ -96,10 +122,18 @@ export class RunsRepository {
   async cancel(scope: WriteScope, runId: string, force: boolean): Promise<CancelOutcome | null> {
     const atOnce = force ? [...cancelableAtOnce(), 'running'] : cancelableAtOnce();
     const may = sql`${contributableTask(scope, 't')} and ${live(scope)}`;
-    const outcome = await this.database.row<CancelOutcome & Record<string, unknown>>(sql`
+    // The lock first: a statement that waited for it would look for the run in the state it had before, and find it in none.
+    return this.database.transaction(async (tx) => {
+      const locked = await tx.row(sql`
+        select 1 from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
+        where r.id = ${runId} and ${may} for no key update of t`);
+      const outcome =
+        locked === null
+          ? null
+          : await tx.row<CancelOutcome & Record<string, unknown>>(sql`
       with task as materialized (
         select t.organization_id, t.id from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
-        where r.id = ${runId} and ${may} for no key update of t
+        where r.id = ${runId} and ${may}
       ), ended as (${this.#end(sql`r.id = ${runId} and r.status = any(${atOnce})`)}
       ), wished as (
         update runs r set cancel_requested_at = coalesce(r.cancel_requested_at, clock_timestamp()),
@@ -109,7 +143,44 @@ export class RunsRepository {
         returning r.status
       ), ${this.#aftermath()}
       select status, true as changed from ended union all select status, false from wished`);
-    return outcome ?? this.#standing(scope, runId);
+      return outcome ?? this.#standing(scope, tx, runId);
+    });
+  }
+
+  /**
+   * Cancels up to `most` of the descendants of a canceled run that have neither ended nor been asked to: at once those that no worker
+   * has, and with `force` all; the others by a wish. Those it changed.
+   */
+  async cancelDescendants(
+    scope: WriteScope,
+    tx: Tx,
+    runId: string,
+    options: { force: boolean; most: number },
+  ): Promise<string[]> {
+    const atOnce = options.force ? [...cancelableAtOnce(), 'running'] : cancelableAtOnce();
+    await tx.execute(sql`select 1 from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
+      where ${tenant(scope, 'r')} and r.id = ${runId} for no key update of t`);
+    const changed = await tx.rows<{ id: string }>(sql`
+      with recursive task as materialized (
+        select r.organization_id, r.task_id as id from runs r where ${tenant(scope, 'r')} and r.id = ${runId} and r.status = 'canceled'
+      ), descendants as (
+        select c.id, c.depth, c.status, c.finished_at, c.cancel_requested_at from runs c join task on c.organization_id = task.organization_id
+        where c.parent_run_id = ${runId}
+        union all
+        select c.id, c.depth, c.status, c.finished_at, c.cancel_requested_at from runs c join descendants d on c.parent_run_id = d.id
+        where ${tenant(scope, 'c')}
+      ), chosen as materialized (
+        select d.id from descendants d
+        where d.finished_at is null and (d.status = any(${atOnce}) or d.cancel_requested_at is null)
+        order by d.depth, d.id limit ${options.most}::int
+      ), ended as (${this.#end(sql`r.id in (select c.id from chosen c) and r.status = any(${atOnce})`)}
+      ), wished as (
+        update runs r set cancel_requested_at = clock_timestamp(), updated_at = clock_timestamp() from chosen c
+        where ${tenant(scope, 'r')} and r.id = c.id and r.status <> all(${atOnce})
+        returning r.id
+      ), ${this.#aftermath()}
+      select id from ended union all select id from wished`);
+    return changed.map(({ id }) => id);
   }
 
   /** Ends whatever of the task still lives, fences raised: for deletion, where late writes must find nothing to hold. */
@@ -149,8 +220,8 @@ export class RunsRepository {
       )`;
   }
 
-  async #standing(scope: WriteScope, runId: string): Promise<CancelOutcome | null> {
-    return this.database.row<CancelOutcome & Record<string, unknown>>(sql`
+  async #standing(scope: WriteScope, tx: Tx, runId: string): Promise<CancelOutcome | null> {
+    return tx.row<CancelOutcome & Record<string, unknown>>(sql`
       select r.status, false as changed from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
       where r.id = ${runId} and ${contributableTask(scope, 't')} and ${live(scope)}`);
   }

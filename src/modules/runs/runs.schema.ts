@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { listQuery, pageSchema } from '../../http/list-query.js';
 import { idQuery } from '../../http/schemas.js';
-import { withNotAvailable } from '../../http/not-available.js';
 import { runConfigSchema } from '../agents/index.js';
+import { concurrencyKeySchema, delaySchema, ttlSchema } from './run-times.js';
 import { RUN_STATUSES } from './run.state.js';
 
 /** Bytes of a JSON value as it is stored. */
@@ -22,6 +22,30 @@ const attemptSchema = z
     error: runErrorSchema.nullable(),
   })
   .meta({ id: 'RunAttempt' });
+
+export const WAIT_REASONS = [
+  'delayed',
+  'backoff',
+  'paused',
+  'concurrency_limit',
+  'concurrency_key',
+  'no_worker',
+  'queue',
+  'running',
+  'cancel_requested',
+  'question',
+  'approval',
+  'children',
+] as const;
+
+const waitingForSchema = z
+  .object({
+    reason: z.enum(WAIT_REASONS),
+    since: z.iso.datetime().nullable(),
+    detail: z.string().describe('A sentence for people.'),
+    next_action_at: z.iso.datetime().nullable().describe('When something happens by itself; null where nothing will.'),
+  })
+  .meta({ id: 'WaitingFor' });
 
 export const runSchema = z
   .object({
@@ -64,26 +88,30 @@ export const runSchema = z
     last_seq: z.int(),
     cancel_requested_at: z.iso.datetime().nullable(),
     attempts: z.array(attemptSchema),
+    waiting_for: waitingForSchema
+      .nullable()
+      .optional()
+      .describe('Of single runs, not of lists; null once it has ended.'),
   })
   .meta({ id: 'Run' });
 
 export const runPageSchema = pageSchema(runSchema, 'RunPage');
 
 /** What `POST /tasks/{id}/runs` takes; all of it has defaults, so an empty body is fine. */
-export const newRunSchema = withNotAvailable(
-  z
-    .strictObject({
-      payload: z
-        .unknown()
-        .optional()
-        .describe('What the agent gets; the task’s own where absent. At most 1 MiB.')
-        .refine(fits, 'must be at most 1 MiB as JSON'),
-      run_config: runConfigSchema.optional(),
-      priority: z.int().min(-100).max(100).optional().describe('Higher first.'),
-    })
-    .meta({ id: 'NewRun' }),
-  { delay: 'A delayed start', ttl: 'A time to live', concurrency_key: 'A concurrency key' },
-);
+export const newRunSchema = z
+  .strictObject({
+    payload: z
+      .unknown()
+      .optional()
+      .describe('What the agent gets; the task’s own where absent. At most 1 MiB.')
+      .refine(fits, 'must be at most 1 MiB as JSON'),
+    run_config: runConfigSchema.optional(),
+    priority: z.int().min(-100).max(100).optional().describe('Higher first.'),
+    delay: delaySchema.optional(),
+    ttl: ttlSchema.optional(),
+    concurrency_key: concurrencyKeySchema.optional(),
+  })
+  .meta({ id: 'NewRun' });
 export type NewRunInput = z.output<typeof newRunSchema>;
 
 export const cancelSchema = z

@@ -9,6 +9,7 @@ import { DomainError, forbidden, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
 import { resolveRunConfig, type RunConfig } from '../agents/index.js';
+import { RunAdmission } from './run-admission.js';
 import { isEnded } from './run.state.js';
 import { RunsQuery, type RunView } from './runs.query.js';
 import { RunsRepository } from './runs.repository.js';
@@ -19,6 +20,11 @@ export interface CreateRun {
   payload?: unknown;
   runConfig?: RunConfig | undefined;
   priority?: number | undefined;
+  /** As bodies say them, checked by the schemas of `run-times.ts`. */
+  delay?: number | string | undefined;
+  ttl?: number | string | undefined;
+  /** The task's own where undefined. */
+  concurrencyKey?: string | undefined;
   idempotencyKey?: string | null | undefined;
   isTest?: boolean | undefined;
   scheduleId?: string | undefined;
@@ -34,6 +40,7 @@ export class RunsService {
     private readonly idempotency: Idempotency,
     private readonly database: Database,
     private readonly bus: EventBus,
+    private readonly admission: RunAdmission,
     cursors: CursorSealer,
   ) {
     this.#pages = new ListPages(cursors, 'runs');
@@ -42,7 +49,8 @@ export class RunsService {
   /**
    * Queues a run of the task inside the caller's transaction, so that there is never a task without the run it was created with.
    * Workers are hinted after the commit.
-   * @throws DomainError `not-found`, `forbidden`, `conflict` where its agent is gone
+   * @throws DomainError `not-found`, `forbidden`, `conflict` where its agent is gone, `invalid-request` for an impossible time,
+   * `limit-reached` where its concurrency key is full and the agent drops the newest
    */
   async createRun(tx: Tx, scope: WriteScope, input: CreateRun): Promise<{ id: string; number: number }> {
     const settings = await this.repository.settings(scope, tx, input.taskId);
@@ -54,8 +62,10 @@ export class RunsService {
       throw new DomainError('conflict', 'The agent of this task has been deleted; give the task another agent first.');
     }
     const id = newId();
+    const admitted = await this.admission.admit(tx, scope, settings, input);
     const created = await this.repository.create(scope, tx, {
       id,
+      ...admitted,
       taskId: input.taskId,
       payload: input.payload,
       runConfig: resolveRunConfig(
@@ -100,6 +110,9 @@ export class RunsService {
         payload: input.payload,
         runConfig: input.run_config,
         priority: input.priority,
+        delay: input.delay,
+        ttl: input.ttl,
+        concurrencyKey: input.concurrency_key,
         idempotencyKey: ticket?.key,
       });
       return this.#required(await this.query.find(readScope(actor, 'run:read'), id, tx));

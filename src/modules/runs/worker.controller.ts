@@ -103,8 +103,14 @@ export class WorkerController {
   @Post('runs/:id/fail')
   @HttpCode(200)
   @Requires('worker:act')
-  @ApiOperation({ summary: 'End the run with an error' })
-  @Returns(200, endReplySchema, { description: 'Ended.', example: { ...ENDED_EXAMPLE, status: 'failed' } })
+  @ApiOperation({
+    summary: 'End the attempt with an error',
+    description: 'The run is tried again after a back-off while it has attempts left, unless `retry` is false.',
+  })
+  @Returns(200, endReplySchema, {
+    description: 'Queued for another attempt, or failed for good.',
+    example: { ...ENDED_EXAMPLE, status: 'queued' },
+  })
   @Problems('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost')
   fail(
     @CurrentActor() actor: Actor,

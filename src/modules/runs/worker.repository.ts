@@ -14,7 +14,9 @@ import {
   priorBatch,
   type WorkerBatch,
 } from '../streams/index.js';
-import { holds, type Fence } from './leases.js';
+import { backOffSeconds } from './back-off.js';
+import { type ClaimRequest, claimStatement } from './claim.query.js';
+import { holds, LEASED_MS, type Fence } from './leases.js';
 import type { AttemptStatus, RunStatus } from './run.state.js';
 
 export interface ClaimedRun {
@@ -24,6 +26,8 @@ export interface ClaimedRun {
   nonce: string;
   expiresInSeconds: number;
 }
+
+type ClaimRow = ClaimedRun | { [Key in keyof ClaimedRun]: null };
 
 export interface Heartbeat {
   expiresInSeconds: number;
@@ -55,6 +59,7 @@ export interface Ending {
 export interface StoredRelease {
   fence: string;
   kind: string;
+  result?: { status?: 'completed' | 'failed' | 'canceled' | 'queued' };
 }
 
 @Injectable()
@@ -64,46 +69,16 @@ export class WorkerRepository {
   /**
    * Leases up to `most` due runs of these agents, best priority first, oldest first within it. Locks nothing that somebody else
    * has locked. A first claim, and one after a failure or a lost lease, opens an attempt; one after a release goes on with it.
+   * `heldBack` where it found runs whose concurrency key is full and put them aside: another claim may find others behind them.
    */
-  async claim(
-    scope: WriteScope,
-    input: { agentIds: readonly string[]; teamIds: readonly string[] | null; most: number; workerId: string },
-  ): Promise<ClaimedRun[]> {
-    const teams = input.teamIds === null ? sql`true` : sql`t.team_id = any(${input.teamIds}::uuid[])`;
-    return this.database.rows<ClaimedRun & Record<string, unknown>>(sql`
-      with due as materialized (
-        select picked.* from unnest(${input.agentIds}::uuid[]) as wanted (agent_id) cross join lateral (
-          select r.organization_id, r.id, r.task_id, r.priority, r.available_at from runs r
-            join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
-          where r.organization_id = ${scope.organizationId} and r.agent_id = wanted.agent_id and r.status in ('queued', 'delayed')
-            and r.available_at <= clock_timestamp() and ${teams} and ${live(scope)}
-          order by r.priority desc, r.available_at, r.id limit ${input.most}::int
-          for no key update of t, r skip locked
-        ) picked
-        order by picked.priority desc, picked.available_at, picked.id limit ${input.most}::int
-      ), claimed as (
-        update runs r set status = 'running', fence = r.fence + 1, fence_nonce = gen_random_uuid()::text,
-          claimed_by = ${scope.actor.principalId}::uuid, worker_id = ${input.workerId}::text,
-          lease_expires_at = clock_timestamp() + make_interval(secs => r.lease_seconds),
-          deadline_at = clock_timestamp() + make_interval(secs => r.timeout_seconds),
-          attempt = case when exists (select 1 from run_attempts a where a.organization_id = r.organization_id and a.run_id = r.id
-            and a.number = r.attempt and a.finished_at is null) then r.attempt else r.attempt + 1 end,
-          started_at = coalesce(r.started_at, clock_timestamp()), updated_at = clock_timestamp(), last_seq = r.last_seq + 1
-        from due where r.organization_id = due.organization_id and r.id = due.id
-        returning r.organization_id, r.id, r.task_id, r.status, r.fence, r.fence_nonce, r.attempt, r.worker_id, r.lease_seconds,
-          r.last_seq, r.priority, r.available_at
-      ), attempts as (
-        insert into run_attempts as a (organization_id, run_id, number, status, worker_id, started_at)
-        select c.organization_id, c.id, c.attempt, 'running', c.worker_id, clock_timestamp() from claimed c
-        on conflict (organization_id, run_id, number) do update set worker_id = excluded.worker_id
-      ), mirror as (
-        update tasks t set status = c.status, updated_at = clock_timestamp() from claimed c
-        where t.organization_id = c.organization_id and t.latest_run_id = c.id and t.id = c.task_id
-      ), logged as (
-        ${insertServerEvents('claimed', [{ type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` }])}
-      )
-      select c.id, c.task_id as "taskId", c.fence::text as fence, c.fence_nonce as nonce, c.lease_seconds as "expiresInSeconds"
-      from claimed c order by c.priority desc, c.available_at, c.id`);
+  async claim(scope: WriteScope, input: ClaimRequest): Promise<{ runs: ClaimedRun[]; heldBack: boolean }> {
+    const rows = await this.database.rows<ClaimRow & Record<string, unknown>>(claimStatement(scope, input));
+    return {
+      runs: rows.flatMap(({ id, taskId, fence, nonce, expiresInSeconds }) =>
+        id === null ? [] : [{ id, taskId, fence, nonce, expiresInSeconds }],
+      ),
+      heldBack: rows.some((row) => row.id === null),
+    };
   }
 
   /** Pushes the deadline; null where the lease is not held. */
@@ -176,7 +151,11 @@ export class WorkerRepository {
    * held. A `canceled` needs the wish; a `completed` that comes after one wins.
    */
   async end(scope: WriteScope, runId: string, fence: Fence, ending: Ending): Promise<{ id: string } | null> {
-    const release = { fence: `${fence.counter}.${fence.nonce}`, kind: ending.kind } satisfies StoredRelease;
+    const release = {
+      fence: `${fence.counter}.${fence.nonce}`,
+      kind: ending.kind,
+      result: { status: ending.status },
+    } satisfies StoredRelease;
     const wish = ending.status === 'canceled' ? sql`r.cancel_requested_at is not null` : sql`true`;
     const attemptStatus: AttemptStatus = ending.status;
     return this.database.row<{ id: string }>(sql`
@@ -201,13 +180,47 @@ export class WorkerRepository {
       select id from ended`);
   }
 
+  /**
+   * Closes the attempt as failed and, where there are attempts left and nobody asked for a cancel, puts the run back into the queue,
+   * to be claimed after its back-off. Null where the lease is not held, or where nothing is left but to end the run.
+   */
+  async retry(scope: WriteScope, runId: string, fence: Fence, error: unknown): Promise<{ id: string } | null> {
+    const release = {
+      fence: `${fence.counter}.${fence.nonce}`,
+      kind: 'fail',
+      result: { status: 'queued' },
+    } satisfies StoredRelease;
+    return this.database.row<{ id: string }>(sql`
+      with ${this.#lockedTask(scope, runId)}, retried as (
+        update runs r set status = 'queued', queued_at = clock_timestamp(), updated_at = clock_timestamp(), leased_ms = null,
+          available_at = clock_timestamp() + make_interval(secs => ${backOffSeconds('a', 'r')}),
+          lease_expires_at = null, deadline_at = null, fence_nonce = null, release = ${jsonb(release)}, last_seq = r.last_seq + 1
+        from task, agents a where r.task_id = task.id and a.organization_id = r.organization_id and a.id = r.agent_id
+          and ${holds(scope, runId, fence)} and ${live(scope)} and r.attempt < r.max_attempts and r.cancel_requested_at is null
+        returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
+      ), attempts as (
+        update run_attempts a set status = 'failed', error = ${jsonb(error)}, finished_at = clock_timestamp() from retried e
+        where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
+      ), mirror as (
+        update tasks t set status = e.status, updated_at = clock_timestamp() from retried e
+        where t.organization_id = e.organization_id and t.id = e.task_id and t.latest_run_id = e.id
+      ), logged as (
+        ${insertServerEvents('retried', [{ type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` }])}
+      )
+      select id from retried`);
+  }
+
   /** Hands a run back to the queue, its attempt still open; null where the lease is not held. */
   async release(scope: WriteScope, runId: string, fence: Fence): Promise<{ id: string } | null> {
-    const release = { fence: `${fence.counter}.${fence.nonce}`, kind: 'release' } satisfies StoredRelease;
+    const release = {
+      fence: `${fence.counter}.${fence.nonce}`,
+      kind: 'release',
+      result: { status: 'queued' },
+    } satisfies StoredRelease;
     return this.database.row<{ id: string }>(sql`
       with ${this.#lockedTask(scope, runId)}, released as (
         update runs r set status = 'queued', available_at = clock_timestamp(), queued_at = clock_timestamp(), updated_at = clock_timestamp(),
-          lease_expires_at = null, deadline_at = null, fence_nonce = null, release = ${jsonb(release)}, last_seq = r.last_seq + 1
+          leased_ms = ${LEASED_MS}, lease_expires_at = null, deadline_at = null, fence_nonce = null, release = ${jsonb(release)}, last_seq = r.last_seq + 1
         from task where r.task_id = task.id and ${holds(scope, runId, fence)} and ${live(scope)}
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
       ), mirror as (

@@ -144,7 +144,7 @@ export const failSchema = z
         .nullable()
         .default(null),
     }),
-    retry: z.boolean().optional().describe('Only false in this version, which has no retries yet.'),
+    retry: z.boolean().default(true).describe('False where trying again would be no use: the run ends at once.'),
   })
   .meta({ id: 'FailRun' });
 export type FailInput = z.output<typeof failSchema>;

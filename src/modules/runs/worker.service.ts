@@ -7,12 +7,20 @@ import { type Actor, type WriteScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { violatedConstraint } from '../../database/sql-errors.js';
 import { EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-bus.js';
-import { DomainError, invalid, notAvailable } from '../../kernel/errors.js';
+import { DomainError, invalid } from '../../kernel/errors.js';
 import { AgentsService } from '../agents/index.js';
 import { MessagesService, latestMessagesJson } from '../messages/index.js';
+import type { ClaimRequest } from './claim.query.js';
 import { formatFence, leaseLost, parseFence, type Fence } from './leases.js';
 import { RunsQuery, type Assignment } from './runs.query.js';
-import { anonymousWorker, WorkerRepository, type BatchUsage, type ClaimedRun, type Ending } from './worker.repository.js';
+import {
+  anonymousWorker,
+  WorkerRepository,
+  type BatchUsage,
+  type ClaimedRun,
+  type Ending,
+} from './worker.repository.js';
+import { WorkerSightings } from './worker-sightings.js';
 import type { ClaimInput, CompleteInput, EventsInput, FailInput, WorkerEvent } from './worker.schema.js';
 
 export interface ClaimedWork extends Assignment {
@@ -27,6 +35,10 @@ export interface EndReply {
 
 /** Longest pause between looks while a claim waits: losing a hint costs this much latency, no more. */
 const LOOK_AGAIN_MS = 1_000;
+/** Claims in a row that found nothing but full concurrency keys, each with at most `max` runs out of the way of the next. */
+const MOST_LOOKS = 20;
+/** All workers of a key that do not say who they are. */
+const UNNAMED_WORKER = 'unnamed';
 /** Messages a worker is told with its lease: the newest. */
 const TOLD_MESSAGES = 200;
 
@@ -41,6 +53,7 @@ export class WorkerService {
     private readonly messages: MessagesService,
     private readonly database: Database,
     private readonly bus: EventBus,
+    private readonly sightings: WorkerSightings,
   ) {}
 
   /** Waiting claims are answered with none from now on, so that a stop need not wait for them. */
@@ -63,7 +76,8 @@ export class WorkerService {
     for (;;) {
       const claimed = signal.aborted
         ? []
-        : await this.repository.claim(scope, { agentIds, teamIds, most: input.max, workerId });
+        : await this.#claimDue(scope, { agentIds, teamIds, most: input.max, workerId });
+      await this.sightings.note(scope, agentIds, input.worker_id ?? UNNAMED_WORKER, claimed.length > 0);
       if (claimed.length > 0) {
         return { runs: await this.#assign(scope, claimed) };
       }
@@ -172,10 +186,17 @@ export class WorkerService {
     });
   }
 
-  /** @throws DomainError `lease-lost` */
+  /**
+   * Closes the attempt as failed. The run is tried again after its back-off while it has attempts left, unless the worker says that it
+   * would be no use; then, or where they are spent or its cancel was asked for, it ends as failed. @throws DomainError `lease-lost`
+   */
   async fail(actor: Actor, runId: string, input: FailInput): Promise<EndReply> {
-    if (input.retry === true) {
-      throw notAvailable('/retry', 'A retry');
+    if (input.retry !== false) {
+      const scope = writeScope(actor, 'worker:act');
+      if ((await this.repository.retry(scope, runId, parseFence(input.fence), input.error)) !== null) {
+        this.bus.publish(streamTopic(runId));
+        return { id: runId, status: 'queued' };
+      }
     }
     return this.#end(actor, runId, input.fence, {
       status: 'failed',
@@ -209,6 +230,16 @@ export class WorkerService {
     return { id: runId, status: 'queued' };
   }
 
+  /** What is due now; looks again where it only found runs whose key was full, which are out of the way then. */
+  async #claimDue(scope: WriteScope, request: ClaimRequest): Promise<ClaimedRun[]> {
+    for (let look = 1; ; look += 1) {
+      const { runs, heldBack } = await this.repository.claim(scope, request);
+      if (runs.length > 0 || !heldBack || look >= MOST_LOOKS) {
+        return runs;
+      }
+    }
+  }
+
   async #end(actor: Actor, runId: string, fenceText: string, ending: Ending): Promise<EndReply> {
     const scope = writeScope(actor, 'worker:act');
     const ended = await this.repository.end(scope, runId, parseFence(fenceText), ending);
@@ -229,7 +260,7 @@ export class WorkerService {
   ): Promise<EndReply> {
     const release = await this.repository.lastRelease(scope, runId);
     if (release !== null && release.fence === fenceText && release.kind === kind) {
-      return { id: runId, status };
+      return { id: runId, status: release.result?.status ?? status };
     }
     if (kind === 'canceled' && (await this.repository.heartbeat(scope, runId, parseFence(fenceText))) !== null) {
       throw new DomainError('conflict', 'Nobody asked for this run to be canceled; end it with complete or fail.');
@@ -276,8 +307,8 @@ export class WorkerService {
     const allowed = scope.actor.agentIds;
     return slugs.map((slug, index) => {
       const agent = found.get(slug);
-      // Builtin agents run inside the server; a worker outside that took their runs would only keep them from it.
-      const mine = agent !== undefined && (agent.kind !== 'builtin' || scope.actor.kind === 'system');
+      // Agents of other kinds run by the server; a worker outside that took their runs would only keep them from it.
+      const mine = agent !== undefined && (agent.kind === 'worker' || scope.actor.kind === 'system');
       if (!mine || (allowed !== null && !allowed.includes(agent.id))) {
         throw invalid(`/agents/${index}`, `There is no agent '${slug.slice(0, 63)}' that this key may run.`);
       }

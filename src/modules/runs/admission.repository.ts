@@ -1,0 +1,104 @@
+/**
+ * Whether and how a run comes in: when it starts, and what becomes of the other runs of its concurrency key.
+ */
+import { Injectable } from '@nestjs/common';
+import type { WriteScope } from '../../access/index.js';
+import type { Tx } from '../../database/database.js';
+import { tenant } from '../../database/scope.sql.js';
+import { type Sql, sql } from '../../database/sql.js';
+import { insertServerEvents } from '../streams/index.js';
+import { type Delay, type Duration, later } from './run-times.js';
+
+/** When a run starts and when its chance is over, by database time; instants as text, null for now and never. */
+export interface StartTimes {
+  delayedUntil: string | null;
+  expiresAt: string | null;
+  /** False where the start is too far in the past, or more than a year ahead. */
+  isPossible: boolean;
+}
+
+export interface KeyMembers {
+  agentId: string;
+  key: string;
+  /** How many are over the limit once a new run comes in. */
+  over: number;
+}
+
+/** An instant that has just gone by means now: clocks differ. */
+const LENIENCE = sql`interval '1 minute'`;
+
+@Injectable()
+export class AdmissionRepository {
+  /** Resolves a delay and a time to live; the latter counts from the start, so that a delayed run gets all of it. */
+  async times(scope: WriteScope, tx: Tx, delay: Delay | null, ttl: Duration | null): Promise<StartTimes> {
+    const wanted: Sql =
+      delay === null
+        ? sql`n.now`
+        : delay.kind === 'at'
+          ? sql`${delay.instant}::timestamptz`
+          : later(sql`n.now`, delay.duration);
+    const found = await tx.row<StartTimes & Record<string, unknown>>(sql`
+      select case when w.start_at > n.now then w.start_at::text end as "delayedUntil",
+        ${ttl === null ? sql`null` : sql`(${later(sql`greatest(w.start_at, n.now)`, ttl)})::text`} as "expiresAt",
+        w.start_at between n.now - ${LENIENCE} and (n.now at time zone 'UTC' + interval '1 year') at time zone 'UTC' as "isPossible"
+      from organizations o cross join (select clock_timestamp() as now) n cross join lateral (select ${wanted} as start_at) w
+      where o.id = ${scope.organizationId}`);
+    return found ?? { delayedUntil: null, expiresAt: null, isPossible: false };
+  }
+
+  /**
+   * How many runs of the key there would be over the limit with one more: those that have not ended, but for those that wait for
+   * somebody and those that were asked to stop. New runs of the key wait for this transaction, so the number stays true in it.
+   */
+  async over(scope: WriteScope, tx: Tx, agentId: string, key: string, limit: number): Promise<number> {
+    await tx.execute(
+      sql`select pg_advisory_xact_lock(hashtextextended(${`${scope.organizationId} ${agentId} ${key}`}, 7))`,
+    );
+    const found = await tx.row<{ over: number }>(sql`
+      select count(*)::int + 1 - ${limit}::int as over from (
+        select 1 from runs r where ${ofKey(scope, agentId, key)} limit ${limit}::int + 10000
+      ) present`);
+    return Math.max(0, found?.over ?? 0);
+  }
+
+  /**
+   * Cancels the oldest runs of a key: those that no worker has at once, the others by a wish that the worker hears. Answers those that
+   * changed. Whose tasks they are does not matter: the agent says that the newest run of a key takes the place of the oldest.
+   */
+  async cancelOldest(scope: WriteScope, tx: Tx, members: KeyMembers): Promise<string[]> {
+    const changed = await tx.rows<{ id: string }>(sql`
+      with oldest as materialized (
+        select r.organization_id, r.id, r.status from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+        where ${ofKey(scope, members.agentId, members.key)}
+        order by r.created_at, r.id limit ${members.over}::int for no key update of t, r
+      ), wished as (
+        update runs r set cancel_requested_at = clock_timestamp(), updated_at = clock_timestamp() from oldest o
+        where r.organization_id = o.organization_id and r.id = o.id and o.status = 'running'
+        returning r.id
+      ), ended as (
+        update runs r set status = 'canceled', fence = r.fence + 1, finished_at = clock_timestamp(), updated_at = clock_timestamp(),
+          cancel_requested_at = clock_timestamp(), last_seq = r.last_seq + 2
+        from oldest o where r.organization_id = o.organization_id and r.id = o.id and o.status in ('queued', 'delayed')
+        returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
+      ), attempts as (
+        update run_attempts a set status = 'canceled', finished_at = clock_timestamp() from ended e
+        where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
+      ), mirror as (
+        update tasks t set status = e.status, updated_at = clock_timestamp() from ended e
+        where t.organization_id = e.organization_id and t.id = e.task_id and t.latest_run_id = e.id
+      ), logged as (
+        ${insertServerEvents('ended', [
+          { type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` },
+          { type: 'end', data: sql`jsonb_build_object('status', s.status, 'output', null, 'error', null)` },
+        ])}
+      )
+      select id from ended union all select id from wished`);
+    return changed.map(({ id }) => id);
+  }
+}
+
+/** The run row `r` is of this key, and would be there beside a new one. */
+function ofKey(scope: WriteScope, agentId: string, key: string): Sql {
+  return sql`${tenant(scope, 'r')} and r.agent_id = ${agentId} and r.concurrency_key = ${key} and r.finished_at is null
+    and r.status <> 'waiting' and r.cancel_requested_at is null`;
+}

@@ -1,0 +1,106 @@
+/**
+ * How a new run comes in: its delay and time to live become instants of the database's clock, and where its concurrency key is full
+ * the agent's strategy decides.
+ *
+ * - `queue`: it waits in the line of its key.
+ * - `cancel_oldest`: the oldest runs of the key make way, queued ones at once, running ones by a wish their workers hear; the new one
+ *   waits for the slot they leave. For work of which only the newest matters.
+ * - `drop_newest`: the new run is refused. For work that need not be done again while it is being done.
+ *
+ * The latter two count what has not ended, but for runs that wait for somebody or were asked to stop.
+ */
+import { Injectable } from '@nestjs/common';
+import type { WriteScope } from '../../access/index.js';
+import type { Tx } from '../../database/database.js';
+import { EventBus, streamTopic } from '../../engines/event-bus/event-bus.js';
+import { assertNever } from '../../kernel/assert-never.js';
+import { DomainError, invalid } from '../../kernel/errors.js';
+import { AdmissionRepository, type StartTimes } from './admission.repository.js';
+import { DELAY_RANGE, parseDelay, parseTtl, TTL_RANGE, ttlText } from './run-times.js';
+import type { RunSettings } from './runs.repository.js';
+
+export interface Admitted {
+  delayedUntil: string | null;
+  expiresAt: string | null;
+  ttl: string | null;
+  concurrencyKey: string | null;
+}
+
+@Injectable()
+export class RunAdmission {
+  constructor(
+    private readonly repository: AdmissionRepository,
+    private readonly bus: EventBus,
+  ) {}
+
+  /** @throws DomainError `invalid-request` for an impossible delay or time to live, `limit-reached` */
+  async admit(
+    tx: Tx,
+    scope: WriteScope,
+    settings: RunSettings,
+    input: {
+      delay?: number | string | undefined;
+      ttl?: number | string | undefined;
+      concurrencyKey?: string | undefined;
+    },
+  ): Promise<Admitted> {
+    const times = await this.#times(tx, scope, input.delay, input.ttl);
+    const concurrencyKey = input.concurrencyKey ?? settings.concurrencyKey;
+    if (concurrencyKey !== null) {
+      await this.#makeRoom(tx, scope, settings, concurrencyKey);
+    }
+    return {
+      delayedUntil: times.delayedUntil,
+      expiresAt: times.expiresAt,
+      ttl: input.ttl === undefined ? null : ttlText(input.ttl),
+      concurrencyKey,
+    };
+  }
+
+  /** Most runs say nothing of times, and cost no look at the database's clock. */
+  async #times(tx: Tx, scope: WriteScope, delay?: number | string, ttl?: number | string): Promise<StartTimes> {
+    if (delay === undefined && ttl === undefined) {
+      return { delayedUntil: null, expiresAt: null, isPossible: true };
+    }
+    const start = delay === undefined ? null : parseDelay(delay);
+    const life = ttl === undefined ? null : parseTtl(ttl);
+    if (delay !== undefined && start === null) {
+      throw invalid('/delay', DELAY_RANGE);
+    }
+    if (ttl !== undefined && life === null) {
+      throw invalid('/ttl', TTL_RANGE);
+    }
+    const times = await this.repository.times(scope, tx, start, life);
+    if (!times.isPossible) {
+      throw invalid('/delay', DELAY_RANGE);
+    }
+    return times;
+  }
+
+  async #makeRoom(tx: Tx, scope: WriteScope, settings: RunSettings, key: string): Promise<void> {
+    const { agentId, concurrencyKeyLimit: limit, concurrencyStrategy: strategy } = settings;
+    switch (strategy) {
+      case 'queue':
+        return;
+      case 'drop_newest':
+        if ((await this.repository.over(scope, tx, agentId, key, limit)) > 0) {
+          throw new DomainError(
+            'limit-reached',
+            `The agent takes ${limit} at a time of concurrency key '${key}', and has them.`,
+            {
+              issues: [{ path: '/concurrency_key', message: `is at its limit of ${limit}` }],
+            },
+          );
+        }
+        return;
+      case 'cancel_oldest': {
+        const over = await this.repository.over(scope, tx, agentId, key, limit);
+        const changed = over === 0 ? [] : await this.repository.cancelOldest(scope, tx, { agentId, key, over });
+        tx.afterCommit(() => changed.forEach((id) => this.bus.publish(streamTopic(id))));
+        return;
+      }
+      default:
+        assertNever(strategy);
+    }
+  }
+}
