@@ -36,6 +36,23 @@ export class MessagesRepository {
     return stored?.message ?? null;
   }
 
+  /** Stores messages of tasks made in the same transaction, in the order given; one statement, however many. */
+  async insertAll(scope: WriteScope, tx: Tx, messages: readonly MessageRow[]): Promise<void> {
+    const rows = messages.map(({ id, taskId, runId, role, parts, createdBy }) => ({
+      id,
+      task_id: taskId,
+      run_id: runId,
+      role,
+      parts,
+      created_by: createdBy,
+    }));
+    await tx.execute(sql`
+      insert into messages (organization_id, id, task_id, run_id, role, parts, created_by)
+      select ${scope.organizationId}::uuid, g.id, g.task_id, g.run_id, g.role, g.parts, g.created_by
+      from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
+        as g (id uuid, task_id uuid, run_id uuid, role text, parts jsonb, created_by uuid)`);
+  }
+
   /** The message that a run named so. */
   async findByExternalId(scope: WriteScope, tx: Tx, runId: string, externalId: string): Promise<Message | null> {
     const found = await tx.row<{ message: Message }>(sql`

@@ -54,6 +54,25 @@ export class MessagesService {
     return first;
   }
 
+  /**
+   * Adds the prompts of tasks that the caller's transaction has just made, each as the first message of its task. Texts only: a new
+   * task has no files to refer to.
+   */
+  async appendPrompts(
+    tx: Tx,
+    scope: WriteScope,
+    prompts: readonly { taskId: string; runId: string | null; text: string; createdBy: string }[],
+  ): Promise<void> {
+    const rows = prompts.map(({ text, ...prompt }) => ({
+      ...prompt,
+      id: newId(),
+      role: 'user' as const,
+      parts: [{ type: 'text' as const, text }],
+      externalId: null,
+    }));
+    await this.repository.insertAll(scope, tx, rows);
+  }
+
   /** A page of a task's messages, in the order they were said unless asked otherwise. @throws DomainError `not-found` */
   async list(actor: Actor, taskId: string, query: ListQuery): Promise<Page<Message>> {
     const scope = readScope(actor, 'message:read');

@@ -1,4 +1,6 @@
 export { RunAttemptEntity, RunEntity, TaskCounterEntity } from './run.entity.js';
+export { BulkModule } from './bulk/bulk.module.js';
+export { RunBatches } from './bulk/run-batches.service.js';
 export { RunsModule } from './runs.module.js';
 export { RunsService, type CreateRun } from './runs.service.js';
 export { WorkerService, type ClaimedWork } from './worker.service.js';
@@ -7,4 +9,4 @@ export { RunStopper } from './run-stopper.js';
 export { attemptsJson, runJson, type RunView } from './runs.query.js';
 export { RUN_STATUSES, TASK_STATUSES, ENDED_STATUSES, isEnded, type RunStatus, type TaskStatus } from './run.state.js';
 export { runErrorSchema, runSchema } from './runs.schema.js';
-export type { WorkerEvent } from './worker.schema.js';
+export { workerEventSchema, type WorkerEvent } from './worker.schema.js';

@@ -4,7 +4,7 @@ import type { Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
 import { notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
-import { AgentsService } from '../agents/index.js';
+import { type AgentRow, AgentsService } from '../agents/index.js';
 import { SchedulesService } from '../schedules/index.js';
 import { TaskConversation } from './task-conversation.service.js';
 import {
@@ -16,7 +16,7 @@ import {
   visibilityFor,
 } from './task.rules.js';
 import { type StoredDetail, TasksQuery } from './tasks.query.js';
-import { TasksRepository } from './tasks.repository.js';
+import { type References, type ReferenceStandings, type TaskValues, TasksRepository } from './tasks.repository.js';
 import type { NewTask } from './tasks.schema.js';
 
 /** The desk where tasks are handed in. */
@@ -54,34 +54,38 @@ export class TaskCreation {
    * the task's id. @throws DomainError as `create`
    */
   async createIn(tx: Tx, scope: WriteScope, input: NewTask, idempotencyKey: string | undefined): Promise<string> {
-    assertNoSecrets(input.secret_names);
-    const model = agreedModel(input.model, input.run_config?.model);
     const id = newId();
-    await this.#insert(scope, tx, id, input, model ?? null);
+    await this.repository.insert(scope, tx, [{ id, ...(await this.decide(tx, scope, input)) }]);
     if (input.schedule !== undefined) {
       await this.schedules.putForTask(tx, scope, id, input.schedule);
     }
-    const start = input.start ?? input.schedule === undefined;
-    await this.conversation.say(tx, scope, id, [{ type: 'text', text: input.prompt }], { start, idempotencyKey });
+    await this.conversation.say(tx, scope, id, [{ type: 'text', text: input.prompt }], {
+      start: startsAtOnce(input),
+      idempotencyKey,
+    });
     return id;
   }
 
-  async #insert(scope: WriteScope, tx: Tx, id: string, input: NewTask, model: string | null): Promise<void> {
-    const agent = await this.#agent(scope, tx, input);
+  /** What the task will be, with all it refers to looked up; changes nothing. @throws DomainError as `create` */
+  async decide(tx: Tx, scope: WriteScope, input: NewTask, lookups = new TaskLookups()): Promise<TaskValues> {
+    assertNoSecrets(input.secret_names);
+    const model = agreedModel(input.model, input.run_config?.model);
+    const agent = await this.#agent(scope, tx, input, lookups);
     const references = {
       teamId: input.team_id ?? null,
       projectId: input.project_id ?? null,
       accountId: input.account_id ?? null,
       artistAccountId: input.artist_account_id ?? null,
     };
-    const { ownAccountId } = assertMayRefer(await this.repository.standings(scope, tx, references));
+    const standings = await lookups.standings.of(references, () => this.repository.standings(scope, tx, references));
+    const { ownAccountId } = assertMayRefer(standings);
     const { model: _model, ...runConfig } = input.run_config ?? {};
-    await this.repository.insert(scope, tx, id, {
+    return {
       ...references,
       title: input.title ?? defaultTitle(input.prompt),
       prompt: input.prompt,
       payload: input.payload,
-      model,
+      model: model ?? null,
       runConfig,
       agentId: agent.id,
       visibility: visibilityFor(input.visibility, references.teamId),
@@ -92,11 +96,38 @@ export class TaskCreation {
       enabled: input.enabled ?? true,
       maxAttempts: input.max_attempts ?? null,
       priority: input.priority ?? 0,
-    });
+    };
   }
 
-  async #agent(scope: WriteScope, tx: Tx, input: NewTask): Promise<{ id: string }> {
-    await this.agents.assertKnownAgents(tx, scope, input.run_config ?? {}, '/run_config');
-    return namedInBody(this.agents.resolve(tx, scope, input), input);
+  async #agent(scope: WriteScope, tx: Tx, input: NewTask, lookups: TaskLookups): Promise<AgentRow> {
+    const { run_config: config = {}, agent, agent_id } = input;
+    await lookups.runConfigs.of([config.agent_id, config.agent_ids], () =>
+      this.agents.assertKnownAgents(tx, scope, config, '/run_config'),
+    );
+    return lookups.agents.of([agent, agent_id], () => namedInBody(this.agents.resolve(tx, scope, input), input));
+  }
+}
+
+/** A task with a schedule is run by it, any other at once, unless it says. */
+export function startsAtOnce(input: NewTask): boolean {
+  return input.start ?? input.schedule === undefined;
+}
+
+/** What making tasks in one transaction has looked up: a batch names the same agent a thousand times. */
+export class TaskLookups {
+  readonly agents = new Once<AgentRow>();
+  readonly standings = new Once<ReferenceStandings | null, References>();
+  readonly runConfigs = new Once<void>();
+}
+
+/** Answers of look-ups, refusals included, by what they were asked with. */
+class Once<Answer, Question extends object = readonly unknown[]> {
+  readonly #answers = new Map<string, Promise<Answer>>();
+
+  of(question: Question, find: () => Promise<Answer>): Promise<Answer> {
+    const key = JSON.stringify(question);
+    const answer = this.#answers.get(key) ?? find();
+    this.#answers.set(key, answer);
+    return answer;
   }
 }

@@ -2,13 +2,15 @@ import { Module } from '@nestjs/common';
 import { AgentsModule } from '../agents/index.js';
 import { AssetsModule } from '../assets/index.js';
 import { MessagesModule } from '../messages/index.js';
-import { RunsModule } from '../runs/index.js';
+import { BulkModule, RunsModule } from '../runs/index.js';
 import { SchedulesModule } from '../schedules/index.js';
 import { StreamsModule } from '../streams/index.js';
 import { BoardTasksQuery } from './board-tasks.query.js';
 import { BoardTasksService } from './board-tasks.service.js';
 import { ShownTasksQuery } from './shown-tasks.query.js';
 import { ShownTasksService } from './shown-tasks.service.js';
+import { TaskBatchController } from './task-batch.controller.js';
+import { TaskBatches } from './task-batch.service.js';
 import { TaskConversation } from './task-conversation.service.js';
 import { TaskCreation } from './task-creation.service.js';
 import { TaskDesk } from './task-desk.js';
@@ -26,13 +28,14 @@ import { TasksService } from './tasks.service.js';
 
 /** The desk: a task is handed in here with its run and schedule, shown, changed, shared, and taken away. */
 @Module({
-  imports: [AgentsModule, AssetsModule, MessagesModule, RunsModule, SchedulesModule, StreamsModule],
-  controllers: [TasksController, TaskSharesController],
+  imports: [AgentsModule, AssetsModule, BulkModule, MessagesModule, RunsModule, SchedulesModule, StreamsModule],
+  controllers: [TaskBatchController, TasksController, TaskSharesController],
   providers: [
     BoardTasksQuery,
     BoardTasksService,
     ShownTasksQuery,
     ShownTasksService,
+    TaskBatches,
     TaskConversation,
     TaskCreation,
     TaskDesk,

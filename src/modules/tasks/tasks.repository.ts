@@ -94,14 +94,38 @@ export class TasksRepository {
         (select a.id from accounts a where ${tenant(scope, 'a')} and a.user_id = ${scope.actor.userId}::uuid) as "ownAccountId"`);
   }
 
-  async insert(scope: WriteScope, tx: Tx, id: string, task: TaskValues): Promise<void> {
+  /** Inserts tasks, in the order given; one statement, however many. */
+  async insert(scope: WriteScope, tx: Tx, tasks: readonly (TaskValues & { id: string })[]): Promise<void> {
+    const rows = tasks.map((task) => ({
+      id: task.id,
+      title: task.title,
+      prompt: task.prompt,
+      payload: task.payload,
+      model: task.model,
+      run_config: task.runConfig,
+      agent_id: task.agentId,
+      project_id: task.projectId,
+      team_id: task.teamId,
+      visibility: task.visibility,
+      account_id: task.accountId,
+      artist_account_id: task.artistAccountId,
+      is_isolated: task.isIsolated,
+      tags: task.tags,
+      metadata: task.metadata,
+      enabled: task.enabled,
+      max_attempts: task.maxAttempts,
+      priority: task.priority,
+    }));
+    // One parameter of JSON: the statement is the same for any number, so that it stays prepared.
     await tx.execute(sql`
       insert into tasks (organization_id, id, title, prompt, payload, model, run_config, agent_id, project_id, team_id, visibility,
         account_id, artist_account_id, created_by, is_isolated, tags, metadata, enabled, max_attempts, priority)
-      values (${scope.organizationId}, ${id}, ${task.title}, ${task.prompt}, ${jsonb(task.payload)}, ${task.model}, ${jsonb(task.runConfig)},
-        ${task.agentId}, ${task.projectId}, ${task.teamId}, ${task.visibility}, ${task.accountId}, ${task.artistAccountId},
-        ${scope.actor.creatorId}, ${task.isIsolated}, ${task.tags}::text[], ${jsonb(task.metadata)}, ${task.enabled}, ${task.maxAttempts},
-        ${task.priority})`);
+      select ${scope.organizationId}::uuid, g.id, g.title, g.prompt, g.payload, g.model, g.run_config, g.agent_id, g.project_id, g.team_id,
+        g.visibility, g.account_id, g.artist_account_id, ${scope.actor.creatorId}::uuid, g.is_isolated, g.tags, g.metadata, g.enabled,
+        g.max_attempts, g.priority
+      from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as g (id uuid, title text, prompt text, payload jsonb, model text,
+        run_config jsonb, agent_id uuid, project_id uuid, team_id uuid, visibility text, account_id uuid, artist_account_id uuid,
+        is_isolated boolean, tags text[], metadata jsonb, enabled boolean, max_attempts smallint, priority smallint)`);
   }
 
   /** Locks a task; null where it is not there for this actor. */
