@@ -1,4 +1,4 @@
-import type { DataSource } from 'typeorm';
+import { MigrationExecutor, type DataSource } from 'typeorm';
 import { Client, type Pool } from 'pg';
 
 /** Any constant will do, as long as every replica uses the same one. */
@@ -18,10 +18,24 @@ export async function migrate(dataSource: DataSource, pool: Pool): Promise<strin
     // The wait for another replica's migrations may be long; the timeouts are meant for requests.
     await lock.query('set statement_timeout = 0; set lock_timeout = 0');
     await lock.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    const done = await dataSource.runMigrations({ transaction: 'each' });
-    return done.map((migration) => migration.name);
+    return await runPending(dataSource);
   } finally {
     // The lock ends with its connection.
     await lock.end();
+  }
+}
+
+/** Building an index may take longer than any request: on the connection of the migrations, no timeout holds. */
+async function runPending(dataSource: DataSource): Promise<string[]> {
+  const runner = dataSource.createQueryRunner();
+  try {
+    await runner.query('set statement_timeout = 0; set lock_timeout = 0');
+    const executor = new MigrationExecutor(dataSource, runner);
+    executor.transaction = 'each';
+    const done = await executor.executePendingMigrations();
+    await runner.query('reset statement_timeout; reset lock_timeout');
+    return done.map((migration) => migration.name);
+  } finally {
+    await runner.release();
   }
 }
