@@ -12,6 +12,7 @@
  * | a share of it or its project, not private | any role in that team   | `write` and not viewer there | no  |
  * | visibility `organization`              | everyone                   | no                    | no         |
  * | reach `open`, not private              | yes                        | no                    | no         |
+ * | asked by one of its runs that waits    | yes                        | only that answer (modules/runs) | no |
  */
 import type { ReadScope } from '../access/index.js';
 import { type Sql, any, raw, sql } from './sql.js';
@@ -48,6 +49,12 @@ export function readableTask(scope: ReadScope, alias: string): Sql {
     paths.push(
       sql`(${t}.visibility <> 'private' and (${t}.team_id = any(${teams}::uuid[]) or ${sharedWith(t, teams, false)}))`,
     );
+  }
+  const { userId } = scope.actor;
+  if (userId !== null) {
+    // Not correlated, so that a list asks it once, of an index that holds open questions only.
+    paths.push(sql`${t}.id = any(array(select asking.task_id from runs asking where asking.organization_id = ${scope.organizationId}
+      and asking.status = 'waiting' and asking.wait_assignee_id = ${userId}::uuid))`);
   }
   return sql`${present} and ${any(paths)}`;
 }

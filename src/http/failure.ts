@@ -33,6 +33,8 @@ export const HTTP_STATUS = {
   conflict: [409, 'Conflict'],
   'lease-lost': [409, 'The lease is lost'],
   'run-ended': [409, 'The run has ended'],
+  'not-waiting': [409, 'The run does not wait for this'],
+  'asking-not-allowed': [409, 'The run may not ask'],
   'cursor-ahead': [409, 'The cursor is ahead of the stream'],
   'already-exists': [409, 'Already exists'],
   'still-referenced': [409, 'Still in use'],

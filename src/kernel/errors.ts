@@ -24,6 +24,8 @@ export const ERROR_CODES = {
   conflict: 'conflict',
   'lease-lost': 'conflict',
   'run-ended': 'conflict',
+  'not-waiting': 'conflict',
+  'asking-not-allowed': 'conflict',
   'cursor-ahead': 'conflict',
   'already-exists': 'conflict',
   'still-referenced': 'conflict',

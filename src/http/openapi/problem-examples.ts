@@ -19,6 +19,8 @@ export const DETAILS: Readonly<Record<ErrorCode, string>> = {
   conflict: 'This contradicts the state things are in.',
   'lease-lost': 'This lease is no longer held.',
   'run-ended': 'The run has ended.',
+  'not-waiting': 'This run does not wait for an answer.',
+  'asking-not-allowed': 'This run was started without leave to ask.',
   'cursor-ahead': 'The cursor is beyond the last event.',
   'already-exists': 'Something with these values already exists.',
   'still-referenced': 'This is still used by something that does not allow the change.',

@@ -1,12 +1,17 @@
 export { RunAttemptEntity, RunEntity, TaskCounterEntity } from './run.entity.js';
 export { BulkModule } from './bulk/bulk.module.js';
+export { BulkWorker } from './bulk/bulk-worker.js';
 export { RunBatches } from './bulk/run-batches.service.js';
 export { RunsModule } from './runs.module.js';
 export { RunsService, type CreateRun } from './runs.service.js';
 export { WorkerService, type ClaimedWork } from './worker.service.js';
+export { QuestionsService } from './questions.service.js';
+export { ReplayService } from './replay.service.js';
+export { childIdsJson } from './family.repository.js';
 export { RunReaper } from './run-reaper.js';
 export { RunStopper } from './run-stopper.js';
 export { attemptsJson, runJson, type RunView } from './runs.query.js';
 export { RUN_STATUSES, TASK_STATUSES, ENDED_STATUSES, isEnded, type RunStatus, type TaskStatus } from './run.state.js';
 export { runErrorSchema, runSchema } from './runs.schema.js';
 export { workerEventSchema, type WorkerEvent } from './worker.schema.js';
+export { concurrencyKeySchema, delaySchema, ttlSchema } from './run-times.js';

@@ -1,11 +1,14 @@
 /**
  * Finds runs whose worker is gone (the lease ran out) or took too long (the attempt's time is over), and does what the state file
  * says. Any replica may sweep at any time: rows are taken with skip-locked, and what is true of a row when it is locked is what
- * decides. With each pass goes one of `run-sweeper.ts`: delays, times to live, lines of keys. Deadlines are database time; the process's clock only paces the sweeps.
+ * decides. With each pass goes one of `run-sweeper.ts` (delays, times to live, lines of keys), one over questions that ran out of
+ * time, and one over children of canceled runs. Deadlines are database time; the process's clock only paces the sweeps.
  */
 import { Injectable, type OnApplicationBootstrap, type BeforeApplicationShutdown } from '@nestjs/common';
 import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-bus.js';
 import { Log } from '../../kernel/log.js';
+import { ChildrenService } from './children.service.js';
+import { QuestionsService } from './questions.service.js';
 import { ReaperRepository } from './reaper.repository.js';
 import { RunSweeper } from './run-sweeper.js';
 
@@ -22,6 +25,8 @@ export class RunReaper implements OnApplicationBootstrap, BeforeApplicationShutd
   constructor(
     private readonly repository: ReaperRepository,
     private readonly sweeper: RunSweeper,
+    private readonly questions: QuestionsService,
+    private readonly children: ChildrenService,
     private readonly bus: EventBus,
     private readonly log: Log,
   ) {}
@@ -40,7 +45,8 @@ export class RunReaper implements OnApplicationBootstrap, BeforeApplicationShutd
 
   /** One pass over all that is due; returns how many runs it moved. */
   async sweep(): Promise<number> {
-    let moved = await this.sweeper.sweep();
+    let moved = (await this.sweeper.sweep()) + (await this.questions.sweep());
+    await this.children.sweep();
     for (;;) {
       const reaped = await this.repository.reap(BATCH);
       for (const run of reaped) {
@@ -48,6 +54,9 @@ export class RunReaper implements OnApplicationBootstrap, BeforeApplicationShutd
         if (run.status === 'queued') {
           this.bus.publish(workTopic(run.organizationId));
           this.bus.publish(ANY_WORK_TOPIC);
+        }
+        if (run.status === 'canceled') {
+          await this.children.followCanceled(run.organizationId, run.id);
         }
         this.log.info('run taken from its worker', {
           run_id: run.id,

@@ -42,7 +42,11 @@ export const RUN_EXAMPLE = {
   stream_id: ID,
   last_seq: 7,
   cancel_requested_at: null,
+  replay_of_run_id: null,
+  question: null,
+  approval: null,
   attempts: [{ number: 1, status: 'completed', worker_id: 'host-1', started_at: START, finished_at: END, error: null }],
+  waiting_for: null,
 };
 
 /** The same, waiting for a worker. */
@@ -58,6 +62,12 @@ export const QUEUED_RUN_EXAMPLE = {
   finished_at: null,
   last_seq: 1,
   attempts: [],
+  waiting_for: {
+    reason: 'no_worker',
+    since: START,
+    detail: 'No worker has ever claimed runs of agent digest.',
+    next_action_at: null,
+  },
 };
 
 /** The same, with a worker that has been asked to stop. */
@@ -70,4 +80,11 @@ export const STOPPING_RUN_EXAMPLE = {
   last_seq: 4,
   cancel_requested_at: END,
   attempts: [{ number: 1, status: 'running', worker_id: 'host-1', started_at: START, finished_at: null, error: null }],
+  waiting_for: {
+    reason: 'cancel_requested',
+    since: END,
+    detail:
+      'Cancel was requested at 2026-01-31T09:00:02.000Z; worker host-1, last heard of at 2026-01-31T09:00:01.000Z, has not stopped yet. Its lease ends at 2026-01-31T09:01:01.000Z.',
+    next_action_at: '2026-01-31T09:01:01.000Z',
+  },
 };

@@ -3,8 +3,14 @@ import { AgentsModule } from '../agents/index.js';
 import { MessagesModule } from '../messages/index.js';
 import { StreamsModule } from '../streams/index.js';
 import { AdmissionRepository } from './admission.repository.js';
+import { ChildrenService } from './children.service.js';
+import { FamilyRepository } from './family.repository.js';
+import { QuestionsService } from './questions.service.js';
 import { ReaperRepository } from './reaper.repository.js';
 import { RunAdmission } from './run-admission.js';
+import { ReplayRepository } from './replay.repository.js';
+import { ReplayService } from './replay.service.js';
+import { RunPeopleController } from './run-people.controller.js';
 import { RunReaper } from './run-reaper.js';
 import { RunStopper } from './run-stopper.js';
 import { RunStopsRepository } from './run-stops.repository.js';
@@ -15,14 +21,16 @@ import { RunsRepository } from './runs.repository.js';
 import { RunsService } from './runs.service.js';
 import { SightingsRepository } from './sightings.repository.js';
 import { SweepsRepository } from './sweeps.repository.js';
+import { WaitsRepository } from './waits.repository.js';
 import { WorkerController } from './worker.controller.js';
 import { WorkerRepository } from './worker.repository.js';
 import { WorkerSightings } from './worker-sightings.js';
+import { WorkerWaitsController } from './worker-waits.controller.js';
 import { WorkerService } from './worker.service.js';
 
 @Module({
   imports: [AgentsModule, MessagesModule, StreamsModule],
-  controllers: [RunsController, WorkerController],
+  controllers: [RunsController, RunPeopleController, WorkerController, WorkerWaitsController],
   providers: [
     RunsRepository,
     RunsQuery,
@@ -39,7 +47,13 @@ import { WorkerService } from './worker.service.js';
     WorkerSightings,
     RunStopsRepository,
     RunStopper,
+    WaitsRepository,
+    QuestionsService,
+    FamilyRepository,
+    ChildrenService,
+    ReplayRepository,
+    ReplayService,
   ],
-  exports: [RunsService, WorkerService, RunReaper, RunStopper],
+  exports: [RunsService, WorkerService, RunReaper, RunStopper, QuestionsService, ReplayService],
 })
 export class RunsModule {}

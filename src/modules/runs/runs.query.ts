@@ -7,7 +7,10 @@ import { readableTask } from '../../database/scope.sql.js';
 import { type Sql, all, raw, sql } from '../../database/sql.js';
 import type { z } from 'zod';
 import type { Message } from '../messages/index.js';
+import { resumeJson } from './family.repository.js';
+import type { Resume } from './people.schema.js';
 import type { runSchema, RunListQuery } from './runs.schema.js';
+import { waitingForJson } from './waiting-for.query.js';
 
 export type RunView = z.output<typeof runSchema>;
 
@@ -26,7 +29,23 @@ export function runJson(alias: string): Sql {
       'expired_at', iso_utc(${r}.expired_at), 'started_at', iso_utc(${r}.started_at), 'finished_at', iso_utc(${r}.finished_at),
       'parent_run_id', ${r}.parent_run_id, 'root_run_id', ${r}.root_run_id, 'depth', ${r}.depth, 'batch_id', ${r}.batch_id,
       'concurrency_key', ${r}.concurrency_key, 'schedule_id', ${r}.schedule_id, 'stream_id', ${r}.id, 'last_seq', ${r}.last_seq,
-      'cancel_requested_at', iso_utc(${r}.cancel_requested_at), 'attempts', ${attemptsJson(alias)}))`;
+      'cancel_requested_at', iso_utc(${r}.cancel_requested_at), 'replay_of_run_id', ${r}.replay_of_run_id, 'question', ${openWaitJson(alias, 'question')},
+      'approval', ${openWaitJson(alias, 'approval')}, 'attempts', ${attemptsJson(alias)}))`;
+}
+
+/** The question or tool call that a run waits with now; null where it waits for something else, or not at all. */
+function openWaitJson(alias: string, kind: 'question' | 'approval'): Sql {
+  const r = raw(alias);
+  const asked = sql`${r}.wait || jsonb_build_object('asked_at', iso_utc(${r}.wait_since))`;
+  return kind === 'approval'
+    ? sql`case when ${r}.wait_kind = 'approval' then ${asked} end`
+    : sql`case when ${r}.wait_kind = 'question' then ${asked}
+        || jsonb_build_object('assignee_id', ${r}.wait_assignee_id, 'due_at', iso_utc(${r}.wait_due_at)) end`;
+}
+
+/** A run that is shown by itself also says why it does not move. */
+function singleRunJson(alias: string): Sql {
+  return sql`${runJson(alias)} || jsonb_build_object('waiting_for', ${waitingForJson(alias)})`;
 }
 
 /** The attempts of a run, first to last. */
@@ -45,8 +64,16 @@ export class RunsQuery {
   async find(scope: ReadScope, runId: string, tx?: Tx): Promise<RunView | null> {
     return (tx ?? this.database).json<RunView>(
       scope,
-      sql`select ${runJson('r')} from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+      sql`select ${singleRunJson('r')} from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         where r.organization_id = ${scope.organizationId} and r.id = ${runId} and ${readableTask(scope, 't')}`,
+    );
+  }
+
+  /** A run that the transaction has made or changed in the caller's right, whatever that change did to the right to read it. */
+  async findOwn(scope: WriteScope, tx: Tx, runId: string): Promise<RunView | null> {
+    return tx.json<RunView>(
+      scope,
+      sql`select ${singleRunJson('r')} from runs r where r.organization_id = ${scope.organizationId} and r.id = ${runId}`,
     );
   }
 
@@ -65,6 +92,14 @@ export class RunsQuery {
     if (filter.status !== undefined) conditions.push(sql`r.status = ${filter.status}`);
     if (filter.wait_kind !== undefined) conditions.push(sql`r.wait_kind = ${filter.wait_kind}`);
     if (filter.agent !== undefined) conditions.push(sql`a.slug = ${filter.agent} and a.deleted_at is null`);
+    if (filter.team_id !== undefined) conditions.push(sql`t.team_id = ${filter.team_id}`);
+    if (filter.assignee !== undefined) {
+      const assigneeId = filter.assignee === 'me' ? scope.actor.userId : filter.assignee;
+      conditions.push(sql`r.status = 'waiting' and r.wait_assignee_id = ${assigneeId}::uuid`);
+    }
+    if (filter.due_before !== undefined) {
+      conditions.push(sql`r.status = 'waiting' and r.wait_due_at < ${filter.due_before}::timestamptz`);
+    }
     if (taskId !== null) conditions.push(sql`r.task_id = ${taskId}`);
     return (
       (await this.database.json<KeysetRow<RunView>[]>(
@@ -101,7 +136,7 @@ export class RunsQuery {
               'id', t.id, 'title', t.title, 'prompt', t.prompt, 'payload', t.payload, 'model', t.model, 'tags', to_jsonb(t.tags),
               'metadata', t.metadata, 'is_isolated', t.is_isolated, 'project_id', t.project_id, 'team_id', t.team_id,
               'account_id', t.account_id, 'artist_account_id', t.artist_account_id, 'created_at', iso_utc(t.created_at)),
-            'messages', ${messages('t')}) order by array_position(${runIds}::uuid[], r.id)), '[]'::jsonb)
+            'messages', ${messages('t')}, 'resume', ${resumeJson('r')}) order by array_position(${runIds}::uuid[], r.id)), '[]'::jsonb)
           from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
           where r.organization_id = ${scope.organizationId} and r.id = any(${runIds}::uuid[])`,
       )) ?? []
@@ -113,4 +148,6 @@ export interface Assignment {
   run: RunView;
   task: { id: string; title: string; prompt: string; payload: unknown } & Record<string, unknown>;
   messages: Message[];
+  /** What the run's last wait ended with; null for one that has not waited. */
+  resume: Resume | null;
 }

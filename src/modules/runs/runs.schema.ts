@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { listQuery, pageSchema } from '../../http/list-query.js';
-import { idQuery } from '../../http/schemas.js';
+import { idQuery, instantQuery } from '../../http/schemas.js';
 import { runConfigSchema } from '../agents/index.js';
 import { concurrencyKeySchema, delaySchema, ttlSchema } from './run-times.js';
+import { openApprovalSchema, openQuestionSchema } from './people.schema.js';
 import { RUN_STATUSES } from './run.state.js';
 
 /** Bytes of a JSON value as it is stored. */
@@ -87,6 +88,9 @@ export const runSchema = z
     stream_id: z.uuid(),
     last_seq: z.int(),
     cancel_requested_at: z.iso.datetime().nullable(),
+    replay_of_run_id: z.uuid().nullable().describe('The run that this one replays.'),
+    question: openQuestionSchema.nullable().describe('What it asks, while it waits for the answer.'),
+    approval: openApprovalSchema.nullable().describe('The tool call it waits with.'),
     attempts: z.array(attemptSchema),
     waiting_for: waitingForSchema
       .nullable()
@@ -124,6 +128,12 @@ export const runListQuerySchema = listQuery.extend({
   agent: z.string().max(63).optional().describe('The agent’s slug.'),
   task_id: idQuery.optional(),
   wait_kind: z.enum(['question', 'approval', 'children']).optional(),
+  team_id: idQuery.optional().describe('Of tasks of this team.'),
+  assignee: z
+    .union([z.literal('me'), idQuery], { error: 'must be a UUID, or me' })
+    .optional()
+    .describe('Runs whose open question was put to this user; `me` is yourself.'),
+  due_before: instantQuery.optional().describe('Runs whose open question runs out of time before that.'),
 });
 export type RunListQuery = z.output<typeof runListQuerySchema>;
 

@@ -10,6 +10,7 @@ import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
 import { resolveRunConfig, type RunConfig } from '../agents/index.js';
 import { RunAdmission } from './run-admission.js';
+import { ChildrenService } from './children.service.js';
 import { isEnded } from './run.state.js';
 import { RunsQuery, type RunView } from './runs.query.js';
 import { RunsRepository } from './runs.repository.js';
@@ -41,6 +42,7 @@ export class RunsService {
     private readonly database: Database,
     private readonly bus: EventBus,
     private readonly admission: RunAdmission,
+    private readonly children: ChildrenService,
     cursors: CursorSealer,
   ) {
     this.#pages = new ListPages(cursors, 'runs');
@@ -154,6 +156,9 @@ export class RunsService {
       throw new DomainError('run-ended', `This run has already ended as ${outcome.status}.`);
     }
     this.bus.publish(streamTopic(runId));
+    if (outcome.status === 'canceled') {
+      await this.children.cancelDescendants(scope, runId, force);
+    }
     return { run: await this.get(actor, runId), ended: isEnded(outcome.status) };
   }
 

@@ -95,9 +95,10 @@ export class WorkerRepository {
     runId: string,
     fence: Fence,
     batchId: string,
-  ): Promise<{ lastSeq: number; digest: Buffer; cancelRequested: boolean } | null> {
-    return this.database.row<{ lastSeq: number; digest: Buffer; cancelRequested: boolean }>(sql`
-      select p.last_seq::float8 as "lastSeq", p.batch_digest as digest, r.cancel_requested_at is not null as "cancelRequested"
+  ): Promise<{ lastSeq: number; digest: Buffer; cancelRequested: boolean; autoExecute: boolean } | null> {
+    return this.database.row<{ lastSeq: number; digest: Buffer; cancelRequested: boolean; autoExecute: boolean }>(sql`
+      select p.last_seq::float8 as "lastSeq", p.batch_digest as digest, r.cancel_requested_at is not null as "cancelRequested",
+        coalesce((r.run_config ->> 'auto_execute')::boolean, true) as "autoExecute"
       from (${priorBatch(scope.organizationId, runId, fence.counter, batchId)}) p
         join runs r on r.organization_id = ${scope.organizationId} and r.id = ${runId} and r.claimed_by = ${scope.actor.principalId}
       where ${live(scope)}`);
@@ -150,7 +151,7 @@ export class WorkerRepository {
    * Ends a run under its lease: state, output, attempt, mirror and the last two events in one commit. Null where the lease is not
    * held. A `canceled` needs the wish; a `completed` that comes after one wins.
    */
-  async end(scope: WriteScope, runId: string, fence: Fence, ending: Ending): Promise<{ id: string } | null> {
+  async end(scope: WriteScope, runId: string, fence: Fence, ending: Ending): Promise<{ id: string; parentRunId: string | null } | null> {
     const release = {
       fence: `${fence.counter}.${fence.nonce}`,
       kind: ending.kind,
@@ -158,13 +159,13 @@ export class WorkerRepository {
     } satisfies StoredRelease;
     const wish = ending.status === 'canceled' ? sql`r.cancel_requested_at is not null` : sql`true`;
     const attemptStatus: AttemptStatus = ending.status;
-    return this.database.row<{ id: string }>(sql`
+    return this.database.row<{ id: string; parentRunId: string | null }>(sql`
       with ${this.#lockedTask(scope, runId)}, ended as (
         update runs r set status = ${ending.status}::text, output = ${jsonb(ending.output)}, error = ${jsonb(ending.error)},
           cost_in_cents = r.cost_in_cents + ${ending.costInCents}::numeric, finished_at = clock_timestamp(), updated_at = clock_timestamp(),
           lease_expires_at = null, deadline_at = null, fence_nonce = null, release = ${jsonb(release)}, last_seq = r.last_seq + 2
         from task where r.task_id = task.id and ${holds(scope, runId, fence)} and ${wish} and ${live(scope)}
-        returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.output, r.error, r.last_seq
+        returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.output, r.error, r.last_seq, r.parent_run_id
       ), attempts as (
         update run_attempts a set status = ${attemptStatus}::text, error = e.error, finished_at = clock_timestamp() from ended e
         where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
@@ -177,7 +178,7 @@ export class WorkerRepository {
           { type: 'end', data: sql`jsonb_build_object('status', s.status, 'output', s.output, 'error', s.error)` },
         ])}
       )
-      select id from ended`);
+      select id, parent_run_id as "parentRunId" from ended`);
   }
 
   /**

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { messagePartSchema, messageSchema } from '../messages/index.js';
+import { resumeSchema } from './people.schema.js';
 import { fits, runSchema } from './runs.schema.js';
 
 const KIB = 1024;
@@ -34,6 +35,7 @@ export const claimReplySchema = z
         task: taskForWorker,
         messages: z.array(messageSchema),
         secrets: z.record(z.string(), z.string()),
+        resume: resumeSchema.nullable().describe('What the run’s last wait ended with; null where it has not waited.'),
         lease: z.object({ fence: z.string(), expires_in_seconds: z.int() }),
       }),
     ),
@@ -73,6 +75,10 @@ export const workerEventSchema = z
         id: z.string().min(1).max(200),
         name: z.string().min(1).max(200),
         input: z.unknown().optional(),
+        requires_approval: z
+          .boolean()
+          .optional()
+          .describe('Where the run’s `auto_execute` is false, the run waits until somebody approves or declines the call.'),
       }),
     }),
     z.strictObject({
@@ -117,8 +123,16 @@ export const eventsSchema = z
 export type EventsInput = z.output<typeof eventsSchema>;
 
 export const eventsReplySchema = z
-  .object({ last_seq: z.int(), cancel_requested: z.boolean() })
+  .object({
+    last_seq: z.int(),
+    cancel_requested: z.boolean(),
+    waiting: z
+      .literal(true)
+      .optional()
+      .describe('There where the run waits for an approval now: the lease has ended, stop working on it.'),
+  })
   .meta({ id: 'AppendEventsReply' });
+export type EventsReply = z.output<typeof eventsReplySchema>;
 
 export const completeSchema = z
   .strictObject({
@@ -144,7 +158,7 @@ export const failSchema = z
         .nullable()
         .default(null),
     }),
-    retry: z.boolean().default(true).describe('False where trying again would be no use: the run ends at once.'),
+    retry: z.boolean().optional().describe('False where trying again would be no use: the run ends at once.'),
   })
   .meta({ id: 'FailRun' });
 export type FailInput = z.output<typeof failSchema>;

@@ -10,18 +10,21 @@ import { EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-
 import { DomainError, invalid } from '../../kernel/errors.js';
 import { AgentsService } from '../agents/index.js';
 import { MessagesService, latestMessagesJson } from '../messages/index.js';
+import { ChildrenService } from './children.service.js';
 import type { ClaimRequest } from './claim.query.js';
 import { formatFence, leaseLost, parseFence, type Fence } from './leases.js';
+import { type ApprovalCall, QuestionsService } from './questions.service.js';
 import { RunsQuery, type Assignment } from './runs.query.js';
 import {
   anonymousWorker,
   WorkerRepository,
+  type Appended,
   type BatchUsage,
   type ClaimedRun,
   type Ending,
 } from './worker.repository.js';
 import { WorkerSightings } from './worker-sightings.js';
-import type { ClaimInput, CompleteInput, EventsInput, FailInput, WorkerEvent } from './worker.schema.js';
+import type { ClaimInput, CompleteInput, EventsInput, EventsReply, FailInput, WorkerEvent } from './worker.schema.js';
 
 export interface ClaimedWork extends Assignment {
   secrets: Record<string, string>;
@@ -54,6 +57,8 @@ export class WorkerService {
     private readonly database: Database,
     private readonly bus: EventBus,
     private readonly sightings: WorkerSightings,
+    private readonly questions: QuestionsService,
+    private readonly children: ChildrenService,
   ) {}
 
   /** Waiting claims are answered with none from now on, so that a stop need not wait for them. */
@@ -112,12 +117,13 @@ export class WorkerService {
     actor: Actor,
     runId: string,
     input: EventsInput,
-  ): Promise<{ last_seq: number; cancel_requested: boolean }> {
+  ): Promise<EventsReply> {
     const scope = writeScope(actor, 'worker:act');
     const fence = parseFence(input.fence);
+    const call = approvalCall(input.events);
     const eventsJson = JSON.stringify(input.events);
     const digest = input.batch_id === undefined ? null : createHash('sha256').update(eventsJson).digest();
-    const prior = await this.#prior(scope, runId, fence, input.batch_id, digest);
+    const prior = await this.#prior(scope, runId, fence, input.batch_id, digest, call);
     if (prior !== null) {
       return prior;
     }
@@ -133,25 +139,29 @@ export class WorkerService {
     const said = input.events.filter((event) => event.type === 'message');
     try {
       const appended =
-        said.length === 0
-          ? await this.repository.append(scope, runId, fence, batch, null)
+        said.length === 0 && call === null
+          ? neverWaiting(await this.repository.append(scope, runId, fence, batch, null))
           : await this.database.transaction(async (tx) => {
+              const waiting = call !== null && (await this.questions.needsApproval(tx, scope, runId, fence));
               const result = await this.repository.append(scope, runId, fence, batch, tx);
               if (result !== null) {
                 await this.#keepMessages(tx, scope, result.taskId, runId, said);
               }
-              return result;
+              if (result !== null && call !== null && waiting) {
+                await this.questions.parkForApproval(tx, scope, runId, fence, call);
+              }
+              return result === null ? null : { ...result, waiting };
             });
       if (appended === null) {
         return await this.#lost(scope);
       }
       this.bus.publish(streamTopic(runId));
-      return { last_seq: appended.lastSeq, cancel_requested: appended.cancelRequested };
+      return eventsReply(appended, appended.waiting);
     } catch (error) {
       // Two senders of the same batch: the slower one gets the faster one's answer.
       const answered =
         violatedConstraint(error) === 'run_events_batch'
-          ? await this.#prior(scope, runId, fence, input.batch_id, digest)
+          ? await this.#prior(scope, runId, fence, input.batch_id, digest, call)
           : null;
       if (answered !== null) {
         return answered;
@@ -247,6 +257,14 @@ export class WorkerService {
       return this.#answerAgain(scope, runId, fenceText, ending.kind, ending.status);
     }
     this.bus.publish(streamTopic(runId));
+    if (ending.status === 'canceled') {
+      await this.children.cancelDescendants(scope, runId, false);
+    }
+    if (ended.parentRunId !== null) {
+      // Perhaps the last child that its parent waited for.
+      this.bus.publish(streamTopic(ended.parentRunId));
+      this.bus.publish(workTopic(scope.organizationId));
+    }
     return { id: runId, status: ending.status };
   }
 
@@ -273,7 +291,14 @@ export class WorkerService {
     throw leaseLost();
   }
 
-  async #prior(scope: WriteScope, runId: string, fence: Fence, batchId: string | undefined, digest: Buffer | null) {
+  async #prior(
+    scope: WriteScope,
+    runId: string,
+    fence: Fence,
+    batchId: string | undefined,
+    digest: Buffer | null,
+    call: ApprovalCall | null,
+  ): Promise<EventsReply | null> {
     const prior = batchId === undefined ? null : await this.repository.prior(scope, runId, fence, batchId);
     if (prior === null || digest === null) {
       return null;
@@ -281,7 +306,7 @@ export class WorkerService {
     if (!prior.digest.equals(digest)) {
       throw new DomainError('batch-mismatch', 'This batch_id was used for other events; use a new one.');
     }
-    return { last_seq: prior.lastSeq, cancel_requested: prior.cancelRequested };
+    return eventsReply(prior, call !== null && !prior.autoExecute);
   }
 
   async #keepMessages(
@@ -338,6 +363,29 @@ export class WorkerService {
           ];
     });
   }
+}
+
+/** The call of a batch that is not to be made before somebody approves it. @throws DomainError `invalid-request` for two of them */
+function approvalCall(events: readonly WorkerEvent[]): ApprovalCall | null {
+  const calls = events.flatMap((event, index) =>
+    event.type === 'tool_call' && event.data.requires_approval === true ? [{ call: event.data, index }] : [],
+  );
+  const [first, second] = calls;
+  if (second !== undefined) {
+    throw invalid(`/events/${second.index}/data/requires_approval`, 'only one call of a batch may require approval');
+  }
+  return first?.call ?? null;
+}
+
+function eventsReply(
+  { lastSeq, cancelRequested }: { lastSeq: number; cancelRequested: boolean },
+  waiting: boolean,
+): EventsReply {
+  return { last_seq: lastSeq, cancel_requested: cancelRequested, ...(waiting ? { waiting } : {}) };
+}
+
+function neverWaiting(appended: Appended | null): (Appended & { waiting: boolean }) | null {
+  return appended === null ? null : { ...appended, waiting: false };
 }
 
 function usageOf(events: readonly WorkerEvent[]): BatchUsage {

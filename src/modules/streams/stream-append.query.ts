@@ -10,7 +10,7 @@ import { type Sql, join, raw, sql } from '../../database/sql.js';
 
 /** One event of the server's own, its data as a JSON expression over the columns of the source. */
 export interface ServerEvent {
-  type: 'status' | 'asset' | 'end';
+  type: 'status' | 'asset' | 'question' | 'answer' | 'end';
   data: Sql;
 }
 

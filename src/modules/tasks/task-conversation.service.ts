@@ -4,11 +4,11 @@ import type { Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
 import { forbidden, notFound } from '../../kernel/errors.js';
 import { type Message, type MessagePart, MessagesService } from '../messages/index.js';
-import { RunsService } from '../runs/index.js';
+import { QuestionsService, RunsService } from '../runs/index.js';
 import { TasksRepository } from './tasks.repository.js';
 import type { NewTaskMessage } from './tasks.schema.js';
 
-/** What a person says to a task, and the run it starts. */
+/** What a person says to a task, and the run it answers or starts. */
 @Injectable()
 export class TaskConversation {
   constructor(
@@ -16,11 +16,13 @@ export class TaskConversation {
     private readonly repository: TasksRepository,
     private readonly runs: RunsService,
     private readonly messages: MessagesService,
+    private readonly questions: QuestionsService,
   ) {}
 
   /**
-   * Keeps the message and starts a run that has it, in one transaction.
-   * @throws DomainError `not-found`, `forbidden`
+   * Keeps the message, as the answer to the question that a run of the task asked last and still waits with; where there is none, starts a
+   * run that has the message. One transaction.
+   * @throws DomainError `not-found`, `forbidden`, `invalid-request` for what is none of the question's options
    */
   async post(
     actor: Actor,
@@ -34,10 +36,14 @@ export class TaskConversation {
       if (task === null) {
         throw notFound('task');
       }
+      const parts = input.parts ?? [{ type: 'text' as const, text: input.text ?? '' }];
+      const answer = await this.questions.answerLastOf(tx, scope, taskId, task.mayContribute, parts);
+      if (answer !== null) {
+        return answer;
+      }
       if (!task.mayContribute) {
         throw forbidden();
       }
-      const parts = input.parts ?? [{ type: 'text' as const, text: input.text ?? '' }];
       return this.say(tx, scope, taskId, parts, { start: true, idempotencyKey: ticket?.key });
     });
   }
@@ -48,11 +54,15 @@ export class TaskConversation {
     scope: WriteScope,
     taskId: string,
     parts: readonly MessagePart[],
-    options: { start: boolean; idempotencyKey: string | undefined },
+    options: {
+      start: boolean;
+      idempotencyKey: string | undefined;
+      delay?: number | string | undefined;
+      ttl?: number | string | undefined;
+    },
   ): Promise<Message> {
-    const run = options.start
-      ? await this.runs.createRun(tx, scope, { taskId, idempotencyKey: options.idempotencyKey })
-      : null;
+    const { start, ...times } = options;
+    const run = start ? await this.runs.createRun(tx, scope, { taskId, ...times }) : null;
     return this.messages.append(tx, scope, {
       taskId,
       runId: run?.id ?? null,

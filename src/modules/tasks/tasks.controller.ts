@@ -61,6 +61,7 @@ export class TasksController {
     'forbidden',
     'payload-too-large',
     'unsupported-media-type',
+    'budget-exceeded',
     'idempotency-in-progress',
     'idempotency-mismatch',
   )
@@ -140,10 +141,13 @@ export class TasksController {
   @Post(':id/messages')
   @BodyLimit('large')
   @Requires('message:create')
-  @ApiOperation({ summary: 'Say something to a task, and run it again with that' })
+  @ApiOperation({
+    summary: 'Say something to a task',
+    description: 'Answers the question that a run of it asked last and still waits with; where there is none, starts a run with it.',
+  })
   @ApiHeader(IDEMPOTENCY_KEY)
   @Returns(201, messageSchema, {
-    description: 'The message; `run_id` is the run it started.',
+    description: 'The message; `run_id` is the run it answered or started.',
     example: MESSAGE_EXAMPLE,
   })
   @Problems(
@@ -153,6 +157,7 @@ export class TasksController {
     'forbidden',
     'not-found',
     'payload-too-large',
+    'budget-exceeded',
     'idempotency-in-progress',
     'idempotency-mismatch',
   )
