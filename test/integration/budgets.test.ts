@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
+import { newId } from '../../src/kernel/ids.js';
 import { RunStopper } from '../../src/modules/runs/index.js';
 import { key, person } from '../support/actors.js';
 import { startServer, type Credential, type Reply, type TestServer } from '../support/server.js';
@@ -55,7 +56,10 @@ async function task(): Promise<string> {
 async function claim(max = 1): Promise<{ runId: string; fence: string }[]> {
   const reply = await server.call('POST', '/api/v1/worker/claim', { body: { agents: [agent.slug], max } });
   expect(reply.status).toBe(200);
-  return reply.body.runs.map((one: { run: { id: string }; lease: { fence: string } }) => ({ runId: one.run.id, fence: one.lease.fence }));
+  return reply.body.runs.map((one: { run: { id: string }; lease: { fence: string } }) => ({
+    runId: one.run.id,
+    fence: one.lease.fence,
+  }));
 }
 
 async function claimOne(): Promise<{ runId: string; fence: string }> {
@@ -70,7 +74,9 @@ function spend({ runId, fence }: { runId: string; fence: string }, cents: number
 }
 
 function complete({ runId, fence }: { runId: string; fence: string }, cents = 0): Promise<Reply> {
-  return server.call('POST', `/api/v1/worker/runs/${runId}/complete`, { body: { fence, output: {}, cost_in_cents: cents } });
+  return server.call('POST', `/api/v1/worker/runs/${runId}/complete`, {
+    body: { fence, output: {}, cost_in_cents: cents },
+  });
 }
 
 describe('a budget', () => {
@@ -96,7 +102,13 @@ describe('a budget', () => {
     const changed = await server.call('PATCH', `${BUDGETS}/${made.body.id}`, {
       body: { limit_cents: null, limit_runs: 3, action: 'stop', enabled: false },
     });
-    expect(changed.body).toMatchObject({ limit_cents: null, limit_runs: 3, action: 'stop', enabled: false, period: 'month' });
+    expect(changed.body).toMatchObject({
+      limit_cents: null,
+      limit_runs: 3,
+      action: 'stop',
+      enabled: false,
+      period: 'month',
+    });
     expect((await server.call('DELETE', `${BUDGETS}/${made.body.id}`)).status).toBe(204);
     expect((await server.call('GET', `${BUDGETS}/${made.body.id}`)).status).toBe(404);
   });
@@ -166,7 +178,9 @@ describe('a budget that is used up', () => {
     const before = (await server.call('GET', '/api/v1/tasks?limit=100')).body.data.length;
     const refused = await handIn();
     expect([refused.status, refused.body.code]).toEqual([429, 'budget-exceeded']);
-    expect(refused.body.detail).toMatch(/^The budget "Tight" is used up: 10 of 10 cents are spent\. Its period ends at \d{4}-\d\d-\d\dT00:00:00\.000Z\.$/);
+    expect(refused.body.detail).toMatch(
+      /^The budget "Tight" is used up: 10 of 10 cents are spent\. Its period ends at \d{4}-\d\d-\d\dT00:00:00\.000Z\.$/,
+    );
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(Number(refused.headers.get('retry-after'))).toBeLessThanOrEqual(86_400);
     expect((await server.call('POST', `/api/v1/tasks/${taskId}/runs`, { body: {} })).status).toBe(429);
@@ -186,7 +200,9 @@ describe('a budget that is used up', () => {
     expect(await standing(id)).toMatchObject({ spent_runs: 3, exceeded: true });
     await server.call('PATCH', `${BUDGETS}/${id}`, { body: { enabled: true } });
     expect((await handIn()).status).toBe(429);
-    await server.database.execute(sql`update budget_counters set period_start = period_start - 1 where budget_id = ${id}`);
+    await server.database.execute(
+      sql`update budget_counters set period_start = period_start - 1 where budget_id = ${id}`,
+    );
     expect(await standing(id)).toMatchObject({ spent_runs: 0, exceeded: false });
     expect((await handIn()).status).toBe(201);
     expect((await server.call('DELETE', `${BUDGETS}/${id}`)).status).toBe(204);
@@ -199,12 +215,32 @@ describe('a budget that is used up', () => {
     const keys = await server.call('GET', '/api/v1/api-keys?limit=100');
     const keyId = keys.body.data.find(({ name }: { name: string }) => name === `spender ${serial}`).id;
     await budget({ scope: { kind: 'api_key', id: keyId }, limit_runs: 1 });
-    expect([(await handIn(secret)).status, (await handIn(secret)).status, (await handIn()).status]).toEqual([201, 429, 201]);
+    expect([(await handIn(secret)).status, (await handIn(secret)).status, (await handIn()).status]).toEqual([
+      201, 429, 201,
+    ]);
 
     const taskId = await task();
     await budget({ scope: { kind: 'task', id: taskId }, limit_runs: 1 });
     const again = () => server.call('POST', `/api/v1/tasks/${taskId}/runs`, { body: {} });
     expect([(await again()).status, (await again()).status, (await handIn()).status]).toEqual([201, 429, 201]);
+  });
+
+  test('of a key holds children of the runs it started, by whatever statement they come', async () => {
+    const name = `parent ${serial}`;
+    const secret = await key(server, { name, role: 'admin' });
+    const keys = await server.call('GET', '/api/v1/api-keys?limit=100');
+    const keyId = keys.body.data.find((one: { name: string }) => one.name === name).id;
+    const parent = (await handIn(secret)).body.stream.streamId;
+    const id = await budget({ scope: { kind: 'api_key', id: keyId }, limit_runs: 1 });
+    const child = (number: number): Promise<number> =>
+      server.database.execute(sql`
+        insert into runs (organization_id, id, task_id, number, agent_id, status, lease_seconds, timeout_seconds, max_attempts, run_config,
+          parent_run_id, root_run_id, depth)
+        select r.organization_id, ${newId()}, r.task_id, ${number}::int, r.agent_id, 'queued', 60, 60, 3, '{}', r.id, r.id, 1
+        from runs r where r.id = ${parent}`);
+    expect(await child(2)).toBe(1);
+    await expect(child(3)).rejects.toMatchObject({ code: 'budget-exceeded' });
+    expect(await standing(id)).toMatchObject({ spent_runs: 1, exceeded: true });
   });
 
   test('of no runs and of no cents freezes what it is for', async () => {
@@ -234,14 +270,21 @@ describe('a budget that stops', () => {
     if (first === undefined || second === undefined) throw new Error('two runs were queued');
     expect((await spend(first, 10)).status).toBe(200);
     await server.app.get(RunStopper).sweep();
-    expect((await server.call('POST', `/api/v1/worker/runs/${first.runId}/heartbeat`, { body: { fence: first.fence } })).status).toBe(200);
+    expect(
+      (await server.call('POST', `/api/v1/worker/runs/${first.runId}/heartbeat`, { body: { fence: first.fence } }))
+        .status,
+    ).toBe(200);
 
     expect((await spend(second, 0.5)).status).toBe(200);
     await server.app.get(RunStopper).sweep();
     const run = (await server.call('GET', `/api/v1/runs/${second.runId}`)).body;
     expect(run).toMatchObject({
       status: 'failed',
-      error: { name: 'BudgetExceeded', message: 'The budget "Hard" is used up: 10.5 of 10 cents are spent.', stack_trace: null },
+      error: {
+        name: 'BudgetExceeded',
+        message: 'The budget "Hard" is used up: 10.5 of 10 cents are spent.',
+        stack_trace: null,
+      },
       cost_in_cents: 0.5,
       attempts: [{ status: 'failed', error: { name: 'BudgetExceeded' } }],
     });
@@ -262,7 +305,10 @@ describe('a budget that stops', () => {
     const lease = await claimOne();
     expect((await complete(lease, 50)).status).toBe(200);
     await server.app.get(RunStopper).sweep();
-    expect((await server.call('GET', `/api/v1/runs/${lease.runId}`)).body).toMatchObject({ status: 'completed', cost_in_cents: 50 });
+    expect((await server.call('GET', `/api/v1/runs/${lease.runId}`)).body).toMatchObject({
+      status: 'completed',
+      cost_in_cents: 50,
+    });
   });
 
   test('of every run by itself ends those that cost too much, and no other', async () => {
@@ -274,7 +320,10 @@ describe('a budget that stops', () => {
     await spend(cheap, 3);
     await spend(dear, 2);
     await server.app.get(RunStopper).sweep();
-    expect((await server.call('GET', `/api/v1/runs/${dear.runId}`)).body).toMatchObject({ status: 'failed', error: { name: 'BudgetExceeded' } });
+    expect((await server.call('GET', `/api/v1/runs/${dear.runId}`)).body).toMatchObject({
+      status: 'failed',
+      error: { name: 'BudgetExceeded' },
+    });
     expect((await complete(cheap)).status).toBe(200);
     expect(await standing(id)).toMatchObject({ spent_cents: null, spent_runs: null, exceeded: false });
     expect((await handIn()).status).toBe(201);
@@ -285,7 +334,9 @@ describe('a budget that stops', () => {
     await budget({ scope: { kind: 'agent', id: agent.id }, limit_cents: 15, action: 'stop' });
     const leases = await claim(100);
     expect(leases).toHaveLength(16);
-    expect((await Promise.all(leases.map((lease) => spend(lease, 1)))).map((reply) => reply.status)).toEqual(leases.map(() => 200));
+    expect((await Promise.all(leases.map((lease) => spend(lease, 1)))).map((reply) => reply.status)).toEqual(
+      leases.map(() => 200),
+    );
     await server.app.get(RunStopper).sweep();
     const failed = (await server.call('GET', `/api/v1/runs?agent=${agent.slug}&status=failed&limit=100`)).body.data;
     expect(failed).toHaveLength(1);
@@ -293,30 +344,43 @@ describe('a budget that stops', () => {
 });
 
 describe('the count', () => {
-  test.each(['refuse', 'stop'])('is what sixty-four appenders at once add up to, with the action %s', async (action) => {
-    const all = await budget({ scope: { kind: 'organization' }, limit_cents: 1_000_000, limit_runs: 1_000_000, action });
-    const own = await budget({ scope: { kind: 'agent', id: agent.id }, limit_cents: 1_000_000, action });
-    expect((await Promise.all(Array.from({ length: 64 }, () => handIn()))).map((reply) => reply.status)).toEqual(Array(64).fill(201));
-    const leases = await claim(100);
-    expect(leases).toHaveLength(64);
-    const replies = await Promise.all(
-      leases.flatMap((lease, index) => [spend(lease, index + 0.25), spend(lease, 0.5), spend(lease, 0.000001)]),
-    );
-    expect(replies.filter((reply) => reply.status !== 200)).toEqual([]);
-    await Promise.all(leases.map((lease) => complete(lease, 1)));
-    const summed = await server.database.row<{ cents: number; runs: number }>(
-      sql`select sum(cost_in_cents)::float8 as cents, count(*)::int as runs from runs where agent_id = ${agent.id}`,
-    );
-    const expected = { spent_cents: summed?.cents, spent_runs: summed?.runs, exceeded: false };
-    expect(summed?.cents).toBeCloseTo((63 * 64) / 2 + 64 * 1.750001, 6);
-    expect(await standing(own)).toMatchObject(expected);
-    expect(await standing(all)).toMatchObject(expected);
-  });
+  test.each(['refuse', 'stop'])(
+    'is what sixty-four appenders at once add up to, with the action %s',
+    async (action) => {
+      const all = await budget({
+        scope: { kind: 'organization' },
+        limit_cents: 1_000_000,
+        limit_runs: 1_000_000,
+        action,
+      });
+      const own = await budget({ scope: { kind: 'agent', id: agent.id }, limit_cents: 1_000_000, action });
+      expect((await Promise.all(Array.from({ length: 64 }, () => handIn()))).map((reply) => reply.status)).toEqual(
+        Array(64).fill(201),
+      );
+      const leases = await claim(100);
+      expect(leases).toHaveLength(64);
+      const replies = await Promise.all(
+        leases.flatMap((lease, index) => [spend(lease, index + 0.25), spend(lease, 0.5), spend(lease, 0.000001)]),
+      );
+      expect(replies.filter((reply) => reply.status !== 200)).toEqual([]);
+      await Promise.all(leases.map((lease) => complete(lease, 1)));
+      const summed = await server.database.row<{ cents: number; runs: number }>(
+        sql`select sum(cost_in_cents)::float8 as cents, count(*)::int as runs from runs where agent_id = ${agent.id}`,
+      );
+      const expected = { spent_cents: summed?.cents, spent_runs: summed?.runs, exceeded: false };
+      expect(summed?.cents).toBeCloseTo((63 * 64) / 2 + 64 * 1.750001, 6);
+      expect(await standing(own)).toMatchObject(expected);
+      expect(await standing(all)).toMatchObject(expected);
+    },
+  );
 
   test('lets exactly as many runs start as are allowed, of sixty-four at once', async () => {
     const id = await budget({ scope: { kind: 'agent', id: agent.id }, limit_runs: 10 });
     const statuses = (await Promise.all(Array.from({ length: 64 }, () => handIn()))).map((reply) => reply.status);
-    expect([statuses.filter((status) => status === 201).length, statuses.filter((status) => status === 429).length]).toEqual([10, 54]);
+    expect([
+      statuses.filter((status) => status === 201).length,
+      statuses.filter((status) => status === 429).length,
+    ]).toEqual([10, 54]);
     expect(await standing(id)).toMatchObject({ spent_runs: 10, exceeded: true });
   });
 
@@ -325,7 +389,8 @@ describe('the count', () => {
       await task();
       const lease = await claimOne();
       let statements = 0;
-      const watch = (_text: string, values: readonly unknown[]): void => void (statements += values.includes(lease.runId) ? 1 : 0);
+      const watch = (_text: string, values: readonly unknown[]): void =>
+        void (statements += values.includes(lease.runId) ? 1 : 0);
       server.database.observers.add(watch);
       await spend(lease, 1);
       server.database.observers.delete(watch);

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
 import { blobKey } from '../../src/engines/blob-store/blob-key.js';
@@ -6,7 +7,7 @@ import { newId } from '../../src/kernel/ids.js';
 import { RetentionSweeper } from '../../src/modules/retention/index.js';
 import { key, person } from '../support/actors.js';
 import { firstOrganizationId } from '../support/seeds.js';
-import { startServer, type TestServer } from '../support/server.js';
+import { startServer, type Reply, type TestServer } from '../support/server.js';
 
 const DEFAULTS = { events_days: 30, logs_days: 30, payloads_days: 90, runs_days: 365, assets_days: 365 };
 const FOR_EVER = { events_days: null, logs_days: null, payloads_days: null, runs_days: null, assets_days: null };
@@ -30,7 +31,9 @@ beforeEach(async () => {
   await server.call('PATCH', '/api/v1/retention', { body: DEFAULTS });
   // Runs finish in the order of time; tests age them in theirs.
   await server.database.execute(sql`delete from retention_marks`);
-  await server.database.execute(sql`delete from runs r using tasks t where t.id = r.task_id and t.latest_run_id <> r.id`);
+  await server.database.execute(
+    sql`delete from runs r using tasks t where t.id = r.task_id and t.latest_run_id <> r.id`,
+  );
   await server.database.execute(sql`update runs set finished_at = clock_timestamp() where finished_at is not null`);
   await server.database.execute(sql`update assets set created_at = clock_timestamp()`);
 });
@@ -60,21 +63,25 @@ async function finish(): Promise<string> {
     { type: 'delta', data: { text: 'word' } },
   ];
   await server.call('POST', `/api/v1/worker/runs/${runId}/events`, { body: { fence, events } });
-  const ended = await server.call('POST', `/api/v1/worker/runs/${runId}/complete`, { body: { fence, output: { out: 1 } } });
+  const ended = await server.call('POST', `/api/v1/worker/runs/${runId}/complete`, {
+    body: { fence, output: { out: 1 } },
+  });
   expect(ended.status).toBe(200);
   return runId;
 }
 
 async function age(runId: string, days: number): Promise<void> {
-  await server.database.execute(sql`update runs set finished_at = clock_timestamp() - make_interval(days => ${days}) where id = ${runId}`);
+  await server.database.execute(
+    sql`update runs set finished_at = clock_timestamp() - make_interval(days => ${days}) where id = ${runId}`,
+  );
 }
 
 async function asset(taskId: string, runId: string | null, days: number): Promise<string> {
   const id = newId();
-  const bytes = (async function* () {
-    yield Buffer.from('bytes');
-  })();
-  const { sizeBytes, sha256 } = await server.app.get(BlobStore).put(blobKey(organizationId, id, 'original'), bytes, { maxBytes: 100 });
+  const bytes = Readable.from([Buffer.from('bytes')]);
+  const { sizeBytes, sha256 } = await server.app
+    .get(BlobStore)
+    .put(blobKey(organizationId, id, 'original'), bytes, { maxBytes: 100 });
   await server.database.execute(sql`
     insert into assets (organization_id, id, task_id, run_id, name, type, content_type, size_bytes, sha256, status, created_at)
     values (${organizationId}, ${id}, ${taskId}, ${runId}, 'a.txt', 'file', 'text/plain', ${sizeBytes}, ${sha256}, 'ready',
@@ -91,7 +98,7 @@ async function sweep(): Promise<void> {
   while (await server.app.get(RetentionSweeper).sweep());
 }
 
-async function dryRun(body: object = {}): Promise<any> {
+async function dryRun(body: object = {}): Promise<Reply['body']> {
   const reply = await server.call('POST', '/api/v1/retention/dry-run', { body });
   expect([reply.status, reply.text]).toEqual([200, expect.any(String)]);
   return reply.body;
@@ -105,7 +112,11 @@ async function count(table: 'run_events' | 'run_log_lines', runId: string): Prom
 describe('how long things are kept', () => {
   test('has defaults, is patched, keeps for ever where null, and is each organization’s own', async () => {
     const other = await server.call('POST', '/api/v1/organizations', {
-      body: { name: 'Elsewhere', slug: 'elsewhere', owner: { email: 'o@elsewhere.example', password: 'correct horse battery staple' } },
+      body: {
+        name: 'Elsewhere',
+        slug: 'elsewhere',
+        owner: { email: 'o@elsewhere.example', password: 'correct horse battery staple' },
+      },
     });
     expect(other.status).toBe(201);
     const login = await server.call('POST', '/api/v1/auth/login', {
@@ -119,13 +130,16 @@ describe('how long things are kept', () => {
     expect((await server.call('GET', '/api/v1/retention', { as: stranger })).body).toEqual(DEFAULTS);
   });
 
-  test.each([[{ events_days: 0 }], [{ runs_days: 36_501 }], [{ logs_days: 1.5 }], [{ payloads_days: '30' }], [{ messages_days: 1 }]])(
-    'refuses what cannot be: %j',
-    async (body) => {
-      expect((await server.call('PATCH', '/api/v1/retention', { body })).status).toBe(400);
-      expect((await server.call('POST', '/api/v1/retention/dry-run', { body })).status).toBe(400);
-    },
-  );
+  test.each([
+    [{ events_days: 0 }],
+    [{ runs_days: 36_501 }],
+    [{ logs_days: 1.5 }],
+    [{ payloads_days: '30' }],
+    [{ messages_days: 1 }],
+  ])('refuses what cannot be: %j', async (body) => {
+    expect((await server.call('PATCH', '/api/v1/retention', { body })).status).toBe(400);
+    expect((await server.call('POST', '/api/v1/retention/dry-run', { body })).status).toBe(400);
+  });
 
   test('is for admins only', async () => {
     const member = await person(server, 'retention-member', 'member');
@@ -146,11 +160,19 @@ describe('a sweep', () => {
     await finish();
     await age(old, 31);
     await age(young, 29);
-    expect(await dryRun()).toMatchObject({ events: { count: 6, more: false }, logs: { count: 1, more: false }, payloads: { count: 0 } });
+    expect(await dryRun()).toMatchObject({
+      events: { count: 6, more: false },
+      logs: { count: 1, more: false },
+      payloads: { count: 0 },
+    });
     await sweep();
     expect([await count('run_events', old), await count('run_log_lines', old)]).toEqual([0, 0]);
     expect([await count('run_events', young), await count('run_log_lines', young)]).toEqual([4, 1]);
-    expect((await server.call('GET', `/api/v1/runs/${old}`)).body).toMatchObject({ status: 'completed', output: { out: 1 }, last_seq: 6 });
+    expect((await server.call('GET', `/api/v1/runs/${old}`)).body).toMatchObject({
+      status: 'completed',
+      output: { out: 1 },
+      last_seq: 6,
+    });
     expect((await server.call('GET', `/api/v1/tasks/${taskId}`)).status).toBe(200);
 
     const page = (await server.call('GET', `/api/v1/streams/${old}/events?after=0&limit=100`)).body;
@@ -168,7 +190,11 @@ describe('a sweep', () => {
     await age(runId, 91);
     expect(await dryRun()).toMatchObject({ events: { count: 0 }, payloads: { count: 1 }, runs: { count: 0 } });
     await sweep();
-    expect((await server.call('GET', `/api/v1/runs/${runId}`)).body).toMatchObject({ payload: null, output: null, status: 'completed' });
+    expect((await server.call('GET', `/api/v1/runs/${runId}`)).body).toMatchObject({
+      payload: null,
+      output: null,
+      status: 'completed',
+    });
     const { data } = (await server.call('GET', `/api/v1/streams/${runId}/events?after=0&limit=100`)).body;
     expect(data.at(-1)).toMatchObject({ type: 'end', data: { status: 'completed', output: null } });
     expect((await server.call('GET', `/api/v1/tasks/${taskId}`)).body.task.payload).toEqual({ in: 1 });
@@ -183,7 +209,8 @@ describe('a sweep', () => {
     await age(second, 390);
     expect(await dryRun()).toMatchObject({ runs: { count: 1, more: false } });
     await sweep();
-    const runs = async () => (await server.call('GET', `/api/v1/tasks/${taskId}/runs`)).body.data.map(({ id }: { id: string }) => id);
+    const runs = async () =>
+      (await server.call('GET', `/api/v1/tasks/${taskId}/runs`)).body.data.map(({ id }: { id: string }) => id);
     expect(await runs()).toEqual([second]);
     expect(await count('run_events', first)).toBe(0);
     expect((await server.call('GET', `/api/v1/runs/${first}`)).status).toBe(404);
@@ -193,7 +220,10 @@ describe('a sweep', () => {
     await age(third, 366);
     await sweep();
     expect(await runs()).toEqual([third]);
-    expect((await server.call('GET', `/api/v1/tasks/${taskId}`)).body.task).toMatchObject({ id: taskId, status: 'completed' });
+    expect((await server.call('GET', `/api/v1/tasks/${taskId}`)).body.task).toMatchObject({
+      id: taskId,
+      status: 'completed',
+    });
   });
 
   test('keeps a tree of runs together until all of it is old', async () => {
@@ -203,7 +233,9 @@ describe('a sweep', () => {
     await finish();
     const latest = await again(taskId);
     await finish();
-    await server.database.execute(sql`update runs set parent_run_id = ${root}, root_run_id = ${root}, depth = 1 where id = ${child}`);
+    await server.database.execute(
+      sql`update runs set parent_run_id = ${root}, root_run_id = ${root}, depth = 1 where id = ${child}`,
+    );
     await age(root, 400);
     await age(child, 300);
     await sweep();
@@ -252,9 +284,12 @@ describe('a sweep', () => {
     await server.call('POST', `/api/v1/worker/runs/${runId}/events`, {
       body: { fence: lease.fence, events: [{ type: 'log', data: { text: 'still here' } }] },
     });
-    await server.database.execute(sql`update runs set created_at = created_at - interval '3 years', started_at = started_at - interval '3 years'
+    await server.database
+      .execute(sql`update runs set created_at = created_at - interval '3 years', started_at = started_at - interval '3 years'
       where id = ${runId}`);
-    await server.database.execute(sql`update run_events set created_at = created_at - interval '3 years' where run_id = ${runId}`);
+    await server.database.execute(
+      sql`update run_events set created_at = created_at - interval '3 years' where run_id = ${runId}`,
+    );
     await sweep();
     expect([await count('run_events', runId), await count('run_log_lines', runId)]).toEqual([3, 1]);
     expect((await server.call('GET', `/api/v1/runs/${runId}`)).body.payload).toEqual({ in: 1 });
@@ -267,7 +302,12 @@ describe('a sweep', () => {
     await age(runId, 10_000);
     await sweep();
     expect(await count('run_events', runId)).toBe(4);
-    expect(await dryRun()).toMatchObject({ policy: FOR_EVER, events: { count: 0 }, logs: { count: 0 }, payloads: { count: 0 } });
+    expect(await dryRun()).toMatchObject({
+      policy: FOR_EVER,
+      events: { count: 0 },
+      logs: { count: 0 },
+      payloads: { count: 0 },
+    });
     expect(await dryRun({ events_days: 1, payloads_days: 1 })).toMatchObject({
       policy: { ...FOR_EVER, events_days: 1, payloads_days: 1 },
       events: { count: 6 },
@@ -299,7 +339,9 @@ describe('a sweep', () => {
     const plan = await server.database.transaction(async (tx) => {
       await tx.execute(sql`set local enable_seqscan = off`);
       await tx.execute(sql`set local enable_bitmapscan = off`);
-      const lines = await tx.rows<Record<string, string>>(sql`explain select r.id from runs r where r.organization_id = ${organizationId}
+      const lines = await tx.rows<
+        Record<string, string>
+      >(sql`explain select r.id from runs r where r.organization_id = ${organizationId}
         and r.finished_at < now() - make_interval(days => 30) and (r.finished_at, r.id) > (
           coalesce((select m.finished_at from retention_marks m where m.organization_id = ${organizationId} and m.class = 'events'), '-infinity'),
           coalesce((select m.run_id from retention_marks m where m.organization_id = ${organizationId} and m.class = 'events'), ${runId}::uuid))
@@ -308,7 +350,9 @@ describe('a sweep', () => {
     });
     expect(plan).toMatch(/Index (Only )?Scan using runs_finished/);
     expect(plan).toMatch(/Index Cond: .*finished_at < .*ROW\(finished_at, id\) >/);
-    const marks = await server.database.rows(sql`select class from retention_marks where organization_id = ${organizationId} order by class`);
+    const marks = await server.database.rows(
+      sql`select class from retention_marks where organization_id = ${organizationId} order by class`,
+    );
     expect(marks).toEqual([{ class: 'events' }, { class: 'logs' }]);
   });
 });

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
 import { TaskPurger } from '../../src/modules/tasks/index.js';
 import { key, makeYard, type Yard } from '../support/actors.js';
-import { startServer, type Credential, type TestServer } from '../support/server.js';
+import { startServer, type Credential, type Reply, type TestServer } from '../support/server.js';
 
 let server: TestServer;
 let yard: Yard;
@@ -31,11 +31,13 @@ async function spend(agent: string, cents: number, more: object = {}, as?: Crede
   const [{ run, lease }] = body.runs;
   const events = [{ type: 'usage', data: { cost_in_cents: cents, input_tokens: 100, output_tokens: 10 } }];
   await server.call('POST', `/api/v1/worker/runs/${run.id}/events`, { body: { fence: lease.fence, events } });
-  await server.call('POST', `/api/v1/worker/runs/${run.id}/complete`, { body: { fence: lease.fence, output: {}, cost_in_cents: 1 } });
+  await server.call('POST', `/api/v1/worker/runs/${run.id}/complete`, {
+    body: { fence: lease.fence, output: {}, cost_in_cents: 1 },
+  });
   return made.body.task.id;
 }
 
-async function usage(query = '', as?: Credential): Promise<any> {
+async function usage(query = '', as?: Credential): Promise<Reply['body']> {
   const reply = await server.call('GET', `/api/v1/usage${query}`, as === undefined ? {} : { as });
   expect([reply.status, reply.text]).toEqual([200, expect.any(String)]);
   return reply.body;
@@ -44,7 +46,9 @@ async function usage(query = '', as?: Credential): Promise<any> {
 test('adds up by day, agent, key and task, tokens and runs under way included', async () => {
   const secret = await key(server, { name: 'spender', role: 'admin' });
   const old = await spend('first', 4, { title: 'Old' });
-  await server.database.execute(sql`update runs set created_at = created_at - interval '2 days' where task_id = ${old}`);
+  await server.database.execute(
+    sql`update runs set created_at = created_at - interval '2 days' where task_id = ${old}`,
+  );
   await spend('first', 9, { title: 'New' }, secret);
   await spend('second', 1);
   await server.call('POST', '/api/v1/tasks', { body: { agent: 'second', prompt: 'not yet' } });
@@ -52,7 +56,9 @@ test('adds up by day, agent, key and task, tokens and runs under way included', 
 
   const days = await usage();
   expect(days).toMatchObject({ group_by: 'day', totals, more: false, budgets: [] });
-  expect(days.groups.map((group: { runs: number; cost_in_cents: number }) => [group.runs, group.cost_in_cents])).toEqual([
+  expect(
+    days.groups.map((group: { runs: number; cost_in_cents: number }) => [group.runs, group.cost_in_cents]),
+  ).toEqual([
     [1, 5],
     [3, 12],
   ]);
@@ -65,7 +71,10 @@ test('adds up by day, agent, key and task, tokens and runs under way included', 
     { key: agents[1], name: 'The second', runs: 2, cost_in_cents: 2, input_tokens: 100, output_tokens: 10 },
   ]);
   const byKey = await usage('?group_by=api_key');
-  expect(byKey.groups.find((group: { name: string }) => group.name === 'spender')).toMatchObject({ runs: 1, cost_in_cents: 10 });
+  expect(byKey.groups.find((group: { name: string }) => group.name === 'spender')).toMatchObject({
+    runs: 1,
+    cost_in_cents: 10,
+  });
   expect((await usage('?group_by=task')).groups[0]).toMatchObject({ name: 'New', cost_in_cents: 10 });
 
   const [day] = days.groups.map((group: { key: string }) => group.key);
@@ -80,8 +89,15 @@ test('shows people what they may read, and only admins the budgets', async () =>
   await spend('first', 2, { team_id: yard.teams.red, visibility: 'team' });
   expect(await usage('', yard.outsider.token)).toEqual(before);
   expect(await usage('', yard.member.token)).toMatchObject({ totals: { runs: 1, cost_in_cents: 3 }, budgets: [] });
-  expect((await usage('', yard.admin.token)).budgets).toMatchObject([{ id: made.body.id, standing: { spent_cents: 3, spent_runs: 1 } }]);
-  expect((await usage('', yard.strangerKey)).totals).toEqual({ runs: 0, cost_in_cents: 0, input_tokens: 0, output_tokens: 0 });
+  expect((await usage('', yard.admin.token)).budgets).toMatchObject([
+    { id: made.body.id, standing: { spent_cents: 3, spent_runs: 1 } },
+  ]);
+  expect((await usage('', yard.strangerKey)).totals).toEqual({
+    runs: 0,
+    cost_in_cents: 0,
+    input_tokens: 0,
+    output_tokens: 0,
+  });
   expect((await server.call('GET', '/api/v1/usage', { as: yard.workerKey })).status).toBe(403);
 });
 
@@ -94,7 +110,9 @@ test('keeps what was used by tasks that are gone', async () => {
   expect(await server.database.rows(sql`select 1 from runs where task_id = ${taskId}`)).toEqual([]);
   expect(await usage('?group_by=agent')).toEqual(before);
   expect((await usage('?group_by=day')).totals).toEqual(before.totals);
-  expect((await usage('?group_by=task')).groups.find((group: { key: string | null }) => group.key === null)).toMatchObject({
+  expect(
+    (await usage('?group_by=task')).groups.find((group: { key: string | null }) => group.key === null),
+  ).toMatchObject({
     name: null,
     runs: 1,
     cost_in_cents: 8,
@@ -117,7 +135,11 @@ test.each([
 test('is answered in one round trip, budgets in another', async () => {
   await usage();
   const seen: string[] = [];
-  const watch = (text: string): void => void (/usage_archive|budget_counters/.test(text) ? seen.push(text) : 0);
+  const watch = (text: string): void => {
+    if (/usage_archive|budget_counters/.test(text)) {
+      seen.push(text);
+    }
+  };
   server.database.observers.add(watch);
   await usage('?group_by=task');
   server.database.observers.delete(watch);

@@ -33,7 +33,10 @@ export class BudgetsController {
   @Get()
   @Requires('budget:read')
   @ApiOperation({ summary: 'List budgets, and how they stand', description: 'For admins.' })
-  @Returns(200, budgetPage, { description: 'A page of budgets.', example: { data: [BUDGET_EXAMPLE], next_cursor: null } })
+  @Returns(200, budgetPage, {
+    description: 'A page of budgets.',
+    example: { data: [BUDGET_EXAMPLE], next_cursor: null },
+  })
   @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   list(
     @CurrentActor() actor: Actor,

@@ -25,7 +25,9 @@ const scope = z
   .superRefine((value, context) => {
     const named = WITH_ID.includes(value.kind);
     if (named !== (value.id !== undefined)) {
-      const message = named ? `must be given: it says which ${value.kind}` : `must be left out: ${value.kind} needs none`;
+      const message = named
+        ? `must be given: it says which ${value.kind}`
+        : `must be left out: ${value.kind} needs none`;
       context.addIssue({ code: 'custom', path: ['id'], message });
     }
   })

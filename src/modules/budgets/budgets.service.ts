@@ -48,7 +48,10 @@ export class BudgetsService {
     const budget = newBudget(input);
     return this.idempotency.run(scope, ticket, async (tx) => {
       if ((await this.repository.count(scope, tx)) >= MOST_BUDGETS) {
-        throw new DomainError('limit-reached', `An organization has at most ${MOST_BUDGETS} budgets; delete some first.`);
+        throw new DomainError(
+          'limit-reached',
+          `An organization has at most ${MOST_BUDGETS} budgets; delete some first.`,
+        );
       }
       const { scopeKind, scopeId } = budget;
       if (scopeId !== null && !(await this.repository.subjectExists(scope, tx, scopeKind, scopeId))) {

@@ -80,16 +80,19 @@ const GROUPS: Readonly<Record<UsageGroup, { key: Sql; archiveKey: Sql; named: (o
   agent: {
     key: sql`r.agent_id::text`,
     archiveKey: sql`r.agent_id::text`,
-    named: (organizationId) => sql`(select a.name from agents a where a.organization_id = ${organizationId} and a.id = g.key::uuid)`,
+    named: (organizationId) =>
+      sql`(select a.name from agents a where a.organization_id = ${organizationId} and a.id = g.key::uuid)`,
   },
   api_key: {
     key: sql`r.api_key_id::text`,
     archiveKey: sql`nullif(r.api_key_id, ${NO_KEY}::uuid)::text`,
-    named: (organizationId) => sql`(select k.name from api_keys k where k.organization_id = ${organizationId} and k.id = g.key::uuid)`,
+    named: (organizationId) =>
+      sql`(select k.name from api_keys k where k.organization_id = ${organizationId} and k.id = g.key::uuid)`,
   },
   task: {
     key: sql`r.task_id::text`,
     archiveKey: sql`null::text`,
-    named: (organizationId) => sql`(select t.title from tasks t where t.organization_id = ${organizationId} and t.id = g.key::uuid)`,
+    named: (organizationId) =>
+      sql`(select t.title from tasks t where t.organization_id = ${organizationId} and t.id = g.key::uuid)`,
   },
 };

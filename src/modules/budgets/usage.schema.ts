@@ -12,7 +12,9 @@ export type UsageGroup = (typeof USAGE_GROUPS)[number];
 
 export const usageQuery = z.strictObject({
   from: DAY.optional().describe('The first day, of UTC; thirty days before `to` where absent.'),
-  to: DAY.optional().describe(`The first day that is left out; tomorrow where absent. At most ${MOST_DAYS} days after \`from\`.`),
+  to: DAY.optional().describe(
+    `The first day that is left out; tomorrow where absent. At most ${MOST_DAYS} days after \`from\`.`,
+  ),
   group_by: z.enum(USAGE_GROUPS).default('day'),
 });
 export type UsageQueryInput = z.output<typeof usageQuery>;
@@ -33,7 +35,10 @@ export const usageSchema = z
     groups: z
       .array(
         z.object({
-          key: z.string().nullable().describe('The day, or the id; null for runs without one: of no key, of tasks that are gone.'),
+          key: z
+            .string()
+            .nullable()
+            .describe('The day, or the id; null for runs without one: of no key, of tasks that are gone.'),
           name: z.string().nullable(),
           ...amounts,
         }),

@@ -48,7 +48,7 @@ export class RetentionSweeper implements OnApplicationBootstrap, BeforeApplicati
   /** One pass over every organisation; true where work is left. A class that fails is logged, and tried again by the next pass. */
   async sweep(): Promise<boolean> {
     let left = false;
-    for (let after = FIRST; ; ) {
+    for (let after = FIRST; ;) {
       const found = await this.due.classes(after, FOUND);
       for (const due of found) {
         if (this.#stop.signal.aborted) {
@@ -70,18 +70,16 @@ export class RetentionSweeper implements OnApplicationBootstrap, BeforeApplicati
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
+    const pause = (pauseMs: number): Promise<void> =>
+      delay(pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
     // Not at once: a start has better things to do, and nothing here is urgent.
-    let pauseMs = REST_MS;
+    await pause(REST_MS);
     while (!signal.aborted) {
-      await delay(pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
-      if (signal.aborted) {
-        return;
-      }
       const left = await this.sweep().catch((error: unknown) => {
         this.log.warn('a retention sweep failed; it runs again', { error });
         return false;
       });
-      pauseMs = left ? BREATH_MS : REST_MS;
+      await pause(left ? BREATH_MS : REST_MS);
     }
   }
 

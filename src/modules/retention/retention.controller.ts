@@ -36,7 +36,8 @@ export class RetentionController {
   @Requires('retention:manage')
   @ApiOperation({
     summary: 'Change how long what runs leave is kept (merge patch)',
-    description: 'Null keeps for ever. What is due by a shorter time goes within minutes; try it with a dry run first. For admins.',
+    description:
+      'Null keeps for ever. What is due by a shorter time goes within minutes; try it with a dry run first. For admins.',
   })
   @Returns(200, retentionSchema, {
     description: 'As it is now.',
@@ -59,7 +60,10 @@ export class RetentionController {
   })
   @Returns(200, retentionReportSchema, { description: 'Counts by class.', example: RETENTION_REPORT_EXAMPLE })
   @Problems('invalid-request', 'unauthenticated', 'forbidden')
-  dryRun(@CurrentActor() actor: Actor, @Body({ schema: dryRunSchema }) tried: RetentionPatch): Promise<RetentionReport> {
+  dryRun(
+    @CurrentActor() actor: Actor,
+    @Body({ schema: dryRunSchema }) tried: RetentionPatch,
+  ): Promise<RetentionReport> {
     return this.retention.dryRun(actor, tried);
   }
 }

@@ -15,10 +15,7 @@ const days = {
   assets_days: kept.describe('A file, from when it was made; not while its task has a run under way.'),
 };
 
-export const retentionSchema = z
-  .object(days)
-  .describe('Days; null keeps for ever.')
-  .meta({ id: 'Retention' });
+export const retentionSchema = z.object(days).describe('Days; null keeps for ever.').meta({ id: 'Retention' });
 export type Retention = z.output<typeof retentionSchema>;
 
 export const retentionPatchSchema = z.strictObject(days).partial().meta({ id: 'RetentionPatch' });

@@ -59,7 +59,11 @@ export class RetentionService {
     const count =
       kind === 'runs'
         ? (await this.due.doomed(scope, due, days)).length
-        : await this.due.weigh(scope, kind, due.map((run) => run.id));
+        : await this.due.weigh(
+            scope,
+            kind,
+            due.map((run) => run.id),
+          );
     return { count, more: due.length === LOOKED_AT };
   }
 

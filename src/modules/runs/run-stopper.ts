@@ -51,12 +51,10 @@ export class RunStopper implements OnApplicationBootstrap, BeforeApplicationShut
   async #run(): Promise<void> {
     const { signal } = this.#stop;
     while (!signal.aborted) {
+      await this.sweep().catch((error: unknown) => {
+        this.log.warn('runs over budget could not be stopped; trying again', { error });
+      });
       await delay(PACE_MS, undefined, { signal, ref: false }).catch(() => undefined);
-      if (!signal.aborted) {
-        await this.sweep().catch((error: unknown) => {
-          this.log.warn('runs over budget could not be stopped; trying again', { error });
-        });
-      }
     }
   }
 }

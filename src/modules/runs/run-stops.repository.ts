@@ -21,7 +21,8 @@ export class RunStopsRepository {
         order by s.created_at limit ${most}::int
         for no key update of t, r skip locked
       ), ended as (
-        update runs r set status = 'failed', wait_kind = null, error = d.error, fence = r.fence + 1, fence_nonce = null,
+        update runs r set status = 'failed', wait_kind = null, wait = null, wait_since = null, wait_due_at = null,
+          wait_assignee_id = null, error = d.error, fence = r.fence + 1, fence_nonce = null,
           lease_expires_at = null, deadline_at = null, finished_at = clock_timestamp(), updated_at = clock_timestamp(), last_seq = r.last_seq + 2
         from due d where r.organization_id = d.organization_id and r.id = d.id
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.error, r.last_seq
