@@ -46,19 +46,24 @@ class StatementNames {
   }
 }
 
+type Observer = (text: string, values: readonly unknown[]) => void;
+
 /** A transaction under way; ends when the function it was given to returns (commit) or throws (rollback). */
 export class Tx {
   readonly #names: StatementNames;
   readonly #client: PoolClient;
+  readonly #observers: ReadonlySet<Observer>;
   readonly #afterCommit: (() => void)[] = [];
 
   constructor(
     readonly manager: EntityManager,
     client: PoolClient,
     names: StatementNames,
+    observers: ReadonlySet<Observer>,
   ) {
     this.#client = client;
     this.#names = names;
+    this.#observers = observers;
   }
 
   /** Calls `effect` once the transaction is committed, and never where it is not: for hints and other cheap tellings. */
@@ -120,6 +125,9 @@ export class Tx {
   }
 
   async #query<Row extends QueryResultRow>(statement: Sql): Promise<QueryResult<Row>> {
+    for (const observer of this.#observers) {
+      observer(statement.text, statement.values);
+    }
     try {
       return await this.#client.query<Row>(this.#names.prepared(statement));
     } catch (error) {
@@ -133,7 +141,7 @@ export class Database {
   readonly #pool: Pool;
   readonly #names = new StatementNames();
   /** For tests that count round trips, and for benchmarks that repeat a statement without us. */
-  readonly observers = new Set<(text: string, values: readonly unknown[]) => void>();
+  readonly observers = new Set<Observer>();
 
   constructor(
     readonly dataSource: DataSource,
@@ -201,7 +209,7 @@ export class Database {
     try {
       const client = pooled(await runner.connect());
       await runner.startTransaction();
-      const tx = new Tx(runner.manager, client, this.#names);
+      const tx = new Tx(runner.manager, client, this.#names, this.observers);
       const result = await work(tx);
       await runner.commitTransaction();
       tx.committed();

@@ -1,0 +1,202 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { sql } from '../../src/database/sql.js';
+import { makeYard, type Yard } from '../support/actors.js';
+import { startServer, type Credential, type Reply, type TestServer } from '../support/server.js';
+
+const AGENT = 'hand';
+
+let server: TestServer;
+let yard: Yard;
+
+beforeAll(async () => {
+  server = await startServer({ ROLE: 'api' });
+  yard = await makeYard(server);
+  const made = await server.call('POST', '/api/v1/agents', {
+    body: { slug: AGENT, name: 'Hand', kind: 'worker', default_run_config: { model: 'agent-model' } },
+  });
+  expect([made.status, made.text]).toEqual([201, expect.any(String)]);
+});
+
+afterAll(() => server.stop());
+
+function send(tasks: unknown, options: { as?: Credential; key?: string } = {}): Promise<Reply> {
+  return server.call('POST', '/api/v1/tasks/batch', {
+    body: { tasks },
+    ...(options.as === undefined ? {} : { as: options.as }),
+    ...(options.key === undefined ? {} : { headers: { 'idempotency-key': options.key } }),
+  });
+}
+
+async function count(): Promise<number> {
+  return (await server.database.row<{ n: number }>(sql`select count(*)::int as n from tasks`))?.n ?? -1;
+}
+
+/** All that is stored of a task, but for what must differ between two: ids, times, and the batch it came in. */
+async function stored(taskId: string): Promise<unknown> {
+  const row = await server.database.row<{ body: unknown }>(sql`
+    select jsonb_build_object(
+      'task', to_jsonb(t) - array['id', 'created_at', 'updated_at', 'latest_run_id'],
+      'runs', (select jsonb_agg((to_jsonb(r) - array['id', 'task_id', 'root_run_id', 'batch_id', 'created_at', 'updated_at', 'queued_at',
+        'available_at']) || jsonb_build_object('root', r.root_run_id = r.id, 'latest', t.latest_run_id = r.id)) from runs r where r.task_id = t.id),
+      'events', (select jsonb_agg((to_jsonb(e) - array['run_id', 'created_at']) #- '{events,0,at}') from run_events e join runs r on r.id = e.run_id
+        where r.task_id = t.id),
+      'messages', (select jsonb_agg((to_jsonb(m) - array['id', 'task_id', 'run_id', 'created_at'])
+        || jsonb_build_object('of_run', m.run_id = t.latest_run_id)) from messages m where m.task_id = t.id)) as body
+    from tasks t where t.id = ${taskId}`);
+  return row?.body;
+}
+
+describe('a batch of tasks', () => {
+  test('makes of each item exactly what a single create makes of it', async () => {
+    const items = [
+      { agent: AGENT, prompt: 'plain' },
+      {
+        agent: AGENT,
+        prompt: 'all there is to say \u{1F642}',
+        title: 'Title',
+        payload: { deep: [1, { two: null }], big: 1e15 },
+        model: 'own-model',
+        run_config: { max_steps: 7 },
+        team_id: yard.teams.red,
+        visibility: 'organization',
+        is_isolated: true,
+        tags: ['a', 'b,"c'],
+        metadata: { k: 'v' },
+        enabled: false,
+        priority: -3,
+        max_attempts: 2,
+      },
+      { agent: AGENT, prompt: 'not yet', start: false },
+      { agent: AGENT, prompt: 'null', payload: null, account_id: null },
+      { agent: AGENT, prompt: 'scheduled', schedule: { cron: '0 9 * * *', timezone: 'Europe/London' } },
+    ];
+    const batch = await send(items, { as: yard.maintainer.token });
+    expect([batch.status, batch.body.results.map(({ status }: { status: number }) => status)]).toEqual([200, [201, 201, 201, 201, 201]]);
+    for (const [index, body] of items.entries()) {
+      const single = await server.call('POST', '/api/v1/tasks', { body, as: yard.maintainer.token });
+      expect(await stored(batch.body.results[index].task_id)).toEqual(await stored(single.body.task.id));
+    }
+  });
+
+  test('answers every item in its place, and refuses a bad one alone, as its own problem', async () => {
+    const before = await count();
+    const { status, body } = await send([
+      { agent: AGENT, prompt: 'first' },
+      { agent: AGENT },
+      { agent: 'nobody-of-this-name', prompt: 'second' },
+      { agent: AGENT, prompt: 'third', colour: 'red' },
+      'not an object',
+      { agent: AGENT, prompt: 'fourth', team_id: '0198f0a0-0000-7000-8000-000000000009' },
+      { agent: AGENT, prompt: 'fifth', run_config: { agent_ids: ['0198f0a0-0000-7000-8000-000000000009'] } },
+      { agent: AGENT, prompt: 'sixth', schedule: { cron: '0 9 31 2 *' } },
+      { agent: AGENT, prompt: 'last' },
+    ]);
+    expect(status).toBe(200);
+    expect(body.results.map((result: { status: number }) => result.status)).toEqual([201, 400, 400, 400, 400, 400, 400, 400, 201]);
+    expect(body.results[1]).toEqual({
+      status: 400,
+      error: {
+        type: 'urn:taskyard:problem:invalid-request',
+        title: 'The request is not valid',
+        status: 400,
+        detail: expect.stringContaining('/prompt'),
+        code: 'invalid-request',
+        errors: [{ path: '/tasks/1/prompt', message: expect.any(String) }],
+      },
+    });
+    const paths = body.results.map(({ error }: { error?: { errors: { path: string }[] } }) => error?.errors[0]?.path ?? null);
+    expect(paths).toEqual([
+      null,
+      '/tasks/1/prompt',
+      '/tasks/2/agent',
+      '/tasks/3/colour',
+      '/tasks/4',
+      '/tasks/5/team_id',
+      '/tasks/6/run_config/agent_ids/0',
+      expect.stringMatching('^/tasks/7/'),
+      null,
+    ]);
+    expect(await count()).toBe(before + 2);
+  });
+
+  test('holds each item to the rights of its sender', async () => {
+    const refused = await send([{ agent: AGENT, prompt: 'x', team_id: yard.teams.green }, { agent: AGENT, prompt: 'y' }], {
+      as: yard.member.token,
+    });
+    expect(refused.body.results.map(({ status }: { status: number }) => status)).toEqual([403, 201]);
+    const viewer = await send([{ agent: AGENT, prompt: 'x' }], { as: yard.viewer.token });
+    expect(viewer.status).toBe(403);
+  });
+
+  test.each([
+    ['no list', {}],
+    ['an empty list', { tasks: [] }],
+    ['a list of more than a thousand', { tasks: Array.from({ length: 1001 }, () => ({ prompt: 'x' })) }],
+    ['another field', { tasks: [{ prompt: 'x' }], more: 1 }],
+  ])('is refused whole with %s', async (_name, body) => {
+    const reply = await server.call('POST', '/api/v1/tasks/batch', { body });
+    expect([reply.status, reply.body.code]).toEqual([400, 'invalid-request']);
+  });
+
+  test('takes a thousand tasks in a few statements, and counts and numbers them as single ones', async () => {
+    const shown = sql`select coalesce(sum(shown), 0)::int as n from task_counters`;
+    const before = (await server.database.row<{ n: number }>(shown))?.n ?? 0;
+    const reply = await send(Array.from({ length: 1000 }, (_, index) => ({ agent: AGENT, prompt: `number ${index}`, tags: ['thousand'] })));
+    const ids: string[] = reply.body.results.map(({ task_id: id }: { task_id: string }) => id);
+    expect([reply.status, new Set(ids).size]).toEqual([200, 1000]);
+    expect((await server.database.row<{ n: number }>(shown))?.n).toBe(before + 1000);
+    // One transaction wrote them, whatever their number: their rows share it. In the order of the list they were made and are queued.
+    const rows = await server.database.rows<{ id: string; writer: string }>(sql`
+      select t.id, r.xmin::text as writer from runs r join tasks t on t.id = r.task_id where 'thousand' = any(t.tags)
+      order by r.available_at, r.id`);
+    expect(rows.map(({ id }) => id)).toEqual(ids);
+    expect(new Set(rows.map(({ writer }) => writer)).size).toBe(1);
+    const { body } = await server.call('GET', '/api/v1/tasks?tag=thousand&sort=created_at&limit=3');
+    expect(body.data.map(({ id }: { id: string }) => id)).toEqual(ids.slice(0, 3));
+  });
+
+  test('costs no more statements for many items than for few', async () => {
+    const statements: number[] = [];
+    for (const size of [1, 200]) {
+      let seen = 0;
+      // The process has other work of its own, which does not look like this.
+      const observe = (text: string): void => void (seen += /\b(tasks|runs|messages|agents|task_counters|accounts)\b.*\$/s.test(text) ? 1 : 0);
+      await send([{ agent: AGENT, prompt: 'warm' }]);
+      server.database.observers.add(observe);
+      await send(Array.from({ length: size }, () => ({ agent: AGENT, prompt: 'counted' })));
+      server.database.observers.delete(observe);
+      statements.push(seen);
+    }
+    expect(statements).toEqual([7, 7]);
+  });
+
+  test('has one effect under an Idempotency-Key, refusals included', async () => {
+    const tasks = [{ agent: AGENT, prompt: 'once' }, { agent: AGENT }];
+    const first = await send(tasks, { key: 'batch-1' });
+    const before = await count();
+    const second = await send(tasks, { key: 'batch-1' });
+    expect([second.status, second.body, second.headers.get('idempotency-replayed')]).toEqual([200, first.body, 'true']);
+    expect(await count()).toBe(before);
+    expect((await send([{ agent: AGENT, prompt: 'other' }], { key: 'batch-1' })).status).toBe(422);
+  });
+
+  test('goes on item by item where a row is refused that looked fine', async () => {
+    const doomed = await server.call('POST', '/api/v1/agents', { body: { slug: 'doomed', name: 'Doomed', kind: 'worker' } });
+    await server.database.execute(sql`
+      create function refuse_doomed() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = '23514'; end $$`);
+    await server.database.execute(sql`create trigger refuse_doomed before insert on runs for each row
+      when (new.payload = '"doomed"') execute function refuse_doomed()`);
+    try {
+      const reply = await send([
+        { agent_id: doomed.body.id, prompt: 'lives' },
+        { agent_id: doomed.body.id, prompt: 'dies', payload: 'doomed' },
+        { agent: AGENT, prompt: 'lives too' },
+      ]);
+      expect([reply.status, reply.body.results.map(({ status }: { status: number }) => status)]).toEqual([200, [201, 400, 201]]);
+      const { body } = await server.call('GET', `/api/v1/tasks/${reply.body.results[2].task_id}`);
+      expect([body.task.status, body.messages.length]).toEqual(['queued', 1]);
+    } finally {
+      await server.database.execute(sql`drop trigger refuse_doomed on runs`);
+    }
+  });
+});
