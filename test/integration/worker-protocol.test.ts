@@ -18,7 +18,9 @@ afterAll(async () => {
 beforeEach(async () => {
   serial += 1;
   agent = `agent-${serial}`;
-  const made = await server.call('POST', '/api/v1/agents', { body: { slug: agent, name: agent, kind: 'worker', max_attempts: 2 } });
+  const made = await server.call('POST', '/api/v1/agents', {
+    body: { slug: agent, name: agent, kind: 'worker', max_attempts: 2, retry: { min_seconds: 0, max_seconds: 0 } },
+  });
   expect(made.status).toBe(201);
 });
 
@@ -302,14 +304,6 @@ describe('what a worker may not send is refused whole, and the run lives on', ()
     const { runId } = await task();
     const { fence } = await claim();
     expect((await act(runId, 'complete', { fence, output: [1] })).status).toBe(400);
-  });
-
-  test('retry: true, which this version does not have', async () => {
-    const { runId } = await task();
-    const { fence } = await claim();
-    const reply = await act(runId, 'fail', { fence, error: { message: 'x' }, retry: true });
-    expect([reply.status, reply.body.code]).toEqual([400, 'not-available']);
-    expect((await act(runId, 'fail', { fence, error: { message: 'x' } })).status).toBe(200);
   });
 });
 

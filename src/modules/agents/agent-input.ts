@@ -2,6 +2,7 @@
 import { mergePatch, type JsonObject } from '../../http/merge-patch.js';
 import { assertNever } from '../../kernel/assert-never.js';
 import { DomainError, invalid, notAvailable } from '../../kernel/errors.js';
+import type { AgentDestinations } from './agent-destinations.js';
 import type { AgentChanges, AgentColumns } from './agents.repository.js';
 import {
   AGENT_DEFAULTS,
@@ -12,13 +13,14 @@ import {
   type AgentView,
   type NewAgentInput,
 } from './agents.schema.js';
+import { QUEUE_DEFAULTS, RETRY_DEFAULTS, retryPolicy } from './queue-settings.js';
 import { type RunConfig, runConfigSchema } from './run-config.schema.js';
 
 /** @throws DomainError `not-available`, `invalid-request` */
-export function newAgent(input: NewAgentInput): AgentColumns & { kind: AgentKind } {
+export function newAgent(input: NewAgentInput, destinations: AgentDestinations): AgentColumns & { kind: AgentKind } {
   refuseUnbuilt(input);
   const config = input.config ?? {};
-  assertConfig(input.kind, config);
+  assertConfig(input.kind, config, destinations);
   return {
     slug: input.slug,
     name: input.name ?? input.slug,
@@ -29,16 +31,20 @@ export function newAgent(input: NewAgentInput): AgentColumns & { kind: AgentKind
     maxAttempts: input.max_attempts ?? AGENT_DEFAULTS.max_attempts,
     timeoutSeconds: input.timeout_seconds ?? AGENT_DEFAULTS.timeout_seconds,
     leaseSeconds: input.lease_seconds ?? AGENT_DEFAULTS.lease_seconds,
+    retry: retryPolicy(RETRY_DEFAULTS, input.retry ?? null),
+    concurrencyLimit: input.concurrency_limit ?? QUEUE_DEFAULTS.concurrency_limit,
+    concurrencyKeyLimit: input.concurrency_key_limit ?? QUEUE_DEFAULTS.concurrency_key_limit,
+    concurrencyStrategy: input.concurrency_strategy ?? QUEUE_DEFAULTS.concurrency_strategy,
     defaultRunConfig: input.default_run_config ?? {},
   };
 }
 
 /** A merge patch (RFC 7396) over what is there; null gives back the default. @throws DomainError as `newAgent` does */
-export function changesOf(before: AgentView, patch: AgentPatch): AgentChanges {
+export function changesOf(before: AgentView, patch: AgentPatch, destinations: AgentDestinations): AgentChanges {
   refuseUnbuilt(patch);
   const config = merged(before.config, patch.config);
   if (config !== undefined) {
-    assertConfig(before.kind, config);
+    assertConfig(before.kind, config, destinations);
   }
   const defaultRunConfig = merged(before.default_run_config, patch.default_run_config);
   return {
@@ -50,6 +56,10 @@ export function changesOf(before: AgentView, patch: AgentPatch): AgentChanges {
     maxAttempts: orDefault(patch.max_attempts, AGENT_DEFAULTS.max_attempts),
     timeoutSeconds: orDefault(patch.timeout_seconds, AGENT_DEFAULTS.timeout_seconds),
     leaseSeconds: orDefault(patch.lease_seconds, AGENT_DEFAULTS.lease_seconds),
+    retry: patch.retry === undefined ? undefined : retryPolicy(before.retry, patch.retry),
+    concurrencyLimit: patch.concurrency_limit,
+    concurrencyKeyLimit: orDefault(patch.concurrency_key_limit, QUEUE_DEFAULTS.concurrency_key_limit),
+    concurrencyStrategy: orDefault(patch.concurrency_strategy, QUEUE_DEFAULTS.concurrency_strategy),
     defaultRunConfig: defaultRunConfig === undefined ? undefined : parsedRunConfig(defaultRunConfig),
   };
 }
@@ -60,23 +70,13 @@ export function namedAgents(config: RunConfig, pointer: string): { id: string; p
   return [...one, ...(config.agent_ids ?? []).map((id, index) => ({ id, pointer: `${pointer}/agent_ids/${index}` }))];
 }
 
-function refuseUnbuilt(input: {
-  kind?: AgentKind;
-  concurrency_limit?: number | null | undefined;
-  allowed_secret_names?: string[] | undefined;
-}): void {
-  if (input.kind === 'http' || input.kind === 'command') {
-    throw notAvailable('/kind', `An agent of kind ${input.kind}`);
-  }
-  if (input.concurrency_limit !== undefined && input.concurrency_limit !== null) {
-    throw notAvailable('/concurrency_limit', 'A concurrency limit');
-  }
+function refuseUnbuilt(input: { allowed_secret_names?: string[] | undefined }): void {
   if (input.allowed_secret_names !== undefined && input.allowed_secret_names.length > 0) {
     throw notAvailable('/allowed_secret_names', 'Giving secrets to agents');
   }
 }
 
-function assertConfig(kind: AgentKind, config: JsonObject): void {
+function assertConfig(kind: AgentKind, config: JsonObject, destinations: AgentDestinations): void {
   if (Buffer.byteLength(JSON.stringify(config)) > CONFIG_BYTES) {
     throw invalid('/config', 'must be at most 64 KiB as JSON');
   }
@@ -84,9 +84,13 @@ function assertConfig(kind: AgentKind, config: JsonObject): void {
     case 'builtin':
       assertBuiltin(config);
       break;
-    case 'worker':
     case 'http':
+      destinations.assertHttp(config);
+      break;
     case 'command':
+      destinations.assertCommand(config);
+      break;
+    case 'worker':
       break;
     default:
       assertNever(kind);

@@ -6,6 +6,7 @@ import { isRetryable, toDomainError } from '../../database/sql-errors.js';
 import { type Sql, all, assignments, join, jsonb, sql } from '../../database/sql.js';
 import { tenant } from '../../database/scope.sql.js';
 import { DomainError } from '../../kernel/errors.js';
+import type { ConcurrencyStrategy, RetryPolicy } from './queue-settings.js';
 import type { AgentKind, AgentListQuery, AgentView } from './agents.schema.js';
 
 type Reader = Pick<Tx, 'json'>;
@@ -33,6 +34,10 @@ export interface AgentColumns {
   maxAttempts: number;
   timeoutSeconds: number;
   leaseSeconds: number;
+  retry: RetryPolicy;
+  concurrencyLimit: number | null;
+  concurrencyKeyLimit: number;
+  concurrencyStrategy: ConcurrencyStrategy;
   defaultRunConfig: Record<string, unknown>;
 }
 
@@ -49,7 +54,10 @@ export type AgentUse = 'default' | 'runs';
 
 const AGENT_JSON = sql`json_build_object('id', a.id, 'slug', a.slug, 'name', a.name, 'kind', a.kind, 'version', a.version,
   'description', a.description, 'config', a.config, 'max_attempts', a.max_attempts, 'timeout_seconds', a.timeout_seconds,
-  'lease_seconds', a.lease_seconds, 'concurrency_limit', null, 'default_run_config', a.default_run_config,
+  'lease_seconds', a.lease_seconds, 'retry', json_build_object('min_seconds', a.retry_min_seconds,
+  'max_seconds', a.retry_max_seconds, 'factor', a.retry_factor, 'jitter', a.retry_jitter), 'concurrency_limit', a.concurrency_limit,
+  'concurrency_key_limit', a.concurrency_key_limit, 'concurrency_strategy', a.concurrency_strategy, 'paused_at', iso_utc(a.paused_at),
+  'pause_reason', a.pause_reason, 'default_run_config', a.default_run_config,
   'allowed_secret_names', json_build_array(), 'created_at', iso_utc(a.created_at), 'updated_at', iso_utc(a.updated_at))`;
 
 const ROW_JSON = sql`json_build_object('id', a.id, 'slug', a.slug, 'name', a.name, 'kind', a.kind, 'version', a.version,
@@ -66,6 +74,13 @@ export interface AgentIdentity {
   slug: string;
   id: string;
   kind: AgentKind;
+}
+
+/** What running an agent needs to know of it. */
+export interface AgentForExecution {
+  kind: AgentKind;
+  config: Record<string, unknown>;
+  timeout_seconds: number;
 }
 
 @Injectable()
@@ -130,11 +145,12 @@ export class AgentsRepository {
     return found ?? [];
   }
 
-  /** The `config` of an agent, deleted or not: a run that is under way is still its. */
-  async configOf(scope: ReadScope, id: string): Promise<unknown> {
-    return this.database.json<unknown>(
+  /** How an agent is run, deleted or not: a run that is under way is still its. */
+  async forExecution(scope: ReadScope, id: string): Promise<AgentForExecution | null> {
+    return this.database.json<AgentForExecution>(
       scope,
-      sql`select a.config from agents a where ${tenant(scope, 'a')} and a.id = ${id}`,
+      sql`select json_build_object('kind', a.kind, 'config', a.config, 'timeout_seconds', a.timeout_seconds)
+        from agents a where ${tenant(scope, 'a')} and a.id = ${id}`,
     );
   }
 
@@ -143,10 +159,12 @@ export class AgentsRepository {
     try {
       await tx.execute(sql`
         insert into agents (organization_id, id, slug, name, kind, version, description, config, max_attempts, timeout_seconds,
-          lease_seconds, default_run_config)
+          lease_seconds, retry_min_seconds, retry_max_seconds, retry_factor, retry_jitter, concurrency_limit, concurrency_key_limit,
+          concurrency_strategy, default_run_config)
         values (${scope.organizationId}, ${agent.id}, ${agent.slug}, ${agent.name}, ${agent.kind}, ${agent.version},
           ${agent.description}, ${jsonb(agent.config)}, ${agent.maxAttempts}, ${agent.timeoutSeconds}, ${agent.leaseSeconds},
-          ${jsonb(agent.defaultRunConfig)})`);
+          ${agent.retry.min_seconds}, ${agent.retry.max_seconds}, ${agent.retry.factor}, ${agent.retry.jitter}, ${agent.concurrencyLimit},
+          ${agent.concurrencyKeyLimit}, ${agent.concurrencyStrategy}, ${jsonb(agent.defaultRunConfig)})`);
     } catch (error) {
       throw slugTaken(error);
     }
@@ -163,6 +181,13 @@ export class AgentsRepository {
       max_attempts: parameter(columns.maxAttempts),
       timeout_seconds: parameter(columns.timeoutSeconds),
       lease_seconds: parameter(columns.leaseSeconds),
+      retry_min_seconds: parameter(columns.retry?.min_seconds),
+      retry_max_seconds: parameter(columns.retry?.max_seconds),
+      retry_factor: parameter(columns.retry?.factor),
+      retry_jitter: parameter(columns.retry?.jitter),
+      concurrency_limit: parameter(columns.concurrencyLimit),
+      concurrency_key_limit: parameter(columns.concurrencyKeyLimit),
+      concurrency_strategy: parameter(columns.concurrencyStrategy),
       default_run_config: columns.defaultRunConfig === undefined ? undefined : jsonb(columns.defaultRunConfig),
       updated_at: sql`clock_timestamp()`,
     });
@@ -196,7 +221,7 @@ export class AgentsRepository {
   }
 }
 
-function parameter(value: string | number | undefined): Sql | undefined {
+function parameter(value: string | number | boolean | null | undefined): Sql | undefined {
   return value === undefined ? undefined : sql`${value}`;
 }
 

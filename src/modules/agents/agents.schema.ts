@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { listQuery, pageSchema } from '../../http/list-query.js';
-import { withNotAvailable } from '../../http/not-available.js';
 import { nameField, slugField, timeField } from '../organizations/index.js';
+import { QUEUE_DEFAULTS, queueFields, RETRY_DEFAULTS, retrySchema, STRATEGIES } from './queue-settings.js';
 import { runConfigSchema } from './run-config.schema.js';
 
 /** Builtin agents, by the name that `config.builtin` gives: code of ours, found by it where it is run. */
@@ -36,7 +36,12 @@ export const agentSchema = z
     max_attempts: z.int(),
     timeout_seconds: z.int().describe('Leased time of one attempt.'),
     lease_seconds: z.int().describe('A worker that is not heard of for so long has lost the run.'),
-    concurrency_limit: z.null().describe('Not available in this version.'),
+    retry: retrySchema,
+    concurrency_limit: z.int().nullable(),
+    concurrency_key_limit: z.int(),
+    concurrency_strategy: z.enum(STRATEGIES),
+    paused_at: timeField.nullable().describe('Its runs are not claimed since then; null where they are.'),
+    pause_reason: z.string().nullable(),
     default_run_config: runConfigSchema,
     allowed_secret_names: z.array(z.string()).describe('Always empty in this version.'),
     created_at: timeField,
@@ -52,12 +57,7 @@ const settings = {
   max_attempts: z.int().min(1).max(100).nullable().optional(),
   timeout_seconds: z.int().min(1).max(604_800).nullable().optional(),
   lease_seconds: z.int().min(5).max(3600).nullable().optional(),
-  concurrency_limit: z
-    .int()
-    .min(1)
-    .nullable()
-    .optional()
-    .describe('Not available in this version: null alone is taken.'),
+  ...queueFields,
   allowed_secret_names: z
     .array(z.string().max(200))
     .max(100)
@@ -65,38 +65,40 @@ const settings = {
     .describe('Not available in this version: an empty list alone is taken.'),
 };
 
-const UNBUILT = { retry: 'A retry policy' };
-
-export const newAgentSchema = withNotAvailable(
-  z
-    .strictObject({
-      slug: slugField,
-      name: nameField.optional().describe('The slug where absent.'),
-      kind: z.enum(AGENT_KINDS),
-      config: object
-        .optional()
-        .describe(`For kind builtin: {"builtin": one of ${BUILTIN_NAMES.join(', ')}}. At most 64 KiB.`),
-      default_run_config: runConfigSchema.optional(),
-      ...settings,
-    })
-    .meta({ id: 'NewAgent' }),
-  UNBUILT,
-);
+export const newAgentSchema = z
+  .strictObject({
+    slug: slugField,
+    name: nameField.optional().describe('The slug where absent.'),
+    kind: z.enum(AGENT_KINDS),
+    config: object
+      .optional()
+      .describe(
+        `For kind builtin: {"builtin": one of ${BUILTIN_NAMES.join(', ')}}; for http: {"url", "headers"?}; for command: {"command": a name in the operator's AGENTS_FILE}. At most 64 KiB.`,
+      ),
+    default_run_config: runConfigSchema.optional(),
+    ...settings,
+  })
+  .meta({ id: 'NewAgent' });
 export type NewAgentInput = z.output<typeof newAgentSchema>;
 
-export const agentPatchSchema = withNotAvailable(
-  z
-    .strictObject({
-      slug: slugField.optional(),
-      name: nameField.optional(),
-      config: object.nullable().optional().describe('Merged into what is there.'),
-      default_run_config: object.nullable().optional().describe('Merged into what is there.'),
-      ...settings,
-    })
-    .meta({ id: 'AgentPatch' }),
-  UNBUILT,
-);
+export const agentPatchSchema = z
+  .strictObject({
+    slug: slugField.optional(),
+    name: nameField.optional(),
+    config: object.nullable().optional().describe('Merged into what is there.'),
+    default_run_config: object.nullable().optional().describe('Merged into what is there.'),
+    ...settings,
+  })
+  .meta({ id: 'AgentPatch' });
 export type AgentPatch = z.output<typeof agentPatchSchema>;
+
+export const agentSigningSecretSchema = z
+  .object({
+    secret: z.string().describe('As libraries for Standard Webhooks take it.'),
+    origin: z.string().describe('Whom it is for; an agent that is moved to another origin has another secret.'),
+  })
+  .meta({ id: 'AgentSigningSecret' });
+export type AgentSigningSecret = z.output<typeof agentSigningSecretSchema>;
 
 export const agentListQuery = listQuery.extend({ slug: z.string().max(63).optional() });
 export type AgentListQuery = z.output<typeof agentListQuery>;
@@ -113,7 +115,10 @@ export const AGENT_EXAMPLE: AgentView = {
   max_attempts: 3,
   timeout_seconds: 3600,
   lease_seconds: 60,
-  concurrency_limit: null,
+  retry: RETRY_DEFAULTS,
+  ...QUEUE_DEFAULTS,
+  paused_at: null,
+  pause_reason: null,
   default_run_config: {},
   allowed_secret_names: [],
   created_at: '2026-01-31T09:00:00.000Z',

@@ -4,6 +4,7 @@ import type { Tx } from '../../database/database.js';
 import { newId } from '../../kernel/ids.js';
 import { NewOrganizationSetup } from '../organizations/index.js';
 import { AgentsRepository } from './agents.repository.js';
+import { QUEUE_DEFAULTS, RETRY_DEFAULTS } from './queue-settings.js';
 import { AGENT_DEFAULTS } from './agents.schema.js';
 
 /** Gives a new organisation its first agent, so that its first task runs without anything being set up. */
@@ -27,6 +28,10 @@ export class DefaultAgentSetup extends NewOrganizationSetup {
       maxAttempts: AGENT_DEFAULTS.max_attempts,
       timeoutSeconds: AGENT_DEFAULTS.timeout_seconds,
       leaseSeconds: AGENT_DEFAULTS.lease_seconds,
+      retry: RETRY_DEFAULTS,
+      concurrencyLimit: QUEUE_DEFAULTS.concurrency_limit,
+      concurrencyKeyLimit: QUEUE_DEFAULTS.concurrency_key_limit,
+      concurrencyStrategy: QUEUE_DEFAULTS.concurrency_strategy,
       defaultRunConfig: {},
     });
     return { defaultAgentId: id };

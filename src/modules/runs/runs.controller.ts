@@ -43,10 +43,11 @@ export class RunsController {
   @Returns(201, runSchema, { description: 'Queued.', example: QUEUED_RUN_EXAMPLE })
   @Problems(
     'invalid-request',
-    'not-available',
     'unauthenticated',
     'forbidden',
     'not-found',
+    'conflict',
+    'limit-reached',
     'budget-exceeded',
     'idempotency-in-progress',
     'idempotency-mismatch',
@@ -99,7 +100,7 @@ export class RunsController {
   @HttpCode(200)
   @Requires('run:contribute')
   @ApiOperation({ summary: 'End a run, or ask its worker to' })
-  @Returns(200, runSchema, { description: 'Ended.', example: { ...QUEUED_RUN_EXAMPLE, status: 'canceled' } })
+  @Returns(200, runSchema, { description: 'Ended.', example: { ...QUEUED_RUN_EXAMPLE, status: 'canceled', waiting_for: null } })
   @Returns(202, runSchema, {
     description: 'A worker has it and was asked to stop.',
     example: STOPPING_RUN_EXAMPLE,

@@ -11,6 +11,7 @@ import {
   agreedModel,
   assertMayRefer,
   assertNoSecrets,
+  assertTimesStart,
   defaultTitle,
   namedInBody,
   visibilityFor,
@@ -62,6 +63,8 @@ export class TaskCreation {
     await this.conversation.say(tx, scope, id, [{ type: 'text', text: input.prompt }], {
       start: startsAtOnce(input),
       idempotencyKey,
+      delay: input.delay,
+      ttl: input.ttl,
     });
     return id;
   }
@@ -69,6 +72,7 @@ export class TaskCreation {
   /** What the task will be, with all it refers to looked up; changes nothing. @throws DomainError as `create` */
   async decide(tx: Tx, scope: WriteScope, input: NewTask, lookups = new TaskLookups()): Promise<TaskValues> {
     assertNoSecrets(input.secret_names);
+    assertTimesStart(input, startsAtOnce(input));
     const model = agreedModel(input.model, input.run_config?.model);
     const agent = await this.#agent(scope, tx, input, lookups);
     const references = {
@@ -96,6 +100,7 @@ export class TaskCreation {
       enabled: input.enabled ?? true,
       maxAttempts: input.max_attempts ?? null,
       priority: input.priority ?? 0,
+      concurrencyKey: input.concurrency_key ?? null,
     };
   }
 

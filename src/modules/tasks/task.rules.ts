@@ -47,6 +47,14 @@ export function assertNoSecrets(names: readonly string[] | undefined): void {
   }
 }
 
+/** `delay` and `ttl` are of the run that the task begins with. @throws DomainError `invalid-request` where it begins with none */
+export function assertTimesStart(input: { delay?: unknown; ttl?: unknown }, starts: boolean): void {
+  const named = input.delay !== undefined ? 'delay' : input.ttl !== undefined ? 'ttl' : null;
+  if (named !== null && !starts) {
+    throw invalid(`/${named}`, 'is of a run that starts with the task, and this task starts none');
+  }
+}
+
 /**
  * What cannot be seen is an invalid value of the body; what can be seen but not worked in is forbidden.
  * @throws DomainError `invalid-request`, `forbidden`

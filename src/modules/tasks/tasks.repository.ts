@@ -26,6 +26,8 @@ export interface TaskValues {
   enabled: boolean;
   maxAttempts: number | null;
   priority: number;
+  /** Of every run that names no other. */
+  concurrencyKey: string | null;
 }
 
 /** A task locked for a change, with what the actor may do to it. */
@@ -115,17 +117,18 @@ export class TasksRepository {
       enabled: task.enabled,
       max_attempts: task.maxAttempts,
       priority: task.priority,
+      concurrency_key: task.concurrencyKey,
     }));
     // One parameter of JSON: the statement is the same for any number, so that it stays prepared.
     await tx.execute(sql`
       insert into tasks (organization_id, id, title, prompt, payload, model, run_config, agent_id, project_id, team_id, visibility,
-        account_id, artist_account_id, created_by, is_isolated, tags, metadata, enabled, max_attempts, priority)
+        account_id, artist_account_id, created_by, is_isolated, tags, metadata, enabled, max_attempts, priority, concurrency_key)
       select ${scope.organizationId}::uuid, g.id, g.title, g.prompt, g.payload, g.model, g.run_config, g.agent_id, g.project_id, g.team_id,
         g.visibility, g.account_id, g.artist_account_id, ${scope.actor.creatorId}::uuid, g.is_isolated, g.tags, g.metadata, g.enabled,
-        g.max_attempts, g.priority
+        g.max_attempts, g.priority, g.concurrency_key
       from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as g (id uuid, title text, prompt text, payload jsonb, model text,
         run_config jsonb, agent_id uuid, project_id uuid, team_id uuid, visibility text, account_id uuid, artist_account_id uuid,
-        is_isolated boolean, tags text[], metadata jsonb, enabled boolean, max_attempts smallint, priority smallint)`);
+        is_isolated boolean, tags text[], metadata jsonb, enabled boolean, max_attempts smallint, priority smallint, concurrency_key text)`);
   }
 
   /** Locks a task; null where it is not there for this actor. */

@@ -4,7 +4,7 @@ import { withNotAvailable } from '../../http/not-available.js';
 import { cursorQuery, idQuery, limitQuery } from '../../http/schemas.js';
 import { runConfigSchema } from '../agents/index.js';
 import { messagePartsSchema } from '../messages/index.js';
-import { TASK_STATUSES } from '../runs/index.js';
+import { concurrencyKeySchema, delaySchema, TASK_STATUSES, ttlSchema } from '../runs/index.js';
 import { NEW_TASK_EXAMPLE } from './new-task.example.js';
 import { laterScheduleFields, schedulePatch, scheduleSettings } from '../schedules/index.js';
 
@@ -65,11 +65,6 @@ const secretNames = z.array(z.string()).describe('Only [] in this version.');
 
 const LATER = {
   callback: 'A callback',
-  delay: 'A delayed start',
-  ttl: 'A time to live',
-  concurrency_key: 'A concurrency key',
-  concurrency_limit: 'A concurrency limit',
-  retry: 'A retry policy',
   ...laterScheduleFields('schedule'),
 } as const;
 
@@ -99,6 +94,9 @@ export const newTask = withNotAvailable(
         .describe('Whether to run it at once; true, or false with a schedule, where absent.'),
       priority: priority.optional(),
       max_attempts: maxAttempts.optional().describe('The agent’s where absent.'),
+      delay: delaySchema.optional(),
+      ttl: ttlSchema.optional(),
+      concurrency_key: concurrencyKeySchema.optional(),
       schedule: scheduleSettings.optional(),
     })
     .meta({ id: 'NewTask', examples: [NEW_TASK_EXAMPLE] }),
@@ -131,7 +129,7 @@ export const taskPatch = withNotAvailable(
       schedule: schedulePatch.nullable().optional().describe('Makes or changes its schedule; null takes it away.'),
     })
     .meta({ id: 'TaskPatch', examples: [{ title: 'A better title', tags: null }] }),
-  LATER,
+  { ...LATER, concurrency_key: 'Changing the concurrency key' },
 );
 export type TaskPatch = z.output<typeof taskPatch>;
 
