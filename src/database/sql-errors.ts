@@ -2,6 +2,7 @@
  * What PostgreSQL and its driver say, in our codes. Done here, once, so that nothing above this folder ever sees a SQLSTATE.
  * Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
+import { types } from 'node:util';
 import { DatabaseError } from 'pg-protocol';
 import { QueryFailedError } from 'typeorm';
 import { DomainError } from '../kernel/errors.js';
@@ -42,7 +43,8 @@ export function isLost(failure: unknown): boolean {
     const code = error.code ?? '';
     return code.startsWith('08') || code.startsWith('57P') || code.startsWith('53') || code === '25006';
   }
-  if (!(error instanceof Error)) {
+  // A socket's errors are the runtime's own, which need not be the `Error` of the context that this code runs in.
+  if (!types.isNativeError(error)) {
     return false;
   }
   return ('code' in error && typeof error.code === 'string' && LOST.has(error.code)) || LOST_TEXT.test(error.message);
