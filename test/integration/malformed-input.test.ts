@@ -128,11 +128,17 @@ async function contents(): Promise<Record<string, string>> {
   }
 }
 
+function inTurn(from: readonly Operation[], index: number): Operation {
+  const operation = from[index % from.length];
+  if (operation === undefined) throw new Error('there are no operations');
+  return operation;
+}
+
 describe('malformed input', () => {
   test('requests that cannot be meant are refused in the surface’s own words, on every route, and leave nothing behind', async () => {
     const malformed = new Malformed(SEED, BOOTSTRAP_KEY, ids);
     const open = operations.filter((operation) => malformed.canBeRefused(operation));
-    const requests = Array.from({ length: Math.floor(REQUESTS / 2) }, (_, index) => malformed.refused(open[index % open.length]!));
+    const requests = Array.from({ length: Math.floor(REQUESTS / 2) }, (_, index) => malformed.refused(inTurn(open, index)));
     const before = await contents();
     const faults = await sendAll(requests, (request, reply) => (reply.status < 400 ? 'not refused' : faultOf(request, reply)));
     expect(faults).toEqual([]);
@@ -141,7 +147,7 @@ describe('malformed input', () => {
 
   test('whatever is sent, no route answers 5xx, breaks the connection or shows its insides', async () => {
     const malformed = new Malformed(SEED + 1, BOOTSTRAP_KEY, ids);
-    const requests = Array.from({ length: Math.ceil(REQUESTS / 2) }, (_, index) => malformed.odd(operations[index % operations.length]!));
+    const requests = Array.from({ length: Math.ceil(REQUESTS / 2) }, (_, index) => malformed.odd(inTurn(operations, index)));
     expect(await sendAll(requests, faultOf)).toEqual([]);
     expect((await server.call('GET', '/health/ready', { as: null })).status).toBe(200);
   }, 300_000);

@@ -22,7 +22,9 @@ export class Draw {
   }
 
   of<Item>(items: readonly Item[]): Item {
-    return items[this.below(items.length)]!;
+    const item = items[this.below(items.length)];
+    if (item === undefined) throw new Error('nothing to draw from');
+    return item;
   }
 
   chance(percent: number): boolean {
@@ -76,7 +78,7 @@ const NAUGHTY_JSON = [
   '"\\ud83d\\udca9"', '"ﷺ"', '"\\u202e"', '"\\ufeff"', '"%s%n"', '"$1; --"', '"__proto__"', '"../../etc/passwd"', '"${7*7}"', '"2026-13-45T99:99:99Z"',
   '"0000-01-01T00:00:00Z"', '"9999-12-31T23:59:59.999Z"', '"-infinity"', '"* * * * *"', '"99 99 99 99 99"', '"Europe/Nowhere"', '"not-a-uuid"',
   '"00000000-0000-0000-0000-000000000000"', '"a@b"', '{"__proto__":{"a":1}}', '{"a":1,"a":2}', `"${'x'.repeat(5000)}"`, `[${'0,'.repeat(999)}0]`,
-  `${'['.repeat(65)}${']'.repeat(65)}`, `${'{"a":'.repeat(70)}1${'}'.repeat(70)}`,
+  '['.repeat(65) + ']'.repeat(65), `${'{"a":'.repeat(70)}1${'}'.repeat(70)}`,
 ];
 
 /** Bodies that are wrong whatever is asked for. */
@@ -84,7 +86,7 @@ const REFUSED_BODIES: Buffer[] = [
   '{', '[1,', '{"a"}', '{"a":}', "{'a':1}", '{"a":1}{"b":2}', '{"a":1,}', 'nul', '//', '\u00a0{}', '[]', '1', '"text"', 'true', 'null',
   '{"__proto__":{"admin":true}}', '{"constructor":{"prototype":{"a":1}}}', '{"prototype":1}', '{"no_such_field":1}', '{"title":"a","title":"b"}',
   '{"title":"\\u0000"}', '{"\\u0000":1}', '{"title":"\\ud800"}', '{"\\udc00":1}', '{"priority":9007199254740993}', '{"priority":1e400}',
-  `{"a":${'['.repeat(65)}${']'.repeat(65)}}`, `${'['.repeat(100_000)}`, `{"a":[${'0,'.repeat(100_001)}0]}`, '\ufeff{}',
+  `{"a":${'['.repeat(65)}${']'.repeat(65)}}`, '['.repeat(100_000), `{"a":[${'0,'.repeat(100_001)}0]}`, '\ufeff{}',
 ]
   .map((text) => Buffer.from(text))
   .concat([Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), Buffer.from([0xc3, 0x28]), Buffer.from('{"title":"\x00"}')]);
@@ -133,12 +135,11 @@ export class Malformed {
 
   #waysToRefuse(operation: Operation): (() => RawRequest)[] {
     const ways: (() => RawRequest)[] = [];
-    if (operation.body !== null) {
+    const { body } = operation;
+    if (body !== null) {
       ways.push(() => this.#with(operation, { body: this.#draw.of(REFUSED_BODIES) }));
-      ways.push(() => this.#with(operation, { body: this.#misfit(operation.body) }));
-      ways.push(() =>
-        this.#with(operation, { body: json(operation.body?.example), headers: { 'content-type': this.#draw.of(WRONG_TYPES) } }),
-      );
+      ways.push(() => this.#with(operation, { body: this.#misfit(body) }));
+      ways.push(() => this.#with(operation, { body: json(body.example), headers: { 'content-type': this.#draw.of(WRONG_TYPES) } }));
     }
     if (operation.path.includes('{')) {
       ways.push(() => this.#with(operation, { id: this.#draw.of(NAUGHTY_ENCODED) }));
@@ -154,7 +155,7 @@ export class Malformed {
     }
     if (!operation.isPublic) {
       const headers = (): Record<string, string> => ({ authorization: this.#draw.of(ODD_HEADERS['authorization'] ?? []) });
-      ways.push(() => this.#with(operation, { headers: headers(), body: operation.body === null ? null : json(operation.body.example) }));
+      ways.push(() => this.#with(operation, { headers: headers(), body: body === null ? null : json(body.example) }));
     }
     return ways;
   }
@@ -217,8 +218,7 @@ export class Malformed {
   }
 
   /** The example with one field of a type it cannot have. */
-  #misfit(body: Operation['body']): Buffer {
-    const { schema, example } = body!;
+  #misfit({ schema, example }: NonNullable<Operation['body']>): Buffer {
     const typed = Object.entries<any>(schema?.properties ?? {}).flatMap(([name, property]): [string, unknown][] => {
       if (property.enum !== undefined) return [[name, 'no such thing']];
       switch (property.type) {
