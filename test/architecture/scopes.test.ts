@@ -32,6 +32,7 @@ const WITHOUT_SCOPE: Readonly<Record<string, string>> = {
   'BudgetsRepository.sweepCounters': 'a sweep over every organisation',
   'RetentionDueQuery.classes': 'looks for work over every organisation',
   'ExecutorsRepository.dueOrganizations': 'looks for work over every organisation',
+  'ExecutorsRepository.livingTasks': 'folders on this machine are of every organisation',
 };
 
 const SCOPES = /\b(ReadScope|WriteScope)\b/;

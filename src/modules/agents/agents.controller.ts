@@ -15,6 +15,8 @@ import {
   type AgentListQuery,
   agentPage,
   type AgentPatch,
+  type AgentSigningSecret,
+  agentSigningSecretSchema,
   agentPatchSchema,
   agentSchema,
   type AgentView,
@@ -44,7 +46,7 @@ export class AgentsController {
 
   @Post()
   @Requires('agent:manage')
-  @ApiOperation({ summary: 'Make an agent', description: 'Kinds worker and builtin in this version. For admins.' })
+  @ApiOperation({ summary: 'Make an agent', description: 'For admins.' })
   @ApiHeader({
     name: 'Idempotency-Key',
     required: false,
@@ -76,6 +78,24 @@ export class AgentsController {
   @Problems('unauthenticated', 'forbidden', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AgentView> {
     return this.agents.get(actor, id);
+  }
+
+  @Get(':id/signing-secret')
+  @Requires('agent:manage')
+  @ApiOperation({
+    summary: 'What requests to an http agent are signed with',
+    description: 'For whoever sets up the other side; see Standard Webhooks. For admins.',
+  })
+  @Returns(200, agentSigningSecretSchema, {
+    description: 'The secret.',
+    example: { secret: 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD', origin: 'https://agents.example.com' },
+  })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  signingSecret(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+  ): Promise<AgentSigningSecret> {
+    return this.agents.signingSecret(actor, id);
   }
 
   @Patch(':id')

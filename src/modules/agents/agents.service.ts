@@ -7,9 +7,16 @@ import { ListPages } from '../../http/list-query.js';
 import { DomainError, invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
+import { AgentDestinations } from './agent-destinations.js';
 import { changesOf, namedAgents, newAgent } from './agent-input.js';
-import { AgentsRepository, type AgentIdentity, type AgentRow, type AgentUse } from './agents.repository.js';
-import type { AgentListQuery, AgentPatch, AgentView, NewAgentInput } from './agents.schema.js';
+import {
+  AgentsRepository,
+  type AgentForExecution,
+  type AgentIdentity,
+  type AgentRow,
+  type AgentUse,
+} from './agents.repository.js';
+import type { AgentListQuery, AgentPatch, AgentSigningSecret, AgentView, NewAgentInput } from './agents.schema.js';
 import { type RunConfig, runConfigSchema } from './run-config.schema.js';
 
 @Injectable()
@@ -20,6 +27,7 @@ export class AgentsService {
     private readonly database: Database,
     private readonly idempotency: Idempotency,
     private readonly repository: AgentsRepository,
+    private readonly destinations: AgentDestinations,
     sealer: CursorSealer,
   ) {
     this.#pages = new ListPages(sealer, 'agents');
@@ -38,7 +46,7 @@ export class AgentsService {
   /** @throws DomainError `not-available` for kinds and settings of later versions, `already-exists` for a slug in use */
   async create(actor: Actor, input: NewAgentInput, ticket: IdempotencyTicket | null): Promise<Outcome<AgentView>> {
     const scope = writeScope(actor, 'agent:manage');
-    const agent = newAgent(input);
+    const agent = newAgent(input, this.destinations);
     return this.idempotency.run(scope, ticket, async (tx) => {
       await this.assertKnownAgents(tx, scope, input.default_run_config ?? {}, '/default_run_config');
       const id = newId();
@@ -50,7 +58,7 @@ export class AgentsService {
   async update(actor: Actor, id: string, patch: AgentPatch): Promise<AgentView> {
     const scope = writeScope(actor, 'agent:manage');
     return this.database.write(scope, async (tx) => {
-      const changes = changesOf(required(await this.repository.lock(scope, tx, id)), patch);
+      const changes = changesOf(required(await this.repository.lock(scope, tx, id)), patch, this.destinations);
       const runConfig = runConfigSchema.parse(changes.defaultRunConfig ?? {});
       await this.assertKnownAgents(tx, scope, runConfig, '/default_run_config');
       await this.repository.update(scope, tx, id, changes);
@@ -95,11 +103,23 @@ export class AgentsService {
     return new Map((await this.repository.idsBySlug(scope, slugs)).map((agent) => [agent.slug, agent]));
   }
 
-  /** Which code of ours a builtin agent is, for the worker that runs it; null where it is none. */
-  async builtinName(actor: Actor, agentId: string): Promise<string | null> {
-    const config = await this.repository.configOf(writeScope(actor, 'worker:act'), agentId);
-    const name: unknown = typeof config === 'object' && config !== null && 'builtin' in config ? config.builtin : null;
-    return typeof name === 'string' ? name : null;
+  /** How an agent is run, for the worker in this process; deleted agents too, whose runs are still theirs. */
+  async forExecution(actor: Actor, agentId: string): Promise<AgentForExecution> {
+    return required(await this.repository.forExecution(writeScope(actor, 'worker:act'), agentId));
+  }
+
+  /**
+   * What the requests to an http agent are signed with, for whoever sets up its other side. It is for the agent's present origin:
+   * moving the agent to another brings another secret.
+   * @throws DomainError `not-found` also for agents of other kinds, which have none
+   */
+  async signingSecret(actor: Actor, id: string): Promise<AgentSigningSecret> {
+    const scope = writeScope(actor, 'agent:manage');
+    const agent = required(await this.repository.find(scope, id));
+    if (agent.kind !== 'http') {
+      throw notFound('signing secret');
+    }
+    return this.destinations.signingSecret(scope.organizationId, id, agent.config);
   }
 
   /**

@@ -1,12 +1,14 @@
-import { type BuiltinAgent, BuiltinFailure, type BuiltinRun } from './builtin-agent.js';
+import type { HeldRun } from '../executor.js';
+import { type BuiltinAgent, invalidInput } from './builtin-agent.js';
 import { digest, type DigestInput } from './digest/digest.js';
+import { lastWords } from '../last-words.js';
 import { digestPayloadSchema } from './digest/digest.schema.js';
 
 /** The builtin agent `digest`: an extractive digest of the payload's text, or of the prompt. */
 export class DigestAgent implements BuiltinAgent {
   readonly name = 'digest';
 
-  async execute(run: BuiltinRun): Promise<Record<string, unknown>> {
+  async execute(run: HeldRun): Promise<Record<string, unknown>> {
     const progress = digest(inputOf(run), { signal: run.signal });
     let step = await progress.next();
     while (step.done !== true) {
@@ -35,15 +37,15 @@ export class DigestAgent implements BuiltinAgent {
   }
 }
 
-function inputOf(run: BuiltinRun): DigestInput {
+function inputOf(run: HeldRun): DigestInput {
   const payload = digestPayloadSchema.safeParse(run.work.run.payload ?? {});
   if (!payload.success) {
     const [issue] = payload.error.issues;
-    throw new BuiltinFailure(`payload/${issue?.path.join('/') ?? ''}: ${issue?.message ?? 'not understood'}`);
+    throw invalidInput(`payload/${issue?.path.join('/') ?? ''}: ${issue?.message ?? 'not understood'}`);
   }
-  const { text = lastWords(run), title, sentences, keywords } = payload.data;
+  const { text = lastWords(run.work), title, sentences, keywords } = payload.data;
   if (text.trim() === '') {
-    throw new BuiltinFailure('There is no text to digest: give a prompt, or a payload with "text".');
+    throw invalidInput('There is no text to digest: give a prompt, or a payload with "text".');
   }
   return {
     text,
@@ -51,11 +53,4 @@ function inputOf(run: BuiltinRun): DigestInput {
     ...(sentences === undefined ? {} : { sentences }),
     ...(keywords === undefined ? {} : { keywords }),
   };
-}
-
-/** The text of what a person last said to the task, which a new task's prompt is; where that has no text, the prompt. */
-function lastWords(run: BuiltinRun): string {
-  const said = run.work.messages.findLast((message) => message.role === 'user');
-  const texts = said?.parts.flatMap((part) => (part.type === 'text' ? [part.text] : [])) ?? [];
-  return texts.length > 0 ? texts.join('\n\n') : run.work.task.prompt;
 }

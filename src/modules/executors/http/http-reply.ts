@@ -1,0 +1,166 @@
+/**
+ * What the server of an http agent answers, as events and a result. A JSON object is the output. A stream of lines (NDJSON) or of
+ * server-sent events is read as it comes; its last word is `complete` or `fail`, and a stream that ends without one was cut off.
+ */
+import { z } from 'zod';
+import type { EgressReply } from '../../../engines/egress/egress.js';
+import { parseJsonBody } from '../../../http/json-body/parse-json-body.js';
+import { DomainError } from '../../../kernel/errors.js';
+import { workerEventSchema } from '../../runs/index.js';
+import { asOutput, eventsOfText, type Line, readLines, understand } from '../agent-lines.js';
+import { type HeldRun, RunFailure, type RunResult } from '../executor.js';
+import { sentEvents } from './sse-lines.js';
+
+const JSON_BYTES = 2 * 1024 * 1024;
+/** Of one reply: a stream that never ends must end. */
+const MOST_EVENTS = 100_000;
+/** Refusals that are about the moment, not about the request. */
+const PASSING_REFUSALS: readonly number[] = [408, 425, 429];
+
+const completeSchema = z.object({
+  output: z.unknown().optional(),
+  cost_in_cents: z.number().min(0).max(1_000_000_000).optional(),
+});
+const failSchema = z.object({
+  error: z.object({ name: z.string().min(1).max(200).default('Error'), message: z.string().min(1) }),
+  retry: z.boolean().default(true),
+});
+
+/** @throws RunFailure; EgressError and the signal's reason, from reading */
+export async function readReply(reply: EgressReply, run: HeldRun): Promise<RunResult> {
+  assertSuccess(reply);
+  if (reply.status === 204) {
+    reply.discard();
+    return { output: {} };
+  }
+  const type = (reply.headers.get('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
+  if (type === 'application/json' || type.endsWith('+json')) {
+    return { output: asOutput(await json(reply), 'The reply') };
+  }
+  if (type === 'text/event-stream') {
+    return readStream(sseLines(reply), run);
+  }
+  if (['application/x-ndjson', 'application/ndjson', 'application/jsonl', 'application/json-lines'].includes(type)) {
+    return readStream(ndjsonLines(reply), run);
+  }
+  reply.discard();
+  throw new RunFailure(
+    'UnsupportedReply',
+    'The agent’s server answered neither JSON, nor NDJSON, nor server-sent events; its Content-Type says which it is.',
+    false,
+  );
+}
+
+// The body is left unread: what an address answers is not for whoever only chose the address.
+function assertSuccess(reply: EgressReply): void {
+  const { status } = reply;
+  if (status >= 200 && status < 300) {
+    return;
+  }
+  reply.discard();
+  const mayRetry = status >= 500 || PASSING_REFUSALS.includes(status);
+  const why = status >= 300 && status < 400 ? ' Redirects are not followed.' : '';
+  throw new RunFailure('HttpStatus', `The agent’s server answered with status ${status}.${why}`, mayRetry);
+}
+
+async function json(reply: EgressReply): Promise<unknown> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of reply.body) {
+    size += chunk.length;
+    if (size > JSON_BYTES) {
+      throw new RunFailure('OutputTooLarge', `The reply is longer than ${JSON_BYTES} bytes.`, false);
+    }
+    chunks.push(chunk);
+  }
+  try {
+    return parseJsonBody(Buffer.concat(chunks));
+  } catch (error) {
+    throw new RunFailure(
+      'InvalidOutput',
+      `The reply cannot be taken: ${error instanceof DomainError ? error.message : 'it is no JSON.'}`,
+      false,
+    );
+  }
+}
+
+async function* ndjsonLines(reply: EgressReply): AsyncGenerator<Line> {
+  for await (const line of readLines(reply.body)) {
+    yield understand(line);
+  }
+}
+
+async function* sseLines(reply: EgressReply): AsyncGenerator<Line> {
+  for await (const { name, data } of sentEvents(readLines(reply.body))) {
+    yield understand(data, name);
+  }
+}
+
+async function readStream(lines: AsyncIterable<Line>, run: HeldRun): Promise<RunResult> {
+  let count = 0;
+  for await (const line of lines) {
+    count += 1;
+    if (count > MOST_EVENTS) {
+      throw new RunFailure('OutputTooLarge', `The reply has more than ${MOST_EVENTS} events.`, false);
+    }
+    const result = take(line, run);
+    if (result !== null) {
+      return result;
+    }
+    await run.room();
+  }
+  throw new RunFailure(
+    'IncompleteReply',
+    'The reply ended without a word on how the run ended: complete or fail.',
+    true,
+  );
+}
+
+function take(line: Line, run: HeldRun): RunResult | null {
+  switch (line.kind) {
+    case 'event':
+      run.emit(line.event);
+      return null;
+    case 'text':
+      for (const event of eventsOfText(line)) {
+        run.emit(event);
+      }
+      return null;
+    case 'object':
+      return ending(line) ?? custom(line.value, run);
+  }
+}
+
+/** @throws RunFailure where the run failed, or its last word is not understood */
+function ending({ type, value }: Extract<Line, { kind: 'object' }>): RunResult | null {
+  // Under a name of SSE, the object is the data itself.
+  const data = value['type'] === type ? (value['data'] ?? {}) : value;
+  if (type === 'complete') {
+    const { output, cost_in_cents: costInCents } = said(completeSchema, type, data);
+    return { output: asOutput(output ?? {}, 'The output'), ...(costInCents === undefined ? {} : { costInCents }) };
+  }
+  if (type === 'fail') {
+    const { error, retry } = said(failSchema, type, data);
+    throw new RunFailure(error.name, error.message, retry);
+  }
+  return null;
+}
+
+function said<Data>(schema: z.ZodType<Data>, type: string, data: unknown): Data {
+  const parsed = schema.safeParse(data);
+  if (parsed.success) {
+    return parsed.data;
+  }
+  const [issue] = parsed.error.issues;
+  throw new RunFailure('InvalidReply', `${type}: /data/${issue?.path.join('/') ?? ''}: ${issue?.message ?? ''}`, false);
+}
+
+function custom(value: Record<string, unknown>, run: HeldRun): null {
+  const event = workerEventSchema.safeParse({ type: 'custom', data: value });
+  if (event.success) {
+    run.emit(event.data);
+  } else {
+    run.emit({ type: 'log', data: { level: 'warning', text: 'Not taken as an event: it is larger than one may be.' } });
+  }
+  return null;
+}
