@@ -38,7 +38,7 @@ export interface EndReply {
 
 /** Longest pause between looks while a claim waits: losing a hint costs this much latency, no more. */
 const LOOK_AGAIN_MS = 1_000;
-/** Claims in a row that found nothing but full concurrency keys, each with at most `max` runs out of the way of the next. */
+/** Claims in a row that each found runs of full concurrency keys, and put them out of the way of the next. */
 const MOST_LOOKS = 20;
 /** All workers of a key that do not say who they are. */
 const UNNAMED_WORKER = 'unnamed';
@@ -153,7 +153,8 @@ export class WorkerService {
               return result === null ? null : { ...result, waiting };
             });
       if (appended === null) {
-        return await this.#lost(scope);
+        // Its lease may have ended with this very batch, sent by somebody faster.
+        return (await this.#prior(scope, runId, fence, input.batch_id, digest, call)) ?? (await this.#lost(scope));
       }
       this.bus.publish(streamTopic(runId));
       return eventsReply(appended, appended.waiting);
@@ -240,12 +241,14 @@ export class WorkerService {
     return { id: runId, status: 'queued' };
   }
 
-  /** What is due now; looks again where it only found runs whose key was full, which are out of the way then. */
+  /** What is due now; looks again where it found runs whose key was full, which are out of the way then. */
   async #claimDue(scope: WriteScope, request: ClaimRequest): Promise<ClaimedRun[]> {
+    const claimed: ClaimedRun[] = [];
     for (let look = 1; ; look += 1) {
-      const { runs, heldBack } = await this.repository.claim(scope, request);
-      if (runs.length > 0 || !heldBack || look >= MOST_LOOKS) {
-        return runs;
+      const { runs, heldBack } = await this.repository.claim(scope, { ...request, most: request.most - claimed.length });
+      claimed.push(...runs);
+      if (!heldBack || claimed.length >= request.most || look >= MOST_LOOKS) {
+        return claimed;
       }
     }
   }

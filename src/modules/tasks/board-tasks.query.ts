@@ -4,13 +4,14 @@ import type { ReadScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { readableTask } from '../../database/scope.sql.js';
 import { type Sql, all, sql } from '../../database/sql.js';
-import { type RunView, runJson } from '../runs/index.js';
+import { type RunView, childIdsJson, runJson } from '../runs/index.js';
 import { type StoredScheduleInfo, scheduleInfoJson } from '../schedules/index.js';
 import { type TaskBatches, type TaskPosition, readTaskBatches } from './task-batches.query.js';
 
-/** A run with what its agent is called. */
+/** A run with what its agent is called, and the first hundred runs it started. */
 export interface BoardRun extends RunView {
   agent: { slug: string; version: string };
+  child_run_ids: string[];
 }
 
 export interface StoredBoardTask {
@@ -37,7 +38,7 @@ export interface BoardFilter {
 
 const BOARD_RUN = sql`(${runJson('r')} || jsonb_build_object('agent',
   (select jsonb_build_object('slug', a.slug, 'version', a.version) from agents a
-    where a.organization_id = r.organization_id and a.id = r.agent_id)))`;
+    where a.organization_id = r.organization_id and a.id = r.agent_id), 'child_run_ids', ${childIdsJson('r')}))`;
 
 const BOARD_TASK = sql`json_build_object('id', t.id, 'title', t.title, 'prompt', t.prompt, 'model', t.model, 'enabled', t.enabled,
   'account_id', t.account_id, 'artist_account_id', t.artist_account_id,

@@ -57,8 +57,8 @@ export const recoupableRunSchema = z
     ),
     schedule: z.object({ id: z.uuid().optional() }).describe('What fired the run; {} where nobody’s schedule did.'),
     relatedRuns: z
-      .object({ root: related.optional(), parent: related.optional() })
-      .describe('{} for a run of its own.'),
+      .object({ root: related.optional(), parent: related.optional(), children: z.array(related).optional() })
+      .describe('{} for a run of its own; of children, the first hundred.'),
   })
   .meta({ id: 'RecoupableRun' });
 export type RecoupableRun = z.output<typeof recoupableRunSchema>;

@@ -111,7 +111,10 @@ function toRun(run: BoardRun, organizationId: string): RecoupableRun {
     error: toError(run.error),
     attempts: run.attempts.map((attempt) => toAttempt(run.id, attempt)),
     schedule: run.schedule_id === null ? {} : { id: run.schedule_id },
-    relatedRuns: run.parent_run_id === null ? {} : { root: { id: run.root_run_id }, parent: { id: run.parent_run_id } },
+    relatedRuns: {
+      ...(run.parent_run_id === null ? {} : { root: { id: run.root_run_id }, parent: { id: run.parent_run_id } }),
+      ...(run.child_run_ids.length === 0 ? {} : { children: run.child_run_ids.map((id) => ({ id })) }),
+    },
   };
 }
 
