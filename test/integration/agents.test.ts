@@ -152,8 +152,6 @@ describe('agents', () => {
 
 describe('what later versions bring', () => {
   test.each([
-    ['/kind', { kind: 'http', config: { url: 'https://example.com' } }],
-    ['/kind', { kind: 'command', config: { command: 'x' } }],
     ['/concurrency_limit', { concurrency_limit: 2 }],
     ['/retry', { retry: { min_seconds: 1 } }],
     ['/allowed_secret_names', { allowed_secret_names: ['TOKEN'] }],
@@ -178,6 +176,8 @@ describe('bad agents', () => {
     ['no attempt', { slug: 'bad', kind: 'worker', max_attempts: 0 }, '/max_attempts'],
     ['half a second', { slug: 'bad', kind: 'worker', timeout_seconds: 0.5 }, '/timeout_seconds'],
     ['a lease past an hour', { slug: 'bad', kind: 'worker', lease_seconds: 3601 }, '/lease_seconds'],
+    ['a command nobody listed', { slug: 'bad', kind: 'command', config: { command: 'x' } }, '/config/command'],
+    ['a command of no name', { slug: 'bad', kind: 'command' }, '/config/command'],
     ['a builtin of no name', { slug: 'bad', kind: 'builtin' }, '/config/builtin'],
     ['a builtin nobody wrote', { slug: 'bad', kind: 'builtin', config: { builtin: 'magic' } }, '/config/builtin'],
     ['a builtin with more', { slug: 'bad', kind: 'builtin', config: { builtin: 'digest', path: '/' } }, '/config'],

@@ -156,10 +156,12 @@ export async function insertKey(server: TestServer, organizationId: string, role
   return id;
 }
 
+/** With a slug a worker's; without one an http agent, of which every route about an agent has something to say. */
 export async function insertAgent(server: TestServer, organizationId: string, slug?: string): Promise<string> {
   const id = newId();
-  await server.database.execute(sql`insert into agents (organization_id, id, slug, name, kind)
-    values (${organizationId}, ${id}, ${slug ?? `m-${id}`}, 'Matrix', 'worker')`);
+  const [kind, config] = slug === undefined ? ['http', '{"url": "https://agents.example.com/"}'] : ['worker', '{}'];
+  await server.database.execute(sql`insert into agents (organization_id, id, slug, name, kind, config)
+    values (${organizationId}, ${id}, ${slug ?? `m-${id}`}, 'Matrix', ${kind}, ${config}::jsonb)`);
   return id;
 }
 

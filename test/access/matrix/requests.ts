@@ -181,6 +181,10 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'GET /api/v1/accounts/:id': reads('account', ({ account }) => `${V1}/accounts/${account}`),
   'GET /api/v1/users/:id': reads('user', ({ user }) => `${V1}/users/${user}`),
   'GET /api/v1/agents/:id': reads('agent', ({ agent }) => `${V1}/agents/${agent}`),
+  'GET /api/v1/agents/:id/signing-secret': {
+    ...reads('agent', ({ agent }) => `${V1}/agents/${agent}/signing-secret`),
+    door: 'administer',
+  },
   'GET /api/v1/api-keys/:id': { ...reads('key', ({ key }) => `${V1}/api-keys/${key}`), door: 'administer' },
   'GET /api/v1/budgets/:id': { ...reads('budget', ({ budget }) => `${V1}/budgets/${budget}`), door: 'administer' },
   'GET /api/v1/usage': { door: 'read', ok: 200, ask: get(() => `${V1}/usage`) },
