@@ -33,10 +33,13 @@ interface ColumnRow {
 
 /** Tables that no entity stands for: written by statements of one file, next to what explains them. */
 const WITHOUT_ENTITY = [
+  'bulk_operation_runs',
+  'bulk_operations',
   'agent_workers',
   'budget_counters',
   'idempotency_records',
   'login_throttles',
+  'run_child_batches',
   'run_events',
   'retention_marks',
   'run_log_lines',

@@ -29,6 +29,9 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   // What is too old goes in the sweeps of retention, which change nothing else of these.
   runs: ['modules/runs', 'modules/retention'],
   run_attempts: ['modules/runs'],
+  run_child_batches: ['modules/runs'],
+  bulk_operations: ['modules/runs'],
+  bulk_operation_runs: ['modules/runs'],
   // Slots are taken by claims and given back by a trigger of runs.
   run_slots: ['modules/runs'],
   agent_workers: ['modules/runs'],

@@ -8,7 +8,7 @@ export const MOST_BATCHED = 1000;
 export const newTaskBatch = z
   .strictObject({
     tasks: z
-      .array(z.unknown().meta({ allOf: [{ $ref: '#/components/schemas/NewTask' }] }))
+      .array(z.unknown().meta({ $ref: '#/components/schemas/NewTask' }))
       .min(1)
       .max(MOST_BATCHED),
   })

@@ -25,12 +25,19 @@ export interface TaskShape {
   projectId?: string | null;
   visibility: 'private' | 'team' | 'organization';
   share?: { teamId: string; access: 'read' | 'write' } | null;
+  /** Whom its run asks, and waits for. */
+  asksId?: string;
 }
+
+/** The tool call that a run waits with which is to be approved. */
+export const CALL_ID = 'matrix-call';
 
 export interface TaskState {
   /** Its one run is over; else it is queued, and no worker will ever take it. */
   ended: boolean;
   withSchedule: boolean;
+  /** Its run waits for that, whether it is to have ended or not. */
+  waits?: 'question' | 'approval' | undefined;
 }
 
 /** Bytes of every asset here. */
@@ -41,7 +48,10 @@ const SHA256 = 'a'.repeat(64);
 export async function insertTask(server: TestServer, ground: Ground, shape: TaskShape, state: TaskState): Promise<Ids> {
   const { organizationId: organization } = ground;
   const [task, run, asset, schedule] = [newId(), newId(), newId(), newId()];
-  const status = state.ended ? 'completed' : 'queued';
+  const waits = state.waits ?? (shape.asksId === undefined ? null : 'question');
+  const ended = state.ended && waits === null;
+  const status = waits === null ? (ended ? 'completed' : 'queued') : 'waiting';
+  const wait = { id: run, question: 'Matrix?', options: null, default: null, call_id: CALL_ID, name: 'matrix', input: null };
   const end = { seq: 1, type: 'end', at: '2030-01-31T09:00:00.000Z', data: { status, output: {}, error: null } };
   const shares = [{ teamId: ground.sharedTeamId, access: 'read' }, ...(shape.share == null ? [] : [shape.share])];
   await server.database.execute(sql`
@@ -52,12 +62,13 @@ export async function insertTask(server: TestServer, ground: Ground, shape: Task
         ${shape.visibility}, ${shape.createdBy}, ${status}, ${run}, 1, 1)
     ), a_run as (
       insert into runs (organization_id, id, task_id, number, agent_id, status, lease_seconds, timeout_seconds, max_attempts, run_config,
-        available_at, root_run_id, last_seq, finished_at)
+        available_at, root_run_id, last_seq, finished_at, wait_kind, wait, wait_since, wait_assignee_id)
       values (${organization}, ${run}, ${task}, 1, ${ground.agentId}, ${status}, 60, 60, 3, '{}', 'infinity', ${run}, 1,
-        ${state.ended ? sql`clock_timestamp()` : sql`null`})
+        ${ended ? sql`clock_timestamp()` : sql`null`}, ${waits}::text, ${waits === null ? null : JSON.stringify(wait)}::jsonb,
+        ${waits === null ? sql`null` : sql`clock_timestamp()`}, ${waits === 'question' ? (shape.asksId ?? null) : null}::uuid)
     ), a_log as (
       insert into run_events (organization_id, run_id, first_seq, last_seq, events)
-      values (${organization}, ${run}, 1, 1, ${jsonb([state.ended ? end : { ...end, type: 'status' }])})
+      values (${organization}, ${run}, 1, 1, ${jsonb([ended ? end : { ...end, type: 'status' }])})
     ), a_message as (
       insert into messages (organization_id, id, task_id, run_id, role, parts)
       values (${organization}, ${newId()}, ${task}, ${run}, 'user', '[{"type":"text","text":"Matrix"}]')
@@ -157,6 +168,15 @@ export async function insertKey(server: TestServer, organizationId: string, role
 }
 
 /** With a slug a worker's; without one an http agent, of which every route about an agent has something to say. */
+/** A bulk operation that is over. */
+export async function insertOperation(server: TestServer, organizationId: string, createdBy: string): Promise<string> {
+  const id = newId();
+  await server.database.execute(sql`
+    insert into bulk_operations (organization_id, id, action, filter, dry_run, status, principal_id, created_by, matched, finished_at)
+    values (${organizationId}, ${id}, 'cancel', '{"agent":"matrix"}', true, 'completed', ${createdBy}, ${createdBy}, 0, clock_timestamp())`);
+  return id;
+}
+
 export async function insertAgent(server: TestServer, organizationId: string, slug?: string): Promise<string> {
   const id = newId();
   const [kind, config] = slug === undefined ? ['http', '{"url": "https://agents.example.com/"}'] : ['worker', '{}'];

@@ -1,5 +1,5 @@
 import type { Reply } from '../../support/server.js';
-import type { Ids } from './objects.js';
+import { CALL_ID, type Ids } from './objects.js';
 import type { Kind, Right } from './rights.js';
 import { AGENT_SLUG, IDLE_AGENT_SLUG } from './stage.js';
 
@@ -21,6 +21,8 @@ export interface Row {
   spends?: boolean;
   /** Takes a person out of a team: they are put back in before each request. */
   parts?: boolean;
+  /** The run of the object waits for that. */
+  waits?: 'question' | 'approval';
   /** The object comes without a schedule. */
   unscheduled?: boolean;
   ask: (ids: Ids, unique: string) => { path: string; body?: unknown };
@@ -156,6 +158,7 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'GET /api/v1/users': list('user', `${V1}/users`),
   'GET /api/v1/agents': list('agent', `${V1}/agents`),
   'GET /api/v1/api-keys': list('key', `${V1}/api-keys`, 'administer'),
+  'GET /api/v1/bulk-operations': list('operation', `${V1}/bulk-operations`),
   'GET /api/v1/budgets': list('budget', `${V1}/budgets`, 'administer'),
   'GET /api/v1/organizations': list('organization', `${V1}/organizations`, 'operate'),
 
@@ -166,6 +169,7 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'GET /api/v1/tasks/:id/runs': reads('task', ({ task }) => `${V1}/tasks/${task}/runs`),
   'GET /api/v1/tasks/:id/shares': reads('task', ({ task }) => `${V1}/tasks/${task}/shares`),
   'GET /api/v1/runs/:id': reads('task', ({ run }) => `${V1}/runs/${run}`),
+  'GET /api/v1/runs/:id/tree': reads('task', ({ run }) => `${V1}/runs/${run}/tree`),
   'GET /api/v1/streams/:id': reads('task', ({ run }) => `${V1}/streams/${run}`),
   'GET /api/v1/streams/:id/events': reads('task', ({ run }) => `${V1}/streams/${run}/events`),
   'POST /api/v1/streams/:id/url': reads('task', ({ run }) => `${V1}/streams/${run}/url`),
@@ -181,11 +185,13 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'GET /api/v1/accounts/:id': reads('account', ({ account }) => `${V1}/accounts/${account}`),
   'GET /api/v1/users/:id': reads('user', ({ user }) => `${V1}/users/${user}`),
   'GET /api/v1/agents/:id': reads('agent', ({ agent }) => `${V1}/agents/${agent}`),
+  'GET /api/v1/agents/:id/workers': reads('agent', ({ agent }) => `${V1}/agents/${agent}/workers`),
   'GET /api/v1/agents/:id/signing-secret': {
     ...reads('agent', ({ agent }) => `${V1}/agents/${agent}/signing-secret`),
     door: 'administer',
   },
   'GET /api/v1/api-keys/:id': { ...reads('key', ({ key }) => `${V1}/api-keys/${key}`), door: 'administer' },
+  'GET /api/v1/bulk-operations/:id': reads('operation', ({ operation }) => `${V1}/bulk-operations/${operation}`),
   'GET /api/v1/budgets/:id': { ...reads('budget', ({ budget }) => `${V1}/budgets/${budget}`), door: 'administer' },
   'GET /api/v1/usage': { door: 'read', ok: 200, ask: get(() => `${V1}/usage`) },
   'GET /api/v1/retention': { door: 'administer', ok: 200, ask: get(() => `${V1}/retention`) },
@@ -207,6 +213,8 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'POST /api/v1/worker/runs/:id/fail': leased('fail', { error: { message: 'mine?' } }),
   'POST /api/v1/worker/runs/:id/canceled': leased('canceled', {}),
   'POST /api/v1/worker/runs/:id/release': leased('release', {}),
+  'POST /api/v1/worker/runs/:id/ask': leased('ask', { question: 'Mine?' }),
+  'POST /api/v1/worker/runs/:id/children': leased('children', { runs: [{ agent: AGENT_SLUG }] }),
 
   'PATCH /api/v1/tasks/:id': [
     changes('task', 'c', ({ task }) => `${V1}/tasks/${task}`, { title: 'Changed' }),
@@ -224,7 +232,7 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
     { ...removes('task', () => ''), ok: 200, ask: ({ task }) => ({ path: '/api/tasks', body: { id: task } }) },
   ],
   'POST /api/v1/tasks/:id/messages': {
-    ...changes('task', 'c', ({ task }) => `${V1}/tasks/${task}/messages`, { text: 'Again' }),
+    ...changes('question', 'c', ({ task }) => `${V1}/tasks/${task}/messages`, { text: 'Again' }),
     ok: 201,
   },
   'POST /api/v1/tasks/:id/runs': { ...changes('task', 'c', ({ task }) => `${V1}/tasks/${task}/runs`, {}), ok: 201 },
@@ -238,6 +246,15 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
     'task',
     ({ task, shared_team: team }) => `${V1}/tasks/${task}/shares/${team}`,
   ),
+  'POST /api/v1/runs/:id/answer': {
+    ...changes('question', 'c', ({ run }) => `${V1}/runs/${run}/answer`, { text: 'Yes' }),
+    waits: 'question',
+  },
+  'POST /api/v1/runs/:id/approvals/:call_id': {
+    ...changes('task', 'c', ({ run }) => `${V1}/runs/${run}/approvals/${CALL_ID}`, { decision: 'approve' }),
+    waits: 'approval',
+  },
+  'POST /api/v1/runs/:id/replay': changes('task', 'c', ({ run }) => `${V1}/runs/${run}/replay`, {}),
   'POST /api/v1/runs/:id/cancel': changes('task', 'c', ({ run }) => `${V1}/runs/${run}/cancel`, {}),
   'DELETE /api/v1/assets/:id': removes('task', ({ asset }) => `${V1}/assets/${asset}`, 'work', 'c'),
   'POST /api/v1/schedules': {
@@ -296,6 +313,8 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
     { name: 'Changed' },
     'administer',
   ),
+  'POST /api/v1/agents/:id/pause': changes('agent', 'm', ({ agent }) => `${V1}/agents/${agent}/pause`, {}, 'administer'),
+  'POST /api/v1/agents/:id/resume': changes('agent', 'm', ({ agent }) => `${V1}/agents/${agent}/resume`, {}, 'administer'),
   'DELETE /api/v1/agents/:id': removes('agent', ({ agent }) => `${V1}/agents/${agent}`, 'administer'),
   'POST /api/v1/api-keys/:id/rotate': changes(
     'key',
@@ -322,6 +341,16 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   },
 
   'POST /api/v1/tasks': creates(`${V1}/tasks`, () => ({ agent: AGENT_SLUG, prompt: 'New' })),
+  'POST /api/v1/tasks/batch': {
+    ...creates(`${V1}/tasks/batch`, () => ({ tasks: [{ agent: AGENT_SLUG, prompt: 'New' }] }), 'work', 200),
+    check: (reply) => (reply.body.results[0].status === 201 ? null : `the task was refused: ${reply.text}`),
+  },
+  'POST /api/v1/bulk-operations': creates(
+    `${V1}/bulk-operations`,
+    () => ({ action: 'cancel', filter: { agent: AGENT_SLUG }, dry_run: true }),
+    'work',
+    202,
+  ),
   'POST /api/tasks': creates(
     '/api/tasks',
     (_unique, { artist_account: artist }) => ({

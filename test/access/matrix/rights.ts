@@ -70,27 +70,30 @@ operatorKey   y    y    y    y          y      y
  * Tasks, and all that hangs on one: runs, streams, assets, messages, its schedule, its shares. `own` is private and the actor's;
  * the rest is the creator's. `team` is red's; all others are violet's, a team that none of the actors is in. `readShared`, `writeShared`
  * are shared with red; `readProject`, `writeProject` are in a project that is. `private` is red's and shared with red for writing,
- * but private. `open` is visible to the organisation.
+ * but private. `open` is visible to the organisation. `asked` is private, and its run waits for an answer of the outsider's.
  */
 const TASKS = grid(`
-              own team other readShared writeShared readProject writeProject private open foreign
-strangerKey   m   -    -     -          -           -           -            -       -    m
-strangerOwner m   -    -     -          -           -           -            -       -    m
-viewer        r   r    -     r          r           r           r            -       r    -
-viewerKey     r   r    -     r          r           r           r            -       r    -
-outsider      m   -    -     -          -           -           -            -       r    -
-member        m   r    -     r          c           r           c            -       r    -
-maintainer    m   m    -     r          c           r           c            -       r    -
-creator       m   m    m     m          m           m           m            m       m    -
-teamKey       m   m    -     r          c           r           c            -       r    -
-adminTeamKey  m   m    -     r          c           r           c            -       r    -
-openKey       m   r    r     r          r           r           r            -       r    -
-boundKey      m   r    -     r          c           r           c            -       r    -
-admin         m   m    m     m          m           m           m            m       m    -
-adminKey      m   m    m     m          m           m           m            m       m    -
-owner         m   m    m     m          m           m           m            m       m    -
-operatorKey   m   m    m     m          m           m           m            m       m    -
+              own team other readShared writeShared readProject writeProject private open foreign asked
+strangerKey   m   -    -     -          -           -           -            -       -    m       -
+strangerOwner m   -    -     -          -           -           -            -       -    m       -
+viewer        r   r    -     r          r           r           r            -       r    -       -
+viewerKey     r   r    -     r          r           r           r            -       r    -       -
+outsider      m   -    -     -          -           -           -            -       r    -       r
+member        m   r    -     r          c           r           c            -       r    -       -
+maintainer    m   m    -     r          c           r           c            -       r    -       -
+creator       m   m    m     m          m           m           m            m       m    -       m
+teamKey       m   m    -     r          c           r           c            -       r    -       -
+adminTeamKey  m   m    -     r          c           r           c            -       r    -       -
+openKey       m   r    r     r          r           r           r            -       r    -       -
+boundKey      m   r    -     r          c           r           c            -       r    -       -
+admin         m   m    m     m          m           m           m            m       m    -       m
+adminKey      m   m    m     m          m           m           m            m       m    -       m
+owner         m   m    m     m          m           m           m            m       m    -       m
+operatorKey   m   m    m     m          m           m           m            m       m    -       m
 `);
+
+/** The right to say something to a task: whoever was asked may answer, and nothing else. */
+const QUESTIONS = { ...TASKS, outsider: { ...TASKS['outsider'], asked: 'c' } };
 
 /** Runs on lease to a worker that is none of the actors: nobody's to touch, and not to be told from absent ones. */
 const LEASES = grid(`
@@ -235,8 +238,30 @@ owner         r     r
 operatorKey   r     r
 `);
 
+/** `own` was started by the actor; `creators` by the creator, which admins see too. */
+const OPERATIONS = grid(`
+              own creators foreign
+strangerKey   r   -        r
+strangerOwner r   -        r
+viewer        r   -        -
+viewerKey     r   -        -
+outsider      r   -        -
+member        r   -        -
+maintainer    r   -        -
+creator       r   r        -
+teamKey       r   -        -
+adminTeamKey  r   -        -
+openKey       r   -        -
+boundKey      r   -        -
+admin         r   r        -
+adminKey      r   r        -
+owner         r   r        -
+operatorKey   r   r        -
+`);
+
 export const RIGHTS = {
   task: TASKS,
+  question: QUESTIONS,
   lease: LEASES,
   team: TEAMS,
   project: PROJECTS,
@@ -245,6 +270,7 @@ export const RIGHTS = {
   agent: AGENTS,
   key: KEYS,
   budget: BUDGETS,
+  operation: OPERATIONS,
   organization: ORGANIZATIONS,
 } as const;
 export type Kind = keyof typeof RIGHTS;

@@ -11,6 +11,7 @@ import {
   insertAccount,
   insertAgent,
   insertKey,
+  insertOperation,
   insertProject,
   insertTask,
   insertTeam,
@@ -75,7 +76,9 @@ export class Stage {
 
   /** The ids of an object as every request sees it that does not change it. */
   shared(kind: Kind, actor: ActorName, object: string): Ids {
-    const ids = this.#shared.get(`${kind} ${object} ${this.#ownerOf(object, actor)}`);
+    // A question is on a task like any other.
+    const stored = kind === 'question' ? 'task' : kind;
+    const ids = this.#shared.get(`${stored} ${object} ${this.#ownerOf(object, actor)}`);
     if (ids === undefined) {
       throw new Error(`no ${kind} called ${object} for ${actor}`);
     }
@@ -133,6 +136,7 @@ export class Stage {
       'agent',
       'key',
       'budget',
+      'operation',
       'organization',
     ] as const) {
       for (const object of objectsOf(kind)) {
@@ -183,6 +187,7 @@ export class Stage {
         'agent',
         'key',
         'budget',
+        'operation',
         'organization',
       ];
       return Object.fromEntries(names.map((name) => [name, newId()]));
@@ -195,6 +200,7 @@ export class Stage {
     const { red, violet } = this.#teams;
     switch (kind) {
       case 'task':
+      case 'question':
         return insertTask(server, ground, this.#taskShape(object, by), state);
       case 'team':
         // A fresh one is only ever made to be deleted.
@@ -226,6 +232,8 @@ export class Stage {
               ? (this.cast.actors.operatorKey.creatorId ?? '')
               : await insertKey(server, organization, object === 'owners' ? 'owner' : 'member'),
         };
+      case 'operation':
+        return { operation: await insertOperation(server, organization, by) };
       case 'budget': {
         const body = { name: 'Matrix', scope: { kind: 'run' }, limit_cents: 1_000_000, enabled: false };
         const { credential: as } = this.cast.actors[isForeign ? 'strangerKey' : 'operatorKey'];
@@ -269,6 +277,8 @@ export class Stage {
         return { createdBy, teamId: red, visibility: 'private', share: { teamId: red, access: 'write' } };
       case 'open':
         return { createdBy, teamId: violet, visibility: 'organization' };
+      case 'asked':
+        return { createdBy, visibility: 'private', asksId: this.cast.yard.outsider.id };
       case 'foreign':
         return { createdBy, visibility: 'organization' };
       default:
