@@ -41,7 +41,12 @@ describe('agents', () => {
       max_attempts: 3,
       timeout_seconds: 3600,
       lease_seconds: 60,
+      retry: { min_seconds: 1, max_seconds: 3600, factor: 2, jitter: true },
       concurrency_limit: null,
+      concurrency_key_limit: 1,
+      concurrency_strategy: 'queue',
+      paused_at: null,
+      pause_reason: null,
       default_run_config: {},
       allowed_secret_names: [],
       created_at: expect.any(String),
@@ -152,8 +157,6 @@ describe('agents', () => {
 
 describe('what later versions bring', () => {
   test.each([
-    ['/concurrency_limit', { concurrency_limit: 2 }],
-    ['/retry', { retry: { min_seconds: 1 } }],
     ['/allowed_secret_names', { allowed_secret_names: ['TOKEN'] }],
   ])('is refused as not available: %s', async (path, change) => {
     const reply = await server.call('POST', AGENTS, { body: { slug: 'later', kind: 'worker', ...change } });
@@ -162,9 +165,8 @@ describe('what later versions bring', () => {
   });
 
   test('is taken where it says the same as nothing', async () => {
-    await agent('quiet', { concurrency_limit: null, allowed_secret_names: [] });
-    const pause = await server.call('POST', `${AGENTS}/${newId()}/pause`, { body: {} });
-    expect(pause.status).toBe(404);
+    const id = await agent('quiet', { concurrency_limit: null, allowed_secret_names: [] });
+    expect((await server.call('GET', `${AGENTS}/${id}`)).body).toMatchObject({ concurrency_limit: null, allowed_secret_names: [] });
   });
 });
 

@@ -118,6 +118,8 @@ describe('a field that cannot be is refused by its pointer, and nothing is store
     ['two models', { model: 'a', run_config: { model: 'b' } }, '/model'],
     ['an unknown field', { promt: 'x' }, '/promt'],
     ['start that is no boolean', { start: 'yes' }, '/start'],
+    ['a delay that is none', { delay: '1h' }, '/delay'],
+    ['a time to live that is none', { ttl: '1h' }, '/ttl'],
     ['a schedule without cron', { schedule: { timezone: 'UTC' } }, '/schedule/cron'],
     ['a schedule that is none', { schedule: { cron: 'daily' } }, '/schedule/cron'],
     ['a schedule that never fires', { schedule: { cron: '0 0 31 4 *' } }, '/schedule/cron'],
@@ -132,9 +134,6 @@ describe('a field that cannot be is refused by its pointer, and nothing is store
 describe('a field of a later version is refused as not available, never silently accepted', () => {
   test.each<[object, string]>([
     [{ callback: 'https://example.com' }, '/callback'],
-    [{ delay: '1h' }, '/delay'],
-    [{ ttl: '1h' }, '/ttl'],
-    [{ concurrency_key: 'k' }, '/concurrency_key'],
     [{ secret_names: ['TOKEN'] }, '/secret_names'],
     [{ schedule: { cron: '0 9 * * *', overlap: 'skip' } }, '/schedule/overlap'],
     [{ schedule: { cron: '0 9 * * *', jitter_seconds: 5 } }, '/schedule/jitter_seconds'],
