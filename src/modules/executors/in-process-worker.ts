@@ -25,6 +25,9 @@ const LOOK_AGAIN_MS = 1_000;
 /** Organisations looked up at a time. */
 const ROUND = 100;
 
+/** Whom nobody comes before. */
+const NOBODY = '00000000-0000-0000-0000-000000000000';
+
 /** The slots of one kind. */
 interface Lane {
   readonly executor: Executor;
@@ -47,7 +50,7 @@ export class InProcessWorker implements OnApplicationBootstrap, BeforeApplicatio
     private readonly log: Log,
     @Inject(EXECUTORS) executors: readonly Executor[],
   ) {
-    this.#lanes = executors.map((executor) => ({ executor, running: new Set(), lastServed: '' }));
+    this.#lanes = executors.map((executor) => ({ executor, running: new Set(), lastServed: NOBODY }));
   }
 
   onApplicationBootstrap(): void {
@@ -78,13 +81,15 @@ export class InProcessWorker implements OnApplicationBootstrap, BeforeApplicatio
   /** One run for each organisation in turn while there are free slots; false where nothing was started. */
   async #round(): Promise<boolean> {
     const free = this.#lanes.filter((lane) => hasRoom(lane));
-    const kinds = free.map(({ executor }) => executor.kind);
+    const wanted = free.map(({ executor, lastServed }) => ({ kind: executor.kind, lastServed }));
     const due =
-      kinds.length === 0 ? [] : await this.repository.dueOrganizations(ROUND, kinds, [...this.config.commands.keys()]);
+      wanted.length === 0
+        ? []
+        : await this.repository.dueOrganizations(ROUND, wanted, [...this.config.commands.keys()]);
     let started = false;
     for (const lane of free) {
       const ofKind = due.filter(({ kind }) => kind === lane.executor.kind);
-      started = (await this.#fill(lane, inTurn(ofKind, lane.lastServed))) || started;
+      started = (await this.#fill(lane, ofKind)) || started;
     }
     return started;
   }
@@ -132,8 +137,4 @@ export class InProcessWorker implements OnApplicationBootstrap, BeforeApplicatio
 
 function hasRoom({ executor, running }: Lane): boolean {
   return running.size < executor.concurrency;
-}
-
-function inTurn(due: readonly DueOrganization[], last: string): DueOrganization[] {
-  return [...due.filter((item) => item.organizationId > last), ...due.filter((item) => item.organizationId <= last)];
 }

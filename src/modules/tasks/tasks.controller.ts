@@ -61,6 +61,7 @@ export class TasksController {
     'forbidden',
     'payload-too-large',
     'unsupported-media-type',
+    'limit-reached',
     'budget-exceeded',
     'idempotency-in-progress',
     'idempotency-mismatch',
