@@ -39,6 +39,8 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, unknown>> = {
   taskSharesPut: { access: 'write' },
   runsStart: { payload: { text: 'Something new to read.' }, priority: 10 },
   runsCancel: { force: false },
+  runPeopleDecide: { decision: 'decline', reason: 'Not without the figures.' },
+  runPeopleReplay: {},
   schedulesCreate: { task_id: IDS.task, cron: '0 9 * * 1-5', timezone: 'Europe/London', name: 'Each working day at nine' },
   schedulesPreview: { cron: '0 9 * * 1-5', timezone: 'Europe/London', count: 2 },
   schedulesUpdate: { enabled: false },
@@ -64,6 +66,14 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, unknown>> = {
   },
   workerComplete: { fence: FENCE, output: { summary: 'Three sentences.' }, cost_in_cents: 1.5 },
   workerFail: { fence: FENCE, error: { name: 'SourceGone', message: 'The page is no longer there.' } },
+  workerWaitsAsk: {
+    fence: FENCE,
+    question: 'Publish it now?',
+    options: ['now', 'tomorrow'],
+    default: 'tomorrow',
+    timeout_seconds: 86_400,
+  },
+  workerWaitsStart: { fence: FENCE, runs: [{ agent: 'summarise', payload: { page: 1 } }], wait: true, batch_id: 'pages' },
   workerCanceled: { fence: FENCE },
   workerRelease: { fence: FENCE },
   recoupableCreate: {
