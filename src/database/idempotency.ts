@@ -12,7 +12,7 @@ import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../access/index.js';
 import { DomainError } from '../kernel/errors.js';
 import { Database, type Tx } from './database.js';
-import { jsonb, sql } from './sql.js';
+import { sql } from './sql.js';
 
 /** One use of a key: the route's template, the key as sent, and keyed digests of all that was asked. */
 export interface IdempotencyTicket {
@@ -36,7 +36,7 @@ export class Idempotency {
   constructor(private readonly database: Database) {}
 
   /**
-   * Runs `work` in a transaction, at most once per ticket; without a ticket, just runs it. `Value` must survive JSON.
+   * Runs `work` in a transaction, at most once per ticket; without a ticket, just runs it. `Value` must survive JSON, and is replayed to the letter.
    * @throws DomainError `idempotency-in-progress` (409), `idempotency-mismatch` (422)
    */
   async run<Value>(
@@ -64,7 +64,7 @@ export class Idempotency {
       const value = await work(tx);
       await tx.execute(sql`
         insert into idempotency_records (organization_id, principal_id, route, key, fingerprint, body)
-        values (${scope.organizationId}, ${scope.actor.principalId}, ${ticket.route}, ${ticket.key}, ${ticket.fingerprints[0]}, ${jsonb(value)})`);
+        values (${scope.organizationId}, ${scope.actor.principalId}, ${ticket.route}, ${ticket.key}, ${ticket.fingerprints[0]}, ${JSON.stringify(value)}::json)`);
       return { value, replayed: false };
     });
   }

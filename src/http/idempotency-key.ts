@@ -15,24 +15,27 @@ interface KeyedRequest {
   asked: string;
 }
 
-const Keyed = createParamDecorator((_: unknown, context: ExecutionContext): KeyedRequest | null => {
-  const request = context.switchToHttp().getRequest<FastifyRequest>();
-  const key = request.headers['idempotency-key'];
-  if (key === undefined) {
-    return null;
-  }
-  if (typeof key !== 'string' || !KEY.test(key)) {
-    throw new DomainError(
-      'invalid-request',
-      'Idempotency-Key must be 1 to 255 visible ASCII characters, without spaces.',
-      {
-        issues: [{ path: 'Idempotency-Key', message: '1 to 255 visible ASCII characters, without spaces' }],
-      },
-    );
-  }
-  const asked = JSON.stringify([request.method, request.url, canonical(request.body)]);
-  return { route: `${request.method} ${request.routeOptions.url ?? ''}`, key, asked };
-}, [documentHeader]);
+const Keyed = createParamDecorator(
+  (_: unknown, context: ExecutionContext): KeyedRequest | null => {
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const key = request.headers['idempotency-key'];
+    if (key === undefined) {
+      return null;
+    }
+    if (typeof key !== 'string' || !KEY.test(key)) {
+      throw new DomainError(
+        'invalid-request',
+        'Idempotency-Key must be 1 to 255 visible ASCII characters, without spaces.',
+        {
+          issues: [{ path: 'Idempotency-Key', message: '1 to 255 visible ASCII characters, without spaces' }],
+        },
+      );
+    }
+    const asked = JSON.stringify([request.method, request.url, canonical(request.body)]);
+    return { route: `${request.method} ${request.routeOptions.url ?? ''}`, key, asked };
+  },
+  [documentHeader],
+);
 
 /**
  * A fingerprint is kept for a day, and a body may hold a password: a plain digest of it would let whoever got at the table try

@@ -28,7 +28,9 @@ afterAll(() => server.stop());
 async function queued(count: number, task: object = {}, as?: Credential): Promise<{ agent: string; tasks: string[] }> {
   serial += 1;
   const agent = `bulk-${serial}`;
-  expect((await server.call('POST', `${V1}/agents`, { body: { slug: agent, name: agent, kind: 'worker' } })).status).toBe(201);
+  expect(
+    (await server.call('POST', `${V1}/agents`, { body: { slug: agent, name: agent, kind: 'worker' } })).status,
+  ).toBe(201);
   const reply = await server.call('POST', `${V1}/tasks/batch`, {
     body: { tasks: Array.from({ length: count }, () => ({ agent, prompt: 'many', ...task })) },
     ...(as === undefined ? {} : { as }),
@@ -80,7 +82,13 @@ describe('a bulk operation', () => {
       failures: {},
       finished_at: null,
     });
-    expect(await finished(reply.body.id)).toMatchObject({ status: 'completed', matched: 70, done: 70, failed: 0, finished_at: expect.any(String) });
+    expect(await finished(reply.body.id)).toMatchObject({
+      status: 'completed',
+      matched: 70,
+      done: 70,
+      failed: 0,
+      finished_at: expect.any(String),
+    });
     expect([await statuses(agent), await statuses(other)]).toEqual([{ canceled: 70 }, { queued: 2 }]);
     const left = await server.database.row<{ n: number }>(sql`select count(*)::int as n from bulk_operation_runs`);
     expect(left?.n).toBe(0);
@@ -94,7 +102,10 @@ describe('a bulk operation', () => {
     expect(await finished(replay.body.id)).toMatchObject({ status: 'completed', done: 60, failed: 0 });
     expect(await statuses(agent)).toEqual({ canceled: 60, queued: 60 });
     const { body } = await server.call('GET', `${V1}/tasks/${tasks[0]}/runs`);
-    expect(body.data.map(({ replay_of_run_id: of }: { replay_of_run_id: string | null }) => of)).toEqual([body.data[1].id, null]);
+    expect(body.data.map(({ replay_of_run_id: of }: { replay_of_run_id: string | null }) => of)).toEqual([
+      body.data[1].id,
+      null,
+    ]);
   });
 
   test('only counts in a dry run', async () => {
@@ -150,7 +161,8 @@ describe('whoever starts a bulk operation', () => {
     const { agent } = await queued(2, { team_id: yard.teams.red });
     const own = await server.call('POST', `${V1}/tasks`, { body: { agent, prompt: 'mine' }, as: yard.member.token });
     const filter = { agent };
-    const matched = async (as: Credential): Promise<number> => (await start({ action: 'cancel', filter, dry_run: true }, as)).body.matched;
+    const matched = async (as: Credential): Promise<number> =>
+      (await start({ action: 'cancel', filter, dry_run: true }, as)).body.matched;
     expect(await matched(yard.member.token)).toBe(1);
     expect(await matched(yard.maintainer.token)).toBe(2);
     expect(await matched(yard.admin.token)).toBe(3);
@@ -236,7 +248,12 @@ describe('whoever starts a bulk operation', () => {
     const [{ run, lease }] = claim.body.runs;
     await server.call('POST', `${V1}/worker/runs/${run.id}/complete`, { body: { fence: lease.fence, output: {} } });
     await rest(id, -1);
-    expect(await finished(id)).toMatchObject({ status: 'completed', done: 1, failed: 2, failures: { 'not-found': 1, 'run-ended': 1 } });
+    expect(await finished(id)).toMatchObject({
+      status: 'completed',
+      done: 1,
+      failed: 2,
+      failures: { 'not-found': 1, 'run-ended': 1 },
+    });
   });
 });
 
@@ -251,21 +268,28 @@ describe('a server killed in the middle', () => {
     }
   });
 
-  async function serve(databaseUrl: string, folder: string): Promise<{ child: ChildProcess; call: (method: string, path: string, body?: object) => Promise<Reply['body']> }> {
-    const child = spawn(process.execPath, ['--import', joinPath(process.cwd(), 'test/support/register-typescript.mjs'), 'src/main.ts'], {
-      env: {
-        PATH: process.env['PATH'],
-        HOME: process.env['HOME'],
-        PORT: '0',
-        LOG_LEVEL: 'info',
-        ROLE: 'api',
-        DATA_DIR: folder,
-        DATABASE_URL: databaseUrl,
-        ROOT_KEY: Buffer.alloc(32, 7).toString('base64'),
-        BOOTSTRAP_API_KEY: BOOTSTRAP_KEY,
+  async function serve(
+    databaseUrl: string,
+    folder: string,
+  ): Promise<{ child: ChildProcess; call: (method: string, path: string, body?: object) => Promise<Reply['body']> }> {
+    const child = spawn(
+      process.execPath,
+      ['--import', joinPath(process.cwd(), 'test/support/register-typescript.mjs'), 'src/main.ts'],
+      {
+        env: {
+          PATH: process.env['PATH'],
+          HOME: process.env['HOME'],
+          PORT: '0',
+          LOG_LEVEL: 'info',
+          ROLE: 'api',
+          DATA_DIR: folder,
+          DATABASE_URL: databaseUrl,
+          ROOT_KEY: Buffer.alloc(32, 7).toString('base64'),
+          BOOTSTRAP_API_KEY: BOOTSTRAP_KEY,
+        },
+        stdio: ['ignore', 'pipe', 'pipe'],
       },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    );
     children.push(child);
     const url = await new Promise<string>((resolve, reject) => {
       let text = '';
@@ -274,8 +298,8 @@ describe('a server killed in the middle', () => {
         const match = /answers at (\S+)/.exec(text);
         if (match !== null) resolve(match[1] ?? '');
       };
-      child.stdout?.on('data', look);
-      child.stderr?.on('data', look);
+      child.stdout.on('data', look);
+      child.stderr.on('data', look);
       child.once('exit', () => reject(new Error(text)));
     });
     const call = async (method: string, path: string, body?: object): Promise<Reply['body']> => {

@@ -71,7 +71,10 @@ describe('a batch of tasks', () => {
       { agent: AGENT, prompt: 'scheduled', schedule: { cron: '0 9 * * *', timezone: 'Europe/London' } },
     ];
     const batch = await send(items, { as: yard.maintainer.token });
-    expect([batch.status, batch.body.results.map(({ status }: { status: number }) => status)]).toEqual([200, [201, 201, 201, 201, 201]]);
+    expect([batch.status, batch.body.results.map(({ status }: { status: number }) => status)]).toEqual([
+      200,
+      [201, 201, 201, 201, 201],
+    ]);
     for (const [index, body] of items.entries()) {
       const single = await server.call('POST', '/api/v1/tasks', { body, as: yard.maintainer.token });
       expect(await stored(batch.body.results[index].task_id)).toEqual(await stored(single.body.task.id));
@@ -92,7 +95,9 @@ describe('a batch of tasks', () => {
       { agent: AGENT, prompt: 'last' },
     ]);
     expect(status).toBe(200);
-    expect(body.results.map((result: { status: number }) => result.status)).toEqual([201, 400, 400, 400, 400, 400, 400, 400, 201]);
+    expect(body.results.map((result: { status: number }) => result.status)).toEqual([
+      201, 400, 400, 400, 400, 400, 400, 400, 201,
+    ]);
     expect(body.results[1]).toEqual({
       status: 400,
       error: {
@@ -104,7 +109,9 @@ describe('a batch of tasks', () => {
         errors: [{ path: '/tasks/1/prompt', message: expect.any(String) }],
       },
     });
-    const paths = body.results.map(({ error }: { error?: { errors: { path: string }[] } }) => error?.errors[0]?.path ?? null);
+    const paths = body.results.map(
+      ({ error }: { error?: { errors: { path: string }[] } }) => error?.errors[0]?.path ?? null,
+    );
     expect(paths).toEqual([
       null,
       '/tasks/1/prompt',
@@ -120,9 +127,15 @@ describe('a batch of tasks', () => {
   });
 
   test('holds each item to the rights of its sender', async () => {
-    const refused = await send([{ agent: AGENT, prompt: 'x', team_id: yard.teams.green }, { agent: AGENT, prompt: 'y' }], {
-      as: yard.member.token,
-    });
+    const refused = await send(
+      [
+        { agent: AGENT, prompt: 'x', team_id: yard.teams.green },
+        { agent: AGENT, prompt: 'y' },
+      ],
+      {
+        as: yard.member.token,
+      },
+    );
     expect(refused.body.results.map(({ status }: { status: number }) => status)).toEqual([403, 201]);
     const viewer = await send([{ agent: AGENT, prompt: 'x' }], { as: yard.viewer.token });
     expect(viewer.status).toBe(403);
@@ -141,7 +154,9 @@ describe('a batch of tasks', () => {
   test('takes a thousand tasks in a few statements, and counts and numbers them as single ones', async () => {
     const shown = sql`select coalesce(sum(shown), 0)::int as n from task_counters`;
     const before = (await server.database.row<{ n: number }>(shown))?.n ?? 0;
-    const reply = await send(Array.from({ length: 1000 }, (_, index) => ({ agent: AGENT, prompt: `number ${index}`, tags: ['thousand'] })));
+    const reply = await send(
+      Array.from({ length: 1000 }, (_, index) => ({ agent: AGENT, prompt: `number ${index}`, tags: ['thousand'] })),
+    );
     const ids: string[] = reply.body.results.map(({ task_id: id }: { task_id: string }) => id);
     expect([reply.status, new Set(ids).size]).toEqual([200, 1000]);
     expect((await server.database.row<{ n: number }>(shown))?.n).toBe(before + 1000);
@@ -160,7 +175,8 @@ describe('a batch of tasks', () => {
     for (const size of [1, 200]) {
       let seen = 0;
       // The process has other work of its own, which does not look like this.
-      const observe = (text: string): void => void (seen += /\b(tasks|runs|messages|agents|task_counters|accounts)\b.*\$/s.test(text) ? 1 : 0);
+      const observe = (text: string): void =>
+        void (seen += /\b(tasks|runs|messages|agents|task_counters|accounts)\b.*\$/s.test(text) ? 1 : 0);
       await send([{ agent: AGENT, prompt: 'warm' }]);
       server.database.observers.add(observe);
       await send(Array.from({ length: size }, () => ({ agent: AGENT, prompt: 'counted' })));
@@ -181,7 +197,9 @@ describe('a batch of tasks', () => {
   });
 
   test('goes on item by item where a row is refused that looked fine', async () => {
-    const doomed = await server.call('POST', '/api/v1/agents', { body: { slug: 'doomed', name: 'Doomed', kind: 'worker' } });
+    const doomed = await server.call('POST', '/api/v1/agents', {
+      body: { slug: 'doomed', name: 'Doomed', kind: 'worker' },
+    });
     await server.database.execute(sql`
       create function refuse_doomed() returns trigger language plpgsql as $$ begin raise exception 'no' using errcode = '23514'; end $$`);
     await server.database.execute(sql`create trigger refuse_doomed before insert on runs for each row
@@ -192,7 +210,10 @@ describe('a batch of tasks', () => {
         { agent_id: doomed.body.id, prompt: 'dies', payload: 'doomed' },
         { agent: AGENT, prompt: 'lives too' },
       ]);
-      expect([reply.status, reply.body.results.map(({ status }: { status: number }) => status)]).toEqual([200, [201, 400, 201]]);
+      expect([reply.status, reply.body.results.map(({ status }: { status: number }) => status)]).toEqual([
+        200,
+        [201, 400, 201],
+      ]);
       const { body } = await server.call('GET', `/api/v1/tasks/${reply.body.results[2].task_id}`);
       expect([body.task.status, body.messages.length]).toEqual(['queued', 1]);
     } finally {

@@ -8,7 +8,13 @@ import { answered } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
 import { Problems, Returns } from '../../http/returns.js';
-import { type NewTaskBatch, type TaskBatch, TASK_BATCH_EXAMPLE, newTaskBatch, taskBatchSchema } from './task-batch.schema.js';
+import {
+  type NewTaskBatch,
+  type TaskBatch,
+  TASK_BATCH_EXAMPLE,
+  newTaskBatch,
+  taskBatchSchema,
+} from './task-batch.schema.js';
 import { TaskBatches } from './task-batch.service.js';
 
 @ApiTags('Tasks')

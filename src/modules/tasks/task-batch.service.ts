@@ -109,7 +109,11 @@ export class TaskBatches {
     }
     try {
       await tx.attempt(async () => {
-        await this.repository.insert(scope, tx, items.map(({ task }) => task));
+        await this.repository.insert(
+          scope,
+          tx,
+          items.map(({ task }) => task),
+        );
         const starting = items.filter(({ input }) => startsAtOnce(input)).map(({ task }) => task.id);
         const options = { batchId: newId(), idempotencyKey: idempotencyKey ?? null };
         const runs = await this.runs.createFirstRuns(tx, scope, starting, options);
@@ -117,7 +121,12 @@ export class TaskBatches {
         await this.messages.appendPrompts(
           tx,
           scope,
-          items.map(({ task: { id, prompt } }) => ({ taskId: id, runId: runs.get(id) ?? null, text: prompt, createdBy })),
+          items.map(({ task: { id, prompt } }) => ({
+            taskId: id,
+            runId: runs.get(id) ?? null,
+            text: prompt,
+            createdBy,
+          })),
         );
       });
     } catch (error) {

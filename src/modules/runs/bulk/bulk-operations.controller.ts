@@ -39,13 +39,7 @@ export class BulkOperationsController {
     description: 'Under way; ask for it again to see how far it is.',
     example: { ...BULK_OPERATION_EXAMPLE, done: 0, failed: 0, failures: {} },
   })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-  )
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'idempotency-in-progress', 'idempotency-mismatch')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newBulkOperation }) input: NewBulkOperation,

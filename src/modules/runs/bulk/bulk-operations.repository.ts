@@ -150,12 +150,16 @@ export class BulkOperationsRepository {
 }
 
 function readable(scope: ReadScope): Sql {
-  return scope.reach === 'all' ? tenant(scope, 'o') : sql`${tenant(scope, 'o')} and o.created_by = ${scope.actor.creatorId}`;
+  return scope.reach === 'all'
+    ? tenant(scope, 'o')
+    : sql`${tenant(scope, 'o')} and o.created_by = ${scope.actor.creatorId}`;
 }
 
 /** Runs that the action can do anything for. */
 function isFor(action: BulkAction): Sql {
-  return action === 'cancel' ? sql`r.status <> all(${ENDED_STATUSES}::text[])` : sql`r.status = any(${ENDED_STATUSES}::text[])`;
+  return action === 'cancel'
+    ? sql`r.status <> all(${ENDED_STATUSES}::text[])`
+    : sql`r.status = any(${ENDED_STATUSES}::text[])`;
 }
 
 function matches(scope: WriteScope, filter: BulkFilter): Sql {
@@ -168,7 +172,8 @@ function matches(scope: WriteScope, filter: BulkFilter): Sql {
   add(filter.status, (status) => sql`r.status = ${status}`);
   add(
     filter.agent,
-    (slug) => sql`r.agent_id = (select a.id from agents a where ${tenant(scope, 'a')} and a.slug = ${slug} and a.deleted_at is null)`,
+    (slug) =>
+      sql`r.agent_id = (select a.id from agents a where ${tenant(scope, 'a')} and a.slug = ${slug} and a.deleted_at is null)`,
   );
   add(filter.task_id, (id) => sql`r.task_id = ${id}`);
   add(filter.team_id, (id) => sql`t.team_id = ${id}`);

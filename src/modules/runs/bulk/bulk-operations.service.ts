@@ -28,7 +28,11 @@ export class BulkOperationsService {
   }
 
   /** @throws DomainError `invalid-request` where more match than one operation takes */
-  async create(actor: Actor, input: NewBulkOperation, ticket: IdempotencyTicket | null): Promise<Outcome<BulkOperation>> {
+  async create(
+    actor: Actor,
+    input: NewBulkOperation,
+    ticket: IdempotencyTicket | null,
+  ): Promise<Outcome<BulkOperation>> {
     const scope = writeScope(actor, 'run:contribute');
     const { action, filter, dry_run: dryRun = false } = input;
     return this.idempotency.run(scope, ticket, async (tx) => {

@@ -19,7 +19,10 @@ export const bulkFilter = z
     created_after: instantQuery.optional().describe('Inclusive.'),
     created_before: instantQuery.optional().describe('Exclusive.'),
   })
-  .refine((filter) => Object.keys(filter).length > 0, 'must name at least one thing, since an empty filter matches every run')
+  .refine(
+    (filter) => Object.keys(filter).length > 0,
+    'must name at least one thing, since an empty filter matches every run',
+  )
   .meta({ id: 'BulkFilter', minProperties: 1 });
 export type BulkFilter = z.output<typeof bulkFilter>;
 

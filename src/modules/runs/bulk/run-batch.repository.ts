@@ -47,7 +47,9 @@ export class RunBatchRepository {
     options: { batchId: string; idempotencyKey: string | null },
   ): Promise<BatchedRuns> {
     const { actor, isSystem } = scope;
-    const given = JSON.stringify(runs.map(({ id, taskId, runConfig }) => ({ id, task_id: taskId, run_config: runConfig })));
+    const given = JSON.stringify(
+      runs.map(({ id, taskId, runConfig }) => ({ id, task_id: taskId, run_config: runConfig })),
+    );
     const created = await tx.row<BatchedRuns & Record<string, unknown>>(sql`
       with given as materialized (
         select g.*, row_number() over () as place from jsonb_to_recordset(${given}::jsonb) as g(id uuid, task_id uuid, run_config jsonb)
