@@ -126,7 +126,7 @@ async function runRefused(route: string, row: Row, list: readonly Cell[]): Promi
 /** Cells that change their object, each with one of its own. */
 async function runAllowed(route: string, row: Row, list: readonly Cell[]): Promise<string[]> {
   const run = async (cell: Cell): Promise<string[]> => {
-    const state = { ended: false, withSchedule: row.unscheduled !== true };
+    const state = { ended: false, withSchedule: row.unscheduled !== true, waits: row.waits };
     const ids =
       row.about === undefined
         ? stage.around(cell.actor)

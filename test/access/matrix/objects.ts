@@ -25,7 +25,7 @@ export interface TaskShape {
   projectId?: string | null;
   visibility: 'private' | 'team' | 'organization';
   share?: { teamId: string; access: 'read' | 'write' } | null;
-  /** Whom its run asks, and waits for. */
+  /** Whom a run of it asks, and waits for. */
   asksId?: string;
 }
 
@@ -47,9 +47,11 @@ const SHA256 = 'a'.repeat(64);
 /** A task with a run, its log, a message, an asset, a share with `sharedTeamId`, and perhaps a schedule: one statement. */
 export async function insertTask(server: TestServer, ground: Ground, shape: TaskShape, state: TaskState): Promise<Ids> {
   const { organizationId: organization } = ground;
-  const [task, run, asset, schedule] = [newId(), newId(), newId(), newId()];
-  const waits = state.waits ?? (shape.asksId === undefined ? null : 'question');
+  const [task, run, asking, asset, schedule] = [newId(), newId(), newId(), newId(), newId()];
+  const waits = state.waits ?? null;
   const ended = state.ended && waits === null;
+  // Beside a run that waits for something else, or does not wait at all, one that asks.
+  const asks = shape.asksId !== undefined && waits !== 'question';
   const status = waits === null ? (ended ? 'completed' : 'queued') : 'waiting';
   const wait = { id: run, question: 'Matrix?', options: null, default: null, call_id: CALL_ID, name: 'matrix', input: null };
   const end = { seq: 1, type: 'end', at: '2030-01-31T09:00:00.000Z', data: { status, output: {}, error: null } };
@@ -59,13 +61,19 @@ export async function insertTask(server: TestServer, ground: Ground, shape: Task
       insert into tasks (organization_id, id, title, prompt, agent_id, team_id, project_id, visibility, created_by, status,
         latest_run_id, latest_run_number, run_count)
       values (${organization}, ${task}, 'Matrix', 'Matrix', ${ground.agentId}, ${shape.teamId ?? null}, ${shape.projectId ?? null},
-        ${shape.visibility}, ${shape.createdBy}, ${status}, ${run}, 1, 1)
+        ${shape.visibility}, ${shape.createdBy}, ${status}, ${run}, 1, ${asks ? 2 : 1})
     ), a_run as (
       insert into runs (organization_id, id, task_id, number, agent_id, status, lease_seconds, timeout_seconds, max_attempts, run_config,
         available_at, root_run_id, last_seq, finished_at, wait_kind, wait, wait_since, wait_assignee_id)
       values (${organization}, ${run}, ${task}, 1, ${ground.agentId}, ${status}, 60, 60, 3, '{}', 'infinity', ${run}, 1,
         ${ended ? sql`clock_timestamp()` : sql`null`}, ${waits}::text, ${waits === null ? null : JSON.stringify(wait)}::jsonb,
         ${waits === null ? sql`null` : sql`clock_timestamp()`}, ${waits === 'question' ? (shape.asksId ?? null) : null}::uuid)
+    ), another_run as (
+      insert into runs (organization_id, id, task_id, number, agent_id, status, lease_seconds, timeout_seconds, max_attempts, run_config,
+        root_run_id, last_seq, wait_kind, wait, wait_since, wait_assignee_id)
+      select ${organization}::uuid, ${asking}::uuid, ${task}::uuid, 2, ${ground.agentId}::uuid, 'waiting', 60, 60, 3, '{}', ${asking}::uuid, 0,
+        'question', ${JSON.stringify(wait)}::jsonb, clock_timestamp(), ${shape.asksId ?? null}::uuid
+      where ${asks}
     ), a_log as (
       insert into run_events (organization_id, run_id, first_seq, last_seq, events)
       values (${organization}, ${run}, 1, 1, ${jsonb([ended ? end : { ...end, type: 'status' }])})

@@ -70,7 +70,7 @@ operatorKey   y    y    y    y          y      y
  * Tasks, and all that hangs on one: runs, streams, assets, messages, its schedule, its shares. `own` is private and the actor's;
  * the rest is the creator's. `team` is red's; all others are violet's, a team that none of the actors is in. `readShared`, `writeShared`
  * are shared with red; `readProject`, `writeProject` are in a project that is. `private` is red's and shared with red for writing,
- * but private. `open` is visible to the organisation. `asked` is private, and its run waits for an answer of the outsider's.
+ * but private. `open` is visible to the organisation. `asked` is private, and a run of it waits for an answer of the outsider's.
  */
 const TASKS = grid(`
               own team other readShared writeShared readProject writeProject private open foreign asked
@@ -93,7 +93,7 @@ operatorKey   m   m    m     m          m           m           m            m  
 `);
 
 /** The right to say something to a task: whoever was asked may answer, and nothing else. */
-const QUESTIONS = { ...TASKS, outsider: { ...TASKS['outsider'], asked: 'c' } };
+const QUESTIONS: typeof TASKS = { ...TASKS, outsider: { ...TASKS['outsider'], asked: 'c' } };
 
 /** Runs on lease to a worker that is none of the actors: nobody's to touch, and not to be told from absent ones. */
 const LEASES = grid(`
