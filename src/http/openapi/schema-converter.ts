@@ -102,8 +102,7 @@ function renamedWhereDifferent(sent: Converted, kept: Converted): Converted {
 export function withSentNames(document: OpenAPIObject): OpenAPIObject {
   const names = new Set(Object.keys(document.components?.schemas ?? {}));
   const text = JSON.stringify(document).replace(SENT_NAME, (_, name: string) => (names.has(name) ? `${name}Input` : name));
-  const final: OpenAPIObject = JSON.parse(text);
-  return final;
+  return openApiObject.parse(JSON.parse(text));
 }
 
 function renamed(converted: Converted, nameOf: (name: string) => string): Converted {
@@ -121,3 +120,4 @@ function withReferences(schema: JsonSchema, nameOf: (name: string) => string): J
 }
 
 const jsonObject = z.record(z.string(), z.unknown());
+const openApiObject = z.custom<OpenAPIObject>((value) => jsonObject.safeParse(value).success);
