@@ -18,7 +18,7 @@ export interface LogEvent {
 
 /** Follows a run's stream until it ends (or `until` says enough), and returns its events. No polling: the stream says when. */
 export async function follow(
-  server: TestServer,
+  server: Pick<TestServer, 'call'>,
   runId: string,
   until: (event: LogEvent) => boolean = () => false,
 ): Promise<LogEvent[]> {
@@ -45,7 +45,10 @@ export async function follow(
 }
 
 /** The run once it has ended, with its events. */
-export async function ended(server: TestServer, runId: string): Promise<{ run: RunAsShown; events: LogEvent[] }> {
+export async function ended(
+  server: Pick<TestServer, 'call'>,
+  runId: string,
+): Promise<{ run: RunAsShown; events: LogEvent[] }> {
   const events = await follow(server, runId);
   const reply = await server.call('GET', `/api/v1/runs/${runId}`);
   return { run: reply.body as RunAsShown, events };

@@ -87,7 +87,7 @@ export async function startServer(environment: Readonly<Record<string, string>> 
   };
 }
 
-async function call(url: string, method: string, path: string, options: CallOptions = {}): Promise<Reply> {
+export async function call(url: string, method: string, path: string, options: CallOptions = {}): Promise<Reply> {
   const { as = BOOTSTRAP_KEY, body, headers = {} } = options;
   const response = await fetch(`${url}${path}`, {
     method,
