@@ -63,7 +63,10 @@ describe('the limit of an agent', () => {
       (lease) => q.fail(lease, { retry: false }),
       (lease) => q.complete(lease),
       (lease) => q.pass(lease.runId, 61).then(() => q.sweep()),
-      (lease) => server.database.execute(sql`update runs set deadline_at = clock_timestamp() where id = ${lease.runId}`).then(() => q.sweep()),
+      (lease) =>
+        server.database
+          .execute(sql`update runs set deadline_at = clock_timestamp() where id = ${lease.runId}`)
+          .then(() => q.sweep()),
       (lease) => server.call('POST', `/api/v1/runs/${lease.runId}/cancel`, { body: { force: true } }),
       (lease) => server.call('POST', `/api/v1/runs/${lease.runId}/cancel`).then(() => q.act(lease, 'canceled')),
       (lease) => server.call('DELETE', `/api/v1/tasks/${lease.run.task_id}`),
@@ -118,7 +121,9 @@ describe('the limit of an agent', () => {
     await times(3, () => full.run({ priority: 50 }));
     await full.one();
     const runId = await free.run();
-    const reply = await server.call('POST', '/api/v1/worker/claim', { body: { agents: [full.agent, free.agent], max: 5 } });
+    const reply = await server.call('POST', '/api/v1/worker/claim', {
+      body: { agents: [full.agent, free.agent], max: 5 },
+    });
     expect(reply.body.runs.map((claimed: { run: { id: string } }) => claimed.run.id)).toEqual([runId]);
   });
 
@@ -126,7 +131,9 @@ describe('the limit of an agent', () => {
     const [long, short] = [await queue(), await queue()];
     await times(6, () => long.run());
     const runId = await short.run();
-    const reply = await server.call('POST', '/api/v1/worker/claim', { body: { agents: [long.agent, short.agent], max: 3 } });
+    const reply = await server.call('POST', '/api/v1/worker/claim', {
+      body: { agents: [long.agent, short.agent], max: 3 },
+    });
     expect(reply.body.runs.map((claimed: { run: { id: string } }) => claimed.run.id)).toContain(runId);
   });
 
@@ -239,7 +246,9 @@ describe('the limit of a concurrency key', () => {
     await q.run({ concurrency_key: 'gone' });
     await q.complete(await q.one());
     await q.run({ concurrency_key: 'kept' });
-    await server.database.execute(sql`update run_slots set used_at = used_at - interval '2 hours' where agent_id = ${q.agentId}`);
+    await server.database.execute(
+      sql`update run_slots set used_at = used_at - interval '2 hours' where agent_id = ${q.agentId}`,
+    );
     await server.app.get(SweepsRepository).dropIdleKeys(1_000);
     const rows = await server.database.rows<{ key: string }>(
       sql`select concurrency_key as key from run_slots where agent_id = ${q.agentId}`,
@@ -255,7 +264,11 @@ describe('a full key', () => {
     const q = await queue({ concurrency_strategy: 'drop_newest' });
     const first = await q.run({ concurrency_key: 'once' });
     const refused = await q.hand({ concurrency_key: 'once' });
-    expect([refused.status, refused.body.code, refused.body.errors[0].path]).toEqual([429, 'limit-reached', '/concurrency_key']);
+    expect([refused.status, refused.body.code, refused.body.errors[0].path]).toEqual([
+      429,
+      'limit-reached',
+      '/concurrency_key',
+    ]);
     expect(refused.body.detail).toContain("'once'");
     expect((await q.hand({ concurrency_key: 'twice' })).status).toBe(201);
     await q.complete((await q.claim(5)).find((lease) => lease.runId === first) as Lease);
@@ -299,13 +312,20 @@ describe('a paused agent', () => {
     const runId = await q.run();
     const path = `/api/v1/agents/${q.agentId}`;
     const paused = await server.call('POST', `${path}/pause`, { body: { reason: 'The model is down.' } });
-    expect([paused.status, paused.body.paused_at, paused.body.pause_reason]).toEqual([200, expect.any(String), 'The model is down.']);
+    expect([paused.status, paused.body.paused_at, paused.body.pause_reason]).toEqual([
+      200,
+      expect.any(String),
+      'The model is down.',
+    ]);
     expect(await q.claim()).toEqual([]);
     expect((await q.get(runId)).waiting_for).toMatchObject({
       reason: 'paused',
       detail: expect.stringContaining('The model is down.'),
     });
-    expect((await server.call('POST', `${path}/pause`)).body).toMatchObject({ paused_at: paused.body.paused_at, pause_reason: null });
+    expect((await server.call('POST', `${path}/pause`)).body).toMatchObject({
+      paused_at: paused.body.paused_at,
+      pause_reason: null,
+    });
     expect((await server.call('POST', `${path}/resume`)).body).toMatchObject({ paused_at: null, pause_reason: null });
     expect((await q.one()).runId).toBe(runId);
   });
@@ -351,7 +371,14 @@ test('slot rows equal counting after any mixture of what can happen to runs', as
     async () => (held = [...held, ...(await times(4, () => q.claim(2))).flat()]),
     ...(['complete', 'release', 'fail', 'canceled', 'heartbeat'] as const).map((action) => async () => {
       const lease = pick(held);
-      return lease && q.act(lease, action, action === 'complete' ? { output: {} } : action === 'fail' ? { error: { message: 'x' } } : {});
+      return (
+        lease &&
+        q.act(
+          lease,
+          action,
+          action === 'complete' ? { output: {} } : action === 'fail' ? { error: { message: 'x' } } : {},
+        )
+      );
     }),
     async () => server.call('POST', `/api/v1/runs/${pick(known) ?? ''}/cancel`, { body: { force: random() < 0.5 } }),
     async () => q.pass(pick(known) ?? '', 61),
@@ -368,7 +395,9 @@ test('slot rows equal counting after any mixture of what can happen to runs', as
     expect([step, drift]).toEqual([step, []]);
   }
   // Whatever was going on, all of it comes to an end: no run is left behind in a line.
-  await server.call('PATCH', `/api/v1/agents/${q.agentId}`, { body: { concurrency_limit: 4, concurrency_key_limit: 2 } });
+  await server.call('PATCH', `/api/v1/agents/${q.agentId}`, {
+    body: { concurrency_limit: 4, concurrency_key_limit: 2 },
+  });
   for (const runId of known) {
     await q.pass(runId, 3_600);
   }

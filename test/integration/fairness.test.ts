@@ -15,7 +15,9 @@ beforeAll(async () => {
   const credentials = [BOOTSTRAP_KEY];
   for (const slug of ['second', 'third', 'fourth']) {
     const email = `owner@${slug}.example`;
-    await server.call('POST', '/api/v1/organizations', { body: { name: slug, slug, owner: { email, password: PASSWORD } } });
+    await server.call('POST', '/api/v1/organizations', {
+      body: { name: slug, slug, owner: { email, password: PASSWORD } },
+    });
     credentials.push(await signIn(server, email, PASSWORD));
   }
   for (const as of credentials) {

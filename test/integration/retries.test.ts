@@ -30,7 +30,12 @@ describe('a run whose attempt fails', () => {
     const run = await q.get(runId);
     expect(run).toMatchObject({ status: 'queued', attempt: 1, error: null });
     expect(run.attempts).toMatchObject([
-      { number: 1, status: 'failed', error: { name: 'Oops', message: 'it did not work' }, finished_at: expect.any(String) },
+      {
+        number: 1,
+        status: 'failed',
+        error: { name: 'Oops', message: 'it did not work' },
+        finished_at: expect.any(String),
+      },
     ]);
     expect(run.waiting_for).toMatchObject({ reason: 'backoff', next_action_at: run.available_at });
     expect(run.waiting_for.detail).toContain('Oops');
@@ -161,7 +166,9 @@ describe('the retry policy of an agent', () => {
     [{ concurrency_key_limit: 0 }, '/concurrency_key_limit', '1 to 10000'],
     [{ concurrency_strategy: 'maybe' }, '/concurrency_strategy', ''],
   ])('refuses %j with the allowed range', async (settings, path, range) => {
-    const reply = await server.call('POST', '/api/v1/agents', { body: { slug: 'refused', kind: 'worker', ...settings } });
+    const reply = await server.call('POST', '/api/v1/agents', {
+      body: { slug: 'refused', kind: 'worker', ...settings },
+    });
     expect([reply.status, reply.body.errors[0].path]).toEqual([400, path]);
     expect(reply.body.errors[0].message).toContain(range);
   });

@@ -36,7 +36,11 @@ describe('a delayed run', () => {
     const run = await q.get(await q.run({ delay }));
     expect(run).toMatchObject({ status: 'delayed', attempt: 0, queued_at: null, available_at: run.delayed_until });
     expect(secondsFromCreation(run, run.delayed_until)).toBe(seconds);
-    expect(run.waiting_for).toMatchObject({ reason: 'delayed', since: run.created_at, next_action_at: run.delayed_until });
+    expect(run.waiting_for).toMatchObject({
+      reason: 'delayed',
+      since: run.created_at,
+      next_action_at: run.delayed_until,
+    });
   });
 
   test('starts at an instant, whatever its offset', async () => {
@@ -89,7 +93,10 @@ describe('a delayed run', () => {
   test('is canceled at once', async () => {
     await fresh();
     const runId = await q.run({ delay: 60 });
-    expect((await server.call('POST', `/api/v1/runs/${runId}/cancel`)).body).toMatchObject({ status: 'canceled', waiting_for: null });
+    expect((await server.call('POST', `/api/v1/runs/${runId}/cancel`)).body).toMatchObject({
+      status: 'canceled',
+      waiting_for: null,
+    });
   });
 });
 
@@ -221,7 +228,9 @@ describe('durations', () => {
   test('are read as ISO 8601 says, up to a year', () => {
     expect(parseDuration('P1Y')).toEqual({ months: 12, seconds: 0 });
     expect(parseDuration('P1M2DT3H4M5.5S')).toEqual({ months: 1, seconds: 183_845.5 });
-    expect(['P1YT1S', 'P13M', 'P53W', '1D', 'P1', 'PT1D', '', 'p1d', 'P-1D'].map(parseDuration)).toEqual(Array(9).fill(null));
+    expect(['P1YT1S', 'P13M', 'P53W', '1D', 'P1', 'PT1D', '', 'p1d', 'P-1D'].map(parseDuration)).toEqual(
+      Array(9).fill(null),
+    );
   });
 
   test('of delays may be nothing, of times to live not', () => {

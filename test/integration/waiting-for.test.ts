@@ -106,7 +106,9 @@ describe('a run that does not move says why:', () => {
     const row = await server.database.row<{ heard: string; ends: string }>(sql`
       select iso_utc(lease_expires_at - interval '60 seconds') as heard, iso_utc(lease_expires_at) as ends from runs where id = ${runId}`);
     expect(why).toMatchObject({ reason: 'running', next_action_at: row?.ends });
-    expect(why.detail).toContain(`Worker host-7 has it, was last heard of at ${row?.heard ?? ''}, and its lease ends at ${row?.ends ?? ''}`);
+    expect(why.detail).toContain(
+      `Worker host-7 has it, was last heard of at ${row?.heard ?? ''}, and its lease ends at ${row?.ends ?? ''}`,
+    );
   });
 
   test('its worker was asked to stop and has not yet', async () => {
@@ -151,7 +153,10 @@ describe('the workers of an agent', () => {
       last_seen_at: expect.any(String),
       last_claim_at: expect.any(String),
     });
-    expect(body.data.find((worker: { worker_id: string }) => worker.worker_id === 'idle')).toMatchObject({ running: 0, last_claim_at: null });
+    expect(body.data.find((worker: { worker_id: string }) => worker.worker_id === 'idle')).toMatchObject({
+      running: 0,
+      last_claim_at: null,
+    });
     expect(body.data.map((worker: { worker_id: string }) => worker.worker_id)).toContain('unnamed');
   });
 

@@ -59,7 +59,9 @@ export class TestQueue {
   }
 
   act(lease: Lease, action: string, body: object = {}): Promise<Reply> {
-    return this.server.call('POST', `/api/v1/worker/runs/${lease.runId}/${action}`, { body: { fence: lease.fence, ...body } });
+    return this.server.call('POST', `/api/v1/worker/runs/${lease.runId}/${action}`, {
+      body: { fence: lease.fence, ...body },
+    });
   }
 
   fail(lease: Lease, more: object = {}): Promise<Reply> {

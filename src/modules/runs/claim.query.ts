@@ -11,6 +11,10 @@
  * 4. `due`: keys' slot rows are locked (in the one order there is) and counted. A run whose key turns out full is held back instead:
  *    out of this queue until a slot of its key is given back (the trigger `runs_apply_slots`).
  *
+ * The numbers that shape the plan stand in subselects (`(select …)`), where the planner does not see them: it then finds the plan of all
+ * claims as good as one of its own, and keeps it, where planning would cost more than the claim. Slot rows are looked up one by one
+ * (`lateral`), in order, however many there are.
+ *
  * It waits for slot rows only, and whoever holds one waits for no task or run that it has locked; so claims never end in a deadlock.
  */
 import type { WriteScope } from '../../access/index.js';
@@ -37,12 +41,15 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
   const teams = input.teamIds === null ? sql`true` : sql`t.team_id = any(${input.teamIds}::uuid[])`;
   return sql`
     with wanted as materialized (
-      select a.id, a.concurrency_limit, a.concurrency_key_limit from agents a
-      where a.organization_id = ${scope.organizationId} and a.id = any(${input.agentIds}::uuid[]) and a.paused_at is null and ${live(scope)}
+      select a.id, a.concurrency_limit, a.concurrency_key_limit from unnest((select ${input.agentIds}::uuid[])) as i (id)
+        join agents a on a.organization_id = ${scope.organizationId} and a.id = i.id
+      where a.paused_at is null and ${live(scope)}
     ), agent_slots as materialized (
-      select s.agent_id, s.running from run_slots s join wanted w on w.id = s.agent_id
-      where s.organization_id = ${scope.organizationId} and s.concurrency_key = '' and s.running < w.concurrency_limit
-      order by s.agent_id for no key update of s
+      select s.agent_id, s.running from (select w.id, w.concurrency_limit from wanted w where w.concurrency_limit is not null order by w.id) l
+        cross join lateral (
+          select s.agent_id, s.running from run_slots s where s.organization_id = ${scope.organizationId} and s.agent_id = l.id
+            and s.concurrency_key = '' and s.running < l.concurrency_limit for no key update
+        ) s
     ), room as materialized (
       select w.id as agent_id, w.concurrency_limit is not null as is_limited, w.concurrency_key_limit as key_limit,
         least(${input.most}::int, coalesce(w.concurrency_limit - s.running, ${input.most}::int)) as most
@@ -53,8 +60,8 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
         select r.organization_id, r.id, r.task_id, r.agent_id, r.concurrency_key, r.priority, r.available_at from runs r
           join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         where r.organization_id = ${scope.organizationId} and r.agent_id = room.agent_id and ${isDue('r')} and ${teams}
-          and (r.concurrency_key is null or exists (select 1 from run_slots s where s.organization_id = r.organization_id
-            and s.agent_id = r.agent_id and s.concurrency_key = r.concurrency_key and s.running < room.key_limit))
+          and (r.concurrency_key is null or (select s.running from run_slots s where s.organization_id = r.organization_id
+            and s.agent_id = r.agent_id and s.concurrency_key = r.concurrency_key) < room.key_limit)
         order by r.priority desc, r.available_at, r.id limit room.most
         for no key update of t, r skip locked
       ) picked
@@ -62,12 +69,14 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
       select ranked.* from (
         select c.*, row_number() over (partition by c.agent_id order by c.priority desc, c.available_at, c.id) as turn from candidates c
       ) ranked
-      order by ranked.priority desc, ranked.turn, ranked.available_at, ranked.id limit ${input.most}::int
+      order by ranked.priority desc, ranked.turn, ranked.available_at, ranked.id limit (select ${input.most}::int)
     ), key_slots as materialized (
-      select s.agent_id, s.concurrency_key, s.running from run_slots s
-      where s.organization_id = ${scope.organizationId} and (s.agent_id, s.concurrency_key) in
-        (select c.agent_id, c.concurrency_key from chosen c where c.concurrency_key is not null)
-      order by s.concurrency_key, s.agent_id for no key update of s
+      select s.agent_id, s.concurrency_key, s.running from (
+        select distinct c.concurrency_key, c.agent_id from chosen c where c.concurrency_key is not null order by c.concurrency_key, c.agent_id
+      ) l cross join lateral (
+        select s.agent_id, s.concurrency_key, s.running from run_slots s where s.organization_id = ${scope.organizationId}
+          and s.agent_id = l.agent_id and s.concurrency_key = l.concurrency_key for no key update
+      ) s
     ), due as materialized (
       select c.*, c.concurrency_key is null or row_number() over (
           partition by c.agent_id, c.concurrency_key order by c.priority desc, c.available_at, c.id) <= c.key_limit - k.running as is_granted

@@ -27,9 +27,11 @@ export function parseDuration(text: string): Duration | null {
   if (match === null) {
     return null;
   }
-  const [years = 0, months = 0, weeks = 0, days = 0, hours = 0, minutes = 0, seconds = 0] = match
-    .slice(1)
-    .map((part) => Number(part ?? 0));
+  // Parts that are left out are undefined, whatever the type of a match says.
+  const parts: readonly (string | undefined)[] = match.slice(1);
+  const [years = 0, months = 0, weeks = 0, days = 0, hours = 0, minutes = 0, seconds = 0] = parts.map((part) =>
+    Number(part ?? 0),
+  );
   const duration = {
     months: years * 12 + months,
     seconds:

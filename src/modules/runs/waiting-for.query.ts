@@ -105,9 +105,11 @@ export function waitingForJson(alias: string): Sql {
           when q.ahead > ${MOST_COUNTED}::int then format('Behind more than %s runs of agent %s.', ${MOST_COUNTED}::int, g.slug)
           else format('Behind %s of agent %s, %s of higher priority.', case q.ahead when 1 then '1 run' else q.ahead || ' runs' end, g.slug, q.higher) end
         from (select count(*) as ahead, count(*) filter (where b.priority > ${r}.priority) as higher from (
-          select o.priority from runs o where o.organization_id = ${r}.organization_id and o.agent_id = ${r}.agent_id
-            and o.status in ('queued', 'delayed') and not o.held_back and o.available_at <= clock_timestamp()
-            and (o.priority > ${r}.priority or (o.priority = ${r}.priority and (o.available_at, o.id) < (${r}.available_at, ${r}.id)))
+          (select o.priority from runs o where ${isBefore(r)} and o.priority > ${r}.priority
+           order by o.priority desc, o.available_at, o.id limit ${MOST_COUNTED + 1}::int)
+          union all
+          (select o.priority from runs o where ${isBefore(r)} and o.priority = ${r}.priority
+            and (o.available_at, o.id) < (${r}.available_at, ${r}.id) order by o.available_at, o.id limit ${MOST_COUNTED + 1}::int)
           limit ${MOST_COUNTED + 1}::int) b) q)`,
       next: sql`${r}.expires_at`,
     },
@@ -143,6 +145,12 @@ function waitDetail(r: Sql): Sql {
     when 'children' then format('Waits for %s of its child runs to end.', (select count(*) from runs c
       where c.organization_id = ${r}.organization_id and c.parent_run_id = ${r}.id and c.finished_at is null))
     end`;
+}
+
+/** The due run row `o` is in the same queue; two ranges of its index are those that come first. */
+function isBefore(r: Sql): Sql {
+  return sql`o.organization_id = ${r}.organization_id and o.agent_id = ${r}.agent_id and o.status in ('queued', 'delayed')
+    and not o.held_back and o.available_at <= clock_timestamp()`;
 }
 
 /** Ids of some running runs of the run's agent, as a list in a sentence. */
