@@ -6,15 +6,25 @@ export interface DataSourceInput {
   poolSize: number;
   entities: MixedList<Function | string | EntitySchema>;
   migrations: readonly (new () => MigrationInterface)[];
+  /** What the connections are for: requests end in time, migrations take theirs. */
+  purpose: 'requests' | 'migrations';
   /** Called for a connection that broke while idle; the pool replaces it by itself. */
   onIdleError: (error: unknown) => void;
 }
 
-/** Statements of requests end after this; sweeps and migrations set their own. */
-const STATEMENT_TIMEOUT_MS = 15_000;
-const LOCK_TIMEOUT_MS = 5_000;
-/** A transaction that its process forgot must not hold locks for ever. */
-const IDLE_IN_TRANSACTION_MS = 30_000;
+/** Ends of what a request asks, by the server; zero is none. */
+const TIMEOUTS = {
+  requests: {
+    statement_timeout: 15_000,
+    lock_timeout: 5_000,
+    // A transaction that its process forgot must not hold locks for ever.
+    idle_in_transaction_session_timeout: 30_000,
+    // Ours, and longer: for the connection that is half open, where the server's word does not arrive.
+    query_timeout: 20_000,
+  },
+  // Building an index, or waiting for another replica to, may take longer than any request.
+  migrations: {},
+} as const;
 /** Longer waits for a connection are a 503, not a hanging request. */
 const CONNECT_TIMEOUT_MS = 3_000;
 
@@ -33,9 +43,7 @@ export async function connect(input: DataSourceInput): Promise<{ dataSource: Dat
     poolErrorHandler: input.onIdleError,
     extra: {
       max: input.poolSize,
-      statement_timeout: STATEMENT_TIMEOUT_MS,
-      lock_timeout: LOCK_TIMEOUT_MS,
-      idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS,
+      ...TIMEOUTS[input.purpose],
       keepAlive: true,
     },
   });

@@ -31,17 +31,19 @@ export class DatabaseModule implements OnApplicationShutdown {
         const embedded = config.databaseUrl === null ? new EmbeddedPostgres({ dataDir: config.dataDir, log }) : null;
         const url = config.databaseUrl ?? (await embedded?.start())?.url ?? '';
         try {
+          const onIdleError = (error: unknown): void => log.warn('an idle database connection broke', { error });
+          const done = await migrate({ url, migrations, onIdleError });
+          if (done.length > 0) {
+            log.info('database migrated', { migrations: done });
+          }
           const { dataSource, pool } = await connect({
             url,
             poolSize: config.databasePoolSize,
             entities,
             migrations,
-            onIdleError: (error) => log.warn('an idle database connection broke', { error }),
+            purpose: 'requests',
+            onIdleError,
           });
-          const done = await migrate(dataSource, pool);
-          if (done.length > 0) {
-            log.info('database migrated', { migrations: done });
-          }
           return new DatabaseHandle(dataSource, pool, embedded);
         } catch (error) {
           await embedded?.stop();

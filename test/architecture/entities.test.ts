@@ -15,6 +15,7 @@ beforeAll(async () => {
     poolSize: 1,
     entities: [...entities],
     migrations,
+    purpose: 'requests',
     onIdleError: () => undefined,
   }));
 });

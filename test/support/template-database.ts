@@ -1,5 +1,4 @@
 import { Client } from 'pg';
-import { connect } from '../../src/database/data-source.js';
 import { EmbeddedPostgres } from '../../src/database/embedded/index.js';
 import { migrate } from '../../src/database/migrator.js';
 import { migrations } from '../../src/database/migrations.js';
@@ -20,15 +19,7 @@ export async function startTemplate(folder: string): Promise<{ url: string; stop
   await admin.connect();
   await admin.query(`create database ${TEMPLATE_NAME}`);
   await admin.end();
-  const { dataSource, pool } = await connect({
-    url: databaseUrl(url, TEMPLATE_NAME),
-    poolSize: 2,
-    entities: [],
-    migrations,
-    onIdleError: () => undefined,
-  });
-  await migrate(dataSource, pool);
-  await dataSource.destroy();
+  await migrate({ url: databaseUrl(url, TEMPLATE_NAME), migrations, onIdleError: () => undefined });
   return { url, stop: () => embedded.stop() };
 }
 
