@@ -18,8 +18,8 @@ export interface Created {
 }
 
 const SENDERS = 12;
-const AGAIN_MS = 100;
-const MOST_TRIES = 300;
+const AGAIN_MS = 250;
+const MOST_TRIES = 120;
 /** Runs that may be under way; more would only be a longer queue. */
 const MOST_OPEN = 400;
 /** One in so many is canceled by its person, half of them with force. */

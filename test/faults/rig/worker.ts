@@ -18,8 +18,8 @@ interface WorkerOptions {
   most: number;
 }
 
-const AGAIN_MS = 100;
-const MOST_TRIES = 200;
+const AGAIN_MS = 250;
+const MOST_TRIES = 120;
 
 const options = JSON.parse(process.argv[2] ?? '{}') as WorkerOptions;
 const journal = new Journal(options.journal);
