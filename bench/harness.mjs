@@ -15,6 +15,8 @@ export const BENCH_KEY = 'bench_key_bench_key_bench_key_bench_key_0001';
 
 export const options = (() => {
   const { values } = parseArgs({
+    // Benchmarks have options of their own beside these.
+    strict: false,
     options: {
       tasks: { type: 'string', default: '10000' },
       rounds: { type: 'string', default: '5' },
