@@ -96,7 +96,7 @@ describe('an http agent', () => {
       connection: 'close',
     });
     const body = JSON.parse(request?.text ?? '');
-    expect(Object.keys(body)).toEqual(['run', 'task', 'messages']);
+    expect(Object.keys(body)).toEqual(['run', 'task', 'messages', 'resume']);
     expect(body).toMatchObject({
       run: { id: runId, attempt: 1, status: 'running' },
       task: { id: taskId, prompt: 'What is it?', payload: { a: 1 } },
@@ -206,6 +206,34 @@ describe('an http agent', () => {
     expect([run.status, run.error?.name]).toEqual(['failed', name]);
     expect(run.error?.message).not.toContain('secret');
     expect(received).toHaveLength(1);
+  });
+
+  test('may wait for an approval: the request ends, and another goes on when the call is decided', async () => {
+    const call = { type: 'tool_call', data: { id: 'c1', name: 'pay', input: { amount: 5 }, requires_approval: true } };
+    const log = { type: 'log', data: { text: 'before' } };
+    answer = ({ response }) => {
+      response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+      response.write(`${JSON.stringify(log)}\n${JSON.stringify(call)}\n`);
+    };
+    const closed = new Promise<void>((resolve) => {
+      const first = answer;
+      answer = (request) => {
+        request.response.once('close', resolve);
+        first(request);
+      };
+    });
+    const body = { agent, prompt: 'Pay', run_config: { auto_execute: false } };
+    const { stream } = (await server.call('POST', '/api/v1/tasks', { body })).body;
+    await closed;
+    replyWith('application/json', '{"paid":true}');
+    const approved = await server.call('POST', `/api/v1/runs/${stream.streamId}/approvals/c1`, {
+      body: { decision: 'approve' },
+    });
+    expect([approved.status, approved.text]).toEqual([200, expect.any(String)]);
+    const { run } = await ended(server, stream.streamId);
+    expect(run).toMatchObject({ status: 'completed', output: { paid: true } });
+    const [before, after] = received.map(({ text, headers }) => ({ ...JSON.parse(text), id: headers['webhook-id'] }));
+    expect([before.resume, after.resume === null, before.id === after.id]).toEqual([null, false, false]);
   });
 
   test('that answers 204 has nothing to say', async () => {

@@ -28,7 +28,9 @@ export class EventSender {
   add(event: WorkerEvent): void {
     this.#gathered.push(event);
     this.#gatheredBytes += Buffer.byteLength(JSON.stringify(event.data));
-    if (this.#gathered.length >= MOST_GATHERED || this.#gatheredBytes >= MOST_GATHERED_BYTES) {
+    // A call that may have to be approved ends its batch: what comes after it belongs to whoever goes on then.
+    const mayPark = event.type === 'tool_call' && event.data.requires_approval === true;
+    if (mayPark || this.#gathered.length >= MOST_GATHERED || this.#gatheredBytes >= MOST_GATHERED_BYTES) {
       this.#send();
     } else {
       this.#timer ??= setTimeout(() => this.#send(), GATHER_MS);

@@ -1,6 +1,6 @@
-/** Why an execution was told to stop; decides how it ends. */
+/** Why an execution was told to stop; decides how it ends. `parked`: the run waits for a person now, and its lease has ended. */
 export class Interrupted extends Error {
-  constructor(readonly why: 'canceled' | 'lease-lost' | 'stopping') {
+  constructor(readonly why: 'canceled' | 'lease-lost' | 'parked' | 'stopping') {
     super(`interrupted: ${why}`);
   }
 }

@@ -143,7 +143,7 @@ export class RunExecution implements HeldRun {
     const { actor, workers, work, log } = this.#input;
     const { fence } = work.lease;
     if (isLost(reason)) {
-      log.info('a run of this process lost its lease', { run_id: this.runId });
+      log.info('a run of this process has no lease any more', { run_id: this.runId });
     } else if (!(reason instanceof Interrupted)) {
       const failure = asFailure(reason);
       if (failure === null) {
@@ -172,12 +172,14 @@ export class RunExecution implements HeldRun {
 
   async #append(events: WorkerEvent[], batchId: string): Promise<void> {
     const { actor, workers, work } = this.#input;
-    const { cancel_requested: cancel } = await workers.append(actor, this.runId, {
+    const { cancel_requested: cancel, waiting } = await workers.append(actor, this.runId, {
       fence: work.lease.fence,
       events,
       batch_id: batchId,
     });
-    if (cancel) {
+    if (waiting === true) {
+      this.#interruptWith(new Interrupted('parked'));
+    } else if (cancel) {
       this.#interruptWith(new Interrupted('canceled'));
     }
   }
@@ -190,7 +192,7 @@ export class RunExecution implements HeldRun {
 
 function isLost(reason: unknown): boolean {
   return reason instanceof Interrupted
-    ? reason.why === 'lease-lost'
+    ? reason.why === 'lease-lost' || reason.why === 'parked'
     : reason instanceof DomainError && reason.code === 'lease-lost';
 }
 

@@ -1,7 +1,7 @@
 import type { HeldRun } from '../executor.js';
 import { type BuiltinAgent, invalidInput } from './builtin-agent.js';
 import { digest, type DigestInput } from './digest/digest.js';
-import { lastWords } from '../last-words.js';
+import { lastWords } from '../told.js';
 import { digestPayloadSchema } from './digest/digest.schema.js';
 
 /** The builtin agent `digest`: an extractive digest of the payload's text, or of the prompt. */

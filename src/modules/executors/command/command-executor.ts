@@ -12,7 +12,7 @@ import { type AgentForExecution, commandConfigSchema } from '../../agents/index.
 import { asOutput } from '../agent-lines.js';
 import { type Executor, type HeldRun, RunFailure, type RunResult } from '../executor.js';
 import { ExecutorsRepository } from '../executors.repository.js';
-import { lastWords } from '../last-words.js';
+import { lastWords, toldOf } from '../told.js';
 import { CommandOutput } from './command-output.js';
 import { outFiles, readRegular } from './left-files.js';
 import { type Exit, ProcessGroup } from './process-group.js';
@@ -141,8 +141,7 @@ export class CommandExecutor implements Executor, OnModuleInit, OnApplicationShu
 
 /** Puts what the program is told where it finds it, and clears what an earlier run left there; returns the same for its input. */
 async function prepare(folder: string, run: HeldRun): Promise<string> {
-  const { run: view, task, messages } = run.work;
-  const input = JSON.stringify({ run: view, task, messages });
+  const input = JSON.stringify(toldOf(run.work));
   for (const name of ['input.json', 'prompt.txt', 'output.json', 'out']) {
     await rm(join(folder, name), { recursive: true, force: true });
   }

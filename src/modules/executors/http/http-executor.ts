@@ -6,6 +6,7 @@ import { signatureHeaders } from '../../../engines/egress/standard-webhooks.js';
 import { Clock } from '../../../kernel/clock.js';
 import { type AgentForExecution, httpConfigSchema } from '../../agents/index.js';
 import { type Executor, type HeldRun, RunFailure, type RunResult } from '../executor.js';
+import { toldOf } from '../told.js';
 import { readReply } from './http-reply.js';
 
 const REPLY_BYTES = 64 * 1024 * 1024;
@@ -33,11 +34,15 @@ export class HttpExecutor implements Executor {
       throw new RunFailure('InvalidConfig', 'The agent has no URL to send the run to.', false);
     }
     const { url, headers = {} } = config.data;
-    const { run: view, task, messages } = run.work;
-    const body = JSON.stringify({ run: view, task, messages });
+    const { run: view, lease } = run.work;
+    const body = JSON.stringify(toldOf(run.work));
     const signature = signatureHeaders(
-      // The same for every sending of the same attempt: after a release it may be sent twice.
-      { id: `${view.id}-${view.attempt}`, timestampSeconds: Math.floor(this.clock.nowMs() / 1000), body },
+      // One for each lease, whose counter is the first part of the fence: every sending is one.
+      {
+        id: `${view.id}-${lease.fence.split('.')[0] ?? ''}`,
+        timestampSeconds: Math.floor(this.clock.nowMs() / 1000),
+        body,
+      },
       this.signing.ofAgent(run.organizationId, view.agent_id, url),
     );
     try {

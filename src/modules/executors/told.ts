@@ -1,5 +1,15 @@
 import type { ClaimedWork } from '../runs/index.js';
 
+/** What an agent of other people's is told of a run: what a worker is told, but for the lease, which stays here. */
+export function toldOf({
+  run,
+  task,
+  messages,
+  resume,
+}: ClaimedWork): Pick<ClaimedWork, 'run' | 'task' | 'messages' | 'resume'> {
+  return { run, task, messages, resume };
+}
+
 /** The text of what a person last said to the task, which a new task's prompt is; where that has no text, the prompt. */
 export function lastWords({ messages, task }: ClaimedWork): string {
   const said = messages.findLast((message) => message.role === 'user');
