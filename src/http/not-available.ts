@@ -4,7 +4,7 @@ const NAMES = new WeakMap<object, Readonly<Record<string, string>>>();
 
 /**
  * Marks documented keys that this version refuses: a strict schema without them would call them unknown, which is the wrong thing
- * to tell a client that reads the documentation. `names` maps the key to what it would do ("Delayed starts"); a key within another
+ * to tell a client that reads the documentation. `names` maps the key to what it would do ("A callback"); a key within another
  * is written with a dot (`schedule.overlap`).
  */
 export function withNotAvailable<Schema extends z.ZodType>(
