@@ -30,8 +30,11 @@ async function task(prompt = 'work on this', more: object = {}): Promise<{ id: s
   return { id: reply.body.task.id, runId: reply.body.stream.streamId };
 }
 
-async function claim(as?: string): Promise<{ runId: string; fence: string; claimed: any }> {
-  const reply = await server.call('POST', '/api/v1/worker/claim', { body: { agents: [agent], max: 1 }, ...(as === undefined ? {} : { as }) });
+async function claim(as?: string): Promise<{ runId: string; fence: string; claimed: Reply['body'] }> {
+  const reply = await server.call('POST', '/api/v1/worker/claim', {
+    body: { agents: [agent], max: 1 },
+    ...(as === undefined ? {} : { as }),
+  });
   expect([reply.status, reply.body.runs.length]).toEqual([200, 1]);
   const [claimed] = reply.body.runs;
   return { runId: claimed.run.id, fence: claimed.lease.fence, claimed };
@@ -42,10 +45,12 @@ function act(runId: string, action: string, body: object, as?: string): Promise<
 }
 
 async function expireLease(runId: string): Promise<void> {
-  await server.database.execute(sql`update runs set lease_expires_at = clock_timestamp() - interval '1 second' where id = ${runId}`);
+  await server.database.execute(
+    sql`update runs set lease_expires_at = clock_timestamp() - interval '1 second' where id = ${runId}`,
+  );
 }
 
-async function events(runId: string): Promise<{ seq: number; type: string; data: any }[]> {
+async function events(runId: string): Promise<{ seq: number; type: string; data: Reply['body'] }[]> {
   const reply = await server.call('GET', `/api/v1/streams/${runId}/events?after=0&limit=100`);
   expect(reply.status).toBe(200);
   return reply.body.data;
@@ -75,11 +80,20 @@ describe('a run that goes well', () => {
       ],
     });
     expect(appended.body).toEqual({ last_seq: 5, cancel_requested: false });
-    expect((await act(runId, 'heartbeat', { fence })).body).toEqual({ expires_in_seconds: 60, cancel_requested: false });
+    expect((await act(runId, 'heartbeat', { fence })).body).toEqual({
+      expires_in_seconds: 60,
+      cancel_requested: false,
+    });
     expect((await act(runId, 'complete', { fence, output: { answer: 42 }, cost_in_cents: 1 })).status).toBe(200);
 
     const run = (await server.call('GET', `/api/v1/runs/${runId}`)).body;
-    expect(run).toMatchObject({ status: 'completed', output: { answer: 42 }, cost_in_cents: 1.25, last_seq: 7, error: null });
+    expect(run).toMatchObject({
+      status: 'completed',
+      output: { answer: 42 },
+      cost_in_cents: 1.25,
+      last_seq: 7,
+      error: null,
+    });
     expect(run.attempts).toMatchObject([{ number: 1, status: 'completed', error: null }]);
     expect((await events(runId)).map((event) => [event.seq, event.type])).toEqual([
       [1, 'status'],
@@ -117,7 +131,7 @@ describe('a lease', () => {
     const replies = await Promise.all(
       Array.from({ length: 64 }, () => server.call('POST', '/api/v1/worker/claim', { body: { agents: [agent] } })),
     );
-    expect(replies.map((reply) => reply.body.runs.length).reduce((sum, count) => sum + count, 0)).toBe(1);
+    expect(replies.flatMap((reply) => reply.body.runs)).toHaveLength(1);
   });
 
   test('is not held by another key that has stolen the fence', async () => {
@@ -243,7 +257,10 @@ describe('a worker that dies', () => {
     await claim();
     await server.database.execute(sql`update runs set deadline_at = clock_timestamp() where id = ${runId}`);
     await server.app.get(RunReaper).sweep();
-    expect((await server.call('GET', `/api/v1/runs/${runId}`)).body).toMatchObject({ status: 'timed_out', error: { name: 'TimedOut' } });
+    expect((await server.call('GET', `/api/v1/runs/${runId}`)).body).toMatchObject({
+      status: 'timed_out',
+      error: { name: 'TimedOut' },
+    });
   });
 });
 
@@ -287,7 +304,15 @@ describe('what a worker may not send is refused whole, and the run lives on', ()
   test.each([
     ['an event of the server', { events: [{ type: 'end', data: {} }] }],
     ['an unknown event', { events: [{ type: 'shout', data: {} }] }],
-    ['a batch with one bad event', { events: [{ type: 'log', data: { text: 'good' } }, { type: 'log', data: {} }] }],
+    [
+      'a batch with one bad event',
+      {
+        events: [
+          { type: 'log', data: { text: 'good' } },
+          { type: 'log', data: {} },
+        ],
+      },
+    ],
     ['no events', { events: [] }],
     ['501 events', { events: Array.from({ length: 501 }, () => ({ type: 'custom', data: {} })) }],
     ['an event over 256 KiB', { events: [{ type: 'custom', data: { x: 'x'.repeat(256 * 1024) } }] }],

@@ -47,7 +47,7 @@ async function nextPiece<T>(pieces: AsyncIterator<T>, signal: AbortSignal | unde
       try {
         signal.throwIfAborted();
       } catch (reason) {
-        reject(reason);
+        reject(reason instanceof Error ? reason : new Error('aborted', { cause: reason }));
       }
     };
     signal.addEventListener('abort', abort, { once: true });
