@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { cloneDatabase, type TestDatabase } from '../support/databases.js';
 import type { ClockStep } from './rig/clock-step.js';
+import type { Reply } from '../support/server.js';
 
 const KEY = 'clock_key_clock_key_clock_key_clock_key_0001';
 const HOUR_MS = 3_600_000;
@@ -75,7 +76,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function call(method: string, path: string, body?: object): Promise<{ status: number; body: any }> {
+async function call(method: string, path: string, body?: object): Promise<{ status: number; body: Reply['body'] }> {
   const reply = await fetch(`${base}${path}`, {
     method,
     headers: { authorization: `Bearer ${KEY}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
