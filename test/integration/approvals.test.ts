@@ -69,10 +69,22 @@ describe('a tool call that requires approval', () => {
     expect(next.claimed.resume).toEqual({ approval });
     expect(next.claimed.run.attempt).toBe(1);
     const events = await agent.events(runId);
-    expect(events.map((event) => event.type)).toEqual(['status', 'status', 'message', 'tool_call', 'status', 'answer', 'status', 'status']);
+    expect(events.map((event) => event.type)).toEqual([
+      'status',
+      'status',
+      'message',
+      'tool_call',
+      'status',
+      'answer',
+      'status',
+      'status',
+    ]);
     expect(events[3]?.data).toEqual(CALL);
     expect(events[5]?.data).toMatchObject({ question_id: CALL.id, decision: 'decline', reason: 'Not today.' });
-    expect((await agent.act(next, 'events', { events: [{ type: 'tool_result', data: { id: CALL.id, is_error: true } }] })).status).toBe(200);
+    expect(
+      (await agent.act(next, 'events', { events: [{ type: 'tool_result', data: { id: CALL.id, is_error: true } }] }))
+        .status,
+    ).toBe(200);
     expect((await agent.act(next, 'complete', { output: {} })).status).toBe(200);
   });
 
@@ -85,7 +97,9 @@ describe('a tool call that requires approval', () => {
 
   test('and one that does not: the run goes on', async () => {
     const lease = await atWork();
-    const reply = await agent.act(lease, 'events', { events: [{ type: 'tool_call', data: { ...CALL, requires_approval: false } }] });
+    const reply = await agent.act(lease, 'events', {
+      events: [{ type: 'tool_call', data: { ...CALL, requires_approval: false } }],
+    });
     expect(reply.body).toEqual({ last_seq: 3, cancel_requested: false });
     expect((await agent.act(lease, 'heartbeat')).status).toBe(200);
   });
@@ -103,7 +117,13 @@ describe('a tool call that requires approval', () => {
     const lease = await atWork();
     const replies = await Promise.all(Array.from({ length: 8 }, () => call(lease, 'race')));
     expect(new Set(replies.map((reply) => `${reply.status} ${reply.text}`)).size).toBe(1);
-    expect((await agent.events(lease.runId)).map((event) => event.type)).toEqual(['status', 'status', 'message', 'tool_call', 'status']);
+    expect((await agent.events(lease.runId)).map((event) => event.type)).toEqual([
+      'status',
+      'status',
+      'message',
+      'tool_call',
+      'status',
+    ]);
   });
 
   test('comes one to a batch', async () => {
@@ -131,7 +151,9 @@ describe('a decision', () => {
     const lease = await atWork();
     await call(lease);
     const replies = await Promise.all(
-      Array.from({ length: 16 }, (_, index) => decide(lease.runId, { decision: index % 2 === 0 ? 'approve' : 'decline' })),
+      Array.from({ length: 16 }, (_, index) =>
+        decide(lease.runId, { decision: index % 2 === 0 ? 'approve' : 'decline' }),
+      ),
     );
     expect(replies.map((reply) => `${reply.status} ${reply.body.code ?? ''}`).sort()).toEqual([
       '200 ',
@@ -151,15 +173,17 @@ describe('a decision', () => {
     expect((await decide(lease.runId, { decision: 'approve' })).body.code).toBe('run-ended');
   });
 
-  test.each([[{}], [{ decision: 'maybe' }], [{ decision: 'approve', reason: '' }], [{ decision: 'approve', by: 'me' }]])(
-    'that says %j is refused',
-    async (body) => {
-      const lease = await atWork();
-      await call(lease);
-      expect((await decide(lease.runId, body)).status).toBe(400);
-      expect((await decide(lease.runId, { decision: 'approve' })).status).toBe(200);
-    },
-  );
+  test.each([
+    [{}],
+    [{ decision: 'maybe' }],
+    [{ decision: 'approve', reason: '' }],
+    [{ decision: 'approve', by: 'me' }],
+  ])('that says %j is refused', async (body) => {
+    const lease = await atWork();
+    await call(lease);
+    expect((await decide(lease.runId, body)).status).toBe(400);
+    expect((await decide(lease.runId, { decision: 'approve' })).status).toBe(200);
+  });
 
   test('takes the right to contribute', async () => {
     const lease = await atWork({ team_id: yard.teams.red });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
 import { RunReaper } from '../../src/modules/runs/index.js';
-import { AgentAtWork, type Claimed } from '../support/agent-at-work.js';
+import { AgentAtWork, type Claimed, type Shown } from '../support/agent-at-work.js';
 import { startServer, type TestServer } from '../support/server.js';
 
 let server: TestServer;
@@ -26,15 +26,23 @@ async function atWork(more: object = {}): Promise<Claimed & { taskId: string }> 
   return { ...(await agent.claim()), taskId };
 }
 
-async function start(lease: Claimed, count: number, more: object = {}): Promise<string[]> {
+/** Ids of the children, of which a test that asked for fewer uses fewer. */
+async function start(lease: Claimed, count: number, more: object = {}): Promise<[string, string, string]> {
   const runs = Array.from({ length: count }, (_, index) => ({ agent: helper.slug, payload: { index } }));
   const reply = await agent.act(lease, 'children', { runs, ...more });
   expect([reply.status, reply.text]).toEqual([200, expect.any(String)]);
-  return reply.body.runs.map(({ id }: { id: string }) => id);
+  return reply.body.runs.map(({ id }: { id: string }) => id) as [string, string, string];
+}
+
+/** What is due of the helper's, up to three that a test has made sure of. */
+async function claimChildren(): Promise<[Claimed, Claimed, Claimed]> {
+  return (await helper.claimAll()) as [Claimed, Claimed, Claimed];
 }
 
 async function expireLease(runId: string): Promise<void> {
-  await server.database.execute(sql`update runs set lease_expires_at = clock_timestamp() - interval '1 second' where id = ${runId}`);
+  await server.database.execute(
+    sql`update runs set lease_expires_at = clock_timestamp() - interval '1 second' where id = ${runId}`,
+  );
 }
 
 describe('children', () => {
@@ -42,23 +50,39 @@ describe('children', () => {
     const lease = await atWork({ payload: { of: 'the task' }, priority: 5 });
     const { runId, taskId } = lease;
     const reply = await agent.act(lease, 'children', {
-      runs: [{ agent: helper.slug, payload: { n: 1 } }, { agent_id: helper.id, priority: 9, run_config: { max_steps: 7 } }],
+      runs: [
+        { agent: helper.slug, payload: { n: 1 } },
+        { agent_id: helper.id, priority: 9, run_config: { max_steps: 7 } },
+      ],
     });
-    expect(reply.body).toEqual({ runs: [{ id: expect.any(String), number: 2 }, { id: expect.any(String), number: 3 }], waiting: false });
+    expect(reply.body).toEqual({
+      runs: [
+        { id: expect.any(String), number: 2 },
+        { id: expect.any(String), number: 3 },
+      ],
+      waiting: false,
+    });
     const [first, second] = reply.body.runs.map(({ id }: { id: string }) => id);
     expect(await agent.run(first)).toMatchObject({
-      task_id: taskId, agent_id: helper.id, parent_run_id: runId, root_run_id: runId, depth: 1, status: 'queued', payload: { n: 1 }, priority: 5,
+      task_id: taskId,
+      agent_id: helper.id,
+      parent_run_id: runId,
+      root_run_id: runId,
+      depth: 1,
+      status: 'queued',
+      payload: { n: 1 },
+      priority: 5,
     });
     expect(await agent.run(second)).toMatchObject({ payload: null, priority: 9, run_config: { max_steps: 7 } });
-    const [claimedSecond, claimedFirst] = await helper.claimAll();
-    expect([claimedFirst?.runId, claimedSecond?.runId]).toEqual([first, second]);
-    await helper.act(claimedFirst!, 'fail', { error: { message: 'no' }, retry: false });
+    const [claimedSecond, claimedFirst] = await claimChildren();
+    expect([claimedFirst.runId, claimedSecond.runId]).toEqual([first, second]);
+    await helper.act(claimedFirst, 'fail', { error: { message: 'no' }, retry: false });
     const task = (await server.call('GET', `/api/v1/tasks/${taskId}`)).body;
     expect([task.task.status, task.task.latest_run_id, task.stream.streamId]).toEqual(['running', runId, runId]);
     expect(task.streams).toHaveLength(3);
     expect((await agent.act(lease, 'complete', { output: {} })).body.status).toBe('completed');
     expect((await server.call('GET', `/api/v1/tasks/${taskId}`)).body.task.status).toBe('completed');
-    expect((await helper.act(claimedSecond!, 'complete', { output: {} })).status).toBe(200);
+    expect((await helper.act(claimedSecond, 'complete', { output: {} })).status).toBe(200);
     expect((await server.call('GET', `/api/v1/tasks/${taskId}`)).body.task.status).toBe('completed');
   });
 
@@ -71,15 +95,22 @@ describe('children', () => {
     for (const id of [lease.runId, childId, grandId]) {
       const tree = await server.call('GET', `/api/v1/runs/${id}/tree`);
       expect(tree.body).toMatchObject({ run_id: id, root_run_id: lease.runId, truncated: false });
-      expect(tree.body.nodes.map((node: any) => [node.id, node.parent_run_id, node.depth, node.agent, node.status])).toEqual([
+      expect(
+        tree.body.nodes.map((node: Shown) => [node.id, node.parent_run_id, node.depth, node.agent, node.status]),
+      ).toEqual([
         [lease.runId, null, 0, agent.slug, 'running'],
         [childId, lease.runId, 1, helper.slug, 'running'],
         [grandId, childId, 2, helper.slug, 'queued'],
       ]);
     }
-    const related = async (id: string) => (await server.call('GET', `/api/tasks/runs?runId=${id}`)).body.runs[0].relatedRuns;
+    const related = async (id: string) =>
+      (await server.call('GET', `/api/tasks/runs?runId=${id}`)).body.runs[0].relatedRuns;
     expect(await related(lease.runId)).toEqual({ children: [{ id: childId }] });
-    expect(await related(childId!)).toEqual({ root: { id: lease.runId }, parent: { id: lease.runId }, children: [{ id: grandId }] });
+    expect(await related(childId)).toEqual({
+      root: { id: lease.runId },
+      parent: { id: lease.runId },
+      children: [{ id: grandId }],
+    });
     expect(await related(grandId)).toEqual({ root: { id: lease.runId }, parent: { id: childId } });
   });
 
@@ -88,7 +119,10 @@ describe('children', () => {
     const reply = await agent.act(lease, 'children', {
       runs: [{ agent: helper.slug, run_config: { auto_execute: true, ask_question: true } }],
     });
-    expect((await agent.run(reply.body.runs[0].id)).run_config).toMatchObject({ auto_execute: false, ask_question: false });
+    expect((await agent.run(reply.body.runs[0].id)).run_config).toMatchObject({
+      auto_execute: false,
+      ask_question: false,
+    });
   });
 
   test('go down to depth 16', async () => {
@@ -115,8 +149,12 @@ describe('children', () => {
     expect([refused.status, refused.body.errors[0].message]).toEqual([400, expect.stringContaining('1000')]);
     const tree = await server.call('GET', `/api/v1/runs/${lease.runId}/tree`);
     expect([tree.body.nodes.length, tree.body.truncated]).toEqual([1000, true]);
-    expect((await server.call('POST', `/api/v1/runs/${lease.runId}/cancel`, { body: { force: true } })).status).toBe(200);
-    const left = await server.database.row(sql`select count(*)::int as count from runs where root_run_id = ${lease.runId} and finished_at is null`);
+    expect((await server.call('POST', `/api/v1/runs/${lease.runId}/cancel`, { body: { force: true } })).status).toBe(
+      200,
+    );
+    const left = await server.database.row(
+      sql`select count(*)::int as count from runs where root_run_id = ${lease.runId} and finished_at is null`,
+    );
     expect(left).toEqual({ count: 0 });
   });
 
@@ -169,26 +207,44 @@ describe('a parent that waits', () => {
     const lease = await atWork();
     const ids = await start(lease, 3, { wait: true });
     const { runId, taskId } = lease;
-    expect(await agent.run(runId)).toMatchObject({ status: 'waiting', wait_kind: 'children', attempt: 1, waiting_for: { reason: 'children' } });
+    expect(await agent.run(runId)).toMatchObject({
+      status: 'waiting',
+      wait_kind: 'children',
+      attempt: 1,
+      waiting_for: { reason: 'children' },
+    });
     expect((await agent.act(lease, 'heartbeat')).body.code).toBe('lease-lost');
     expect((await server.call('GET', `/api/v1/tasks/${taskId}`)).body.task.status).toBe('waiting');
-    const [one, two, three] = await helper.claimAll();
-    await helper.act(one!, 'complete', { output: { n: 1 } });
-    await helper.act(two!, 'fail', { error: { name: 'Bad', message: 'no' }, retry: false });
+    const [one, two, three] = await claimChildren();
+    await helper.act(one, 'complete', { output: { n: 1 } });
+    await helper.act(two, 'fail', { error: { name: 'Bad', message: 'no' }, retry: false });
     expect(await agent.claimAll()).toEqual([]);
-    await server.call('POST', `/api/v1/runs/${three!.runId}/cancel`, { body: { force: true } });
+    await server.call('POST', `/api/v1/runs/${three.runId}/cancel`, { body: { force: true } });
     const next = await agent.claim();
     expect(next.claimed.run.attempt).toBe(1);
     expect(next.claimed.resume).toEqual({
       children: [
         { id: ids[0], number: 2, agent_id: helper.id, status: 'completed', output: { n: 1 }, error: null },
-        { id: ids[1], number: 3, agent_id: helper.id, status: 'failed', output: null, error: { name: 'Bad', message: 'no', stack_trace: null } },
+        {
+          id: ids[1],
+          number: 3,
+          agent_id: helper.id,
+          status: 'failed',
+          output: null,
+          error: { name: 'Bad', message: 'no', stack_trace: null },
+        },
         { id: ids[2], number: 4, agent_id: helper.id, status: 'canceled', output: null, error: null },
       ],
     });
     expect((await agent.act(next, 'complete', { output: {} })).status).toBe(200);
     expect((await agent.events(runId)).map((event) => event.data.status ?? event.type)).toEqual([
-      'queued', 'running', 'waiting', 'queued', 'running', 'completed', 'completed',
+      'queued',
+      'running',
+      'waiting',
+      'queued',
+      'running',
+      'completed',
+      'completed',
     ]);
     expect((await agent.run(runId)).attempts).toHaveLength(1);
   });
@@ -217,10 +273,13 @@ describe('a parent that waits', () => {
     for (let round = 0; round < 20; round += 1) {
       const lease = await atWork();
       await start(lease, 2, { wait: true });
-      const [one, two] = await helper.claimAll();
-      await Promise.all([helper.act(one!, 'complete', { output: {} }), helper.act(two!, 'fail', { error: { message: 'no' }, retry: false })]);
+      const [one, two] = await claimChildren();
+      await Promise.all([
+        helper.act(one, 'complete', { output: {} }),
+        helper.act(two, 'fail', { error: { message: 'no' }, retry: false }),
+      ]);
       const next = await agent.claim();
-      expect(next.claimed.resume.children.map((child: any) => child.status)).toEqual(['completed', 'failed']);
+      expect(next.claimed.resume.children.map((child: Shown) => child.status)).toEqual(['completed', 'failed']);
       expect((await agent.events(lease.runId)).filter((event) => event.data.status === 'queued')).toHaveLength(2);
       await agent.act(next, 'complete', { output: {} });
     }
@@ -246,12 +305,12 @@ describe('a parent that waits', () => {
     const [lost, late] = await start(lease, 2, { wait: true });
     const leases = await helper.claimAll();
     expect(leases).toHaveLength(2);
-    await server.database.execute(sql`update runs set attempt = max_attempts where id = ${lost!}`);
-    await expireLease(lost!);
-    await server.database.execute(sql`update runs set deadline_at = clock_timestamp() where id = ${late!}`);
+    await server.database.execute(sql`update runs set attempt = max_attempts where id = ${lost}`);
+    await expireLease(lost);
+    await server.database.execute(sql`update runs set deadline_at = clock_timestamp() where id = ${late}`);
     await server.app.get(RunReaper).sweep();
     const next = await agent.claim();
-    expect(next.claimed.resume.children.map((child: any) => child.status)).toEqual(['failed', 'timed_out']);
+    expect(next.claimed.resume.children.map((child: Shown) => child.status)).toEqual(['failed', 'timed_out']);
   });
 
   test('does not wake while a child that failed is tried again', async () => {
@@ -278,8 +337,15 @@ describe('a parent that waits', () => {
       expect((await helper.act(child, 'complete', { output: { text: 'x'.repeat(900_000) } })).status).toBe(200);
     }
     const { claimed } = await agent.claim();
-    expect(claimed.resume.children.map((child: any) => [child.output === null, child.output_omitted === true])).toEqual([
-      [true, true], [true, true], [false, false], [false, false], [false, false], [false, false],
+    expect(
+      claimed.resume.children.map((child: Shown) => [child.output === null, child.output_omitted === true]),
+    ).toEqual([
+      [true, true],
+      [true, true],
+      [false, false],
+      [false, false],
+      [false, false],
+      [false, false],
     ]);
   });
 });
@@ -294,7 +360,7 @@ describe('a cancel of the parent', () => {
     const grandId: string = grand.body.runs[0].id;
     const canceled = await server.call('POST', `/api/v1/runs/${lease.runId}/cancel`);
     expect([canceled.status, canceled.body.status]).toEqual([200, 'canceled']);
-    expect([(await agent.run(queued!)).status, (await agent.run(grandId)).status]).toEqual(['canceled', 'canceled']);
+    expect([(await agent.run(queued)).status, (await agent.run(grandId)).status]).toEqual(['canceled', 'canceled']);
     expect((await helper.act(child, 'heartbeat')).body.cancel_requested).toBe(true);
     expect((await helper.act(child, 'canceled')).body.status).toBe('canceled');
     expect((await agent.events(lease.runId)).filter((event) => event.type === 'end')).toHaveLength(1);
@@ -305,7 +371,7 @@ describe('a cancel of the parent', () => {
     const [running] = await start(lease, 2);
     const child = await helper.claim();
     await server.call('POST', `/api/v1/runs/${lease.runId}/cancel`, { body: { force: true } });
-    expect((await agent.run(running!)).status).toBe('canceled');
+    expect((await agent.run(running)).status).toBe('canceled');
     expect((await helper.act(child, 'complete', { output: {} })).body.code).toBe('lease-lost');
   });
 
@@ -313,9 +379,9 @@ describe('a cancel of the parent', () => {
     const lease = await atWork();
     const [childId] = await start(lease, 1);
     await server.call('POST', `/api/v1/runs/${lease.runId}/cancel`);
-    expect((await agent.run(childId!)).status).toBe('queued');
+    expect((await agent.run(childId)).status).toBe('queued');
     await agent.act(lease, 'canceled');
-    expect((await agent.run(childId!)).status).toBe('canceled');
+    expect((await agent.run(childId)).status).toBe('canceled');
   });
 
   test('whose worker is lost takes them along with the sweep', async () => {
@@ -324,7 +390,10 @@ describe('a cancel of the parent', () => {
     await server.call('POST', `/api/v1/runs/${lease.runId}/cancel`);
     await expireLease(lease.runId);
     await server.app.get(RunReaper).sweep();
-    expect([(await agent.run(lease.runId)).status, (await agent.run(childId!)).status]).toEqual(['canceled', 'canceled']);
+    expect([(await agent.run(lease.runId)).status, (await agent.run(childId)).status]).toEqual([
+      'canceled',
+      'canceled',
+    ]);
   });
 
   test('that broke off before the children is gone on with by a sweep', async () => {
@@ -332,26 +401,30 @@ describe('a cancel of the parent', () => {
     const [childId] = await start(lease, 1);
     await server.call('POST', `/api/v1/runs/${lease.runId}/cancel`);
     await agent.act(lease, 'canceled');
-    await server.database.execute(sql`update runs set status = 'queued', finished_at = null, cancel_requested_at = null where id = ${childId!}`);
-    await server.database.execute(sql`delete from run_events where run_id = ${childId!} and events -> -1 ->> 'type' = 'end'`);
+    await server.database.execute(
+      sql`update runs set status = 'queued', finished_at = null, cancel_requested_at = null where id = ${childId}`,
+    );
+    await server.database.execute(
+      sql`delete from run_events where run_id = ${childId} and events -> -1 ->> 'type' = 'end'`,
+    );
     for (let round = 0; round < 5; round += 1) {
       await server.app.get(RunReaper).sweep();
     }
-    expect((await agent.run(childId!)).status).toBe('canceled');
+    expect((await agent.run(childId)).status).toBe('canceled');
   });
 
   test('does not happen by a child’s failure, nor end children of a parent that completes', async () => {
     const lease = await atWork();
     const [childId] = await start(lease, 1);
     await agent.act(lease, 'complete', { output: {} });
-    expect((await agent.run(childId!)).status).toBe('queued');
+    expect((await agent.run(childId)).status).toBe('queued');
     expect((await helper.act(await helper.claim(), 'complete', { output: {} })).status).toBe(200);
   });
 
   test('of a child wakes its parent', async () => {
     const lease = await atWork();
     const [childId] = await start(lease, 1, { wait: true });
-    await server.call('POST', `/api/v1/runs/${childId!}/cancel`);
+    await server.call('POST', `/api/v1/runs/${childId}/cancel`);
     expect((await agent.claim()).claimed.resume.children).toMatchObject([{ id: childId, status: 'canceled' }]);
   });
 
@@ -359,7 +432,9 @@ describe('a cancel of the parent', () => {
     const lease = await atWork();
     const [childId] = await start(lease, 1, { wait: true });
     expect((await server.call('DELETE', `/api/v1/tasks/${lease.taskId}`)).status).toBe(204);
-    const rows = await server.database.rows(sql`select distinct status from runs where id = any(${[lease.runId, childId!]}::uuid[])`);
+    const rows = await server.database.rows(
+      sql`select distinct status from runs where id = any(${[lease.runId, childId]}::uuid[])`,
+    );
     expect(rows).toEqual([{ status: 'canceled' }]);
   });
 });

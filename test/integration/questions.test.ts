@@ -22,7 +22,10 @@ beforeEach(async () => {
   agent = await AgentAtWork.make(server, `asker-${serial}`);
 });
 
-async function asked(question: object = {}, task: object = {}): Promise<Claimed & { taskId: string; questionId: string }> {
+async function asked(
+  question: object = {},
+  task: object = {},
+): Promise<Claimed & { taskId: string; questionId: string }> {
   const { taskId } = await agent.task(task);
   const lease = await agent.claim();
   const reply = await agent.act(lease, 'ask', { question: 'Publish it?', ...question });
@@ -35,41 +38,82 @@ function answer(runId: string, body: object, as?: Credential): Promise<Reply> {
 }
 
 async function letItRunOut(runId: string): Promise<void> {
-  await server.database.execute(sql`update runs set wait_due_at = clock_timestamp() - interval '1 second' where id = ${runId}`);
+  await server.database.execute(
+    sql`update runs set wait_due_at = clock_timestamp() - interval '1 second' where id = ${runId}`,
+  );
 }
 
 describe('a question', () => {
   test('parks the run without a lease, in its log, its messages and the inbox, and costs no attempt', async () => {
-    const { runId, taskId, questionId, fence } = await asked({ options: ['yes', 'no'], timeout_seconds: 600, default: 'no' });
+    const { runId, taskId, questionId, fence } = await asked({
+      options: ['yes', 'no'],
+      timeout_seconds: 600,
+      default: 'no',
+    });
     const run = await agent.run(runId);
     expect(run).toMatchObject({
       status: 'waiting',
       wait_kind: 'question',
       attempt: 1,
-      question: { id: questionId, question: 'Publish it?', options: ['yes', 'no'], default: 'no', assignee_id: null, due_at: expect.any(String) },
+      question: {
+        id: questionId,
+        question: 'Publish it?',
+        options: ['yes', 'no'],
+        default: 'no',
+        assignee_id: null,
+        due_at: expect.any(String),
+      },
       approval: null,
     });
     expect(run.waiting_for).toMatchObject({ reason: 'question' });
     const events = await agent.events(runId);
     expect(events.slice(-2)).toMatchObject([
-      { type: 'question', data: { id: questionId, question: 'Publish it?', options: ['yes', 'no'], default: 'no', due_at: run.question.due_at } },
+      {
+        type: 'question',
+        data: {
+          id: questionId,
+          question: 'Publish it?',
+          options: ['yes', 'no'],
+          default: 'no',
+          due_at: run.question.due_at,
+        },
+      },
       { type: 'status', data: { status: 'waiting', attempt: 1 } },
     ]);
     const task = (await server.call('GET', `/api/v1/tasks/${taskId}`)).body;
     expect(task.task.status).toBe('waiting');
-    expect(task.messages.at(-1)).toMatchObject({ role: 'assistant', parts: [{ type: 'text', text: 'Publish it?' }, { type: 'data' }] });
+    expect(task.messages.at(-1)).toMatchObject({
+      role: 'assistant',
+      parts: [{ type: 'text', text: 'Publish it?' }, { type: 'data' }],
+    });
     expect((await agent.act({ runId, fence }, 'heartbeat')).body.code).toBe('lease-lost');
     expect(await agent.claimAll()).toEqual([]);
 
-    expect((await answer(runId, { question_id: questionId, text: 'yes' })).body).toMatchObject({ id: runId, status: 'queued', question: null });
+    expect((await answer(runId, { question_id: questionId, text: 'yes' })).body).toMatchObject({
+      id: runId,
+      status: 'queued',
+      question: null,
+    });
     const again = await agent.claim();
     expect(again.claimed.run).toMatchObject({ id: runId, attempt: 1 });
     expect(again.claimed.resume).toEqual({
-      answer: { question_id: questionId, question: 'Publish it?', parts: [{ type: 'text', text: 'yes' }], by: expect.any(String) },
+      answer: {
+        question_id: questionId,
+        question: 'Publish it?',
+        parts: [{ type: 'text', text: 'yes' }],
+        by: expect.any(String),
+      },
     });
-    expect(again.claimed.messages.at(-1)).toMatchObject({ role: 'user', parts: [{ type: 'text', text: 'yes' }], run_id: runId });
+    expect(again.claimed.messages.at(-1)).toMatchObject({
+      role: 'user',
+      parts: [{ type: 'text', text: 'yes' }],
+      run_id: runId,
+    });
     expect((await agent.events(runId)).slice(-3)).toMatchObject([
-      { type: 'answer', data: { question_id: questionId, parts: [{ type: 'text', text: 'yes' }], by: expect.any(String) } },
+      {
+        type: 'answer',
+        data: { question_id: questionId, parts: [{ type: 'text', text: 'yes' }], by: expect.any(String) },
+      },
       { type: 'status', data: { status: 'queued' } },
       { type: 'status', data: { status: 'running', attempt: 1 } },
     ]);
@@ -87,7 +131,10 @@ describe('a question', () => {
     await agent.act(third, 'ask', { question: 'And now?' });
     await answer(runId, { parts: [{ type: 'data', data: { n: 1 } }] });
     const fourth = await agent.claim();
-    expect(fourth.claimed.resume.answer).toMatchObject({ question: 'And now?', parts: [{ type: 'data', data: { n: 1 } }] });
+    expect(fourth.claimed.resume.answer).toMatchObject({
+      question: 'And now?',
+      parts: [{ type: 'data', data: { n: 1 } }],
+    });
   });
 
   test('asked again after a lost reply gets the same answer', async () => {
@@ -106,14 +153,21 @@ describe('a question', () => {
     const { runId } = await asked({ options: ['red', 'blue'] });
     const other = await answer(runId, { text: 'green' });
     expect([other.status, other.body.errors[0].message]).toEqual([400, 'must be one of the options: "red", "blue"']);
-    const parts = await answer(runId, { parts: [{ type: 'text', text: 'red' }, { type: 'text', text: 'blue' }] });
+    const parts = await answer(runId, {
+      parts: [
+        { type: 'text', text: 'red' },
+        { type: 'text', text: 'blue' },
+      ],
+    });
     expect(parts.status).toBe(400);
     expect((await answer(runId, { text: 'blue' })).status).toBe(200);
   });
 
   test('of sixteen answers at once takes one, and the others are told', async () => {
     const { runId } = await asked();
-    const replies = await Promise.all(Array.from({ length: 16 }, (_, index) => answer(runId, { text: `answer ${index}` })));
+    const replies = await Promise.all(
+      Array.from({ length: 16 }, (_, index) => answer(runId, { text: `answer ${index}` })),
+    );
     const codes = replies.map((reply) => `${reply.status} ${reply.body.code ?? reply.body.status}`).sort();
     expect(codes).toEqual(['200 queued', ...Array.from({ length: 15 }, () => '409 not-waiting')]);
     expect((await agent.events(runId)).filter((event) => event.type === 'answer')).toHaveLength(1);
@@ -180,7 +234,9 @@ describe('a question', () => {
         server.call('POST', `/api/v1/runs/${runId}/cancel`),
       ]);
       const run = await agent.run(runId);
-      expect([ask.status, cancel.status, run.status]).toEqual(ask.status === 200 ? [200, 200, 'canceled'] : [409, 202, 'running']);
+      expect([ask.status, cancel.status, run.status]).toEqual(
+        ask.status === 200 ? [200, 200, 'canceled'] : [409, 202, 'running'],
+      );
       if (run.status === 'running') {
         expect((await agent.act(lease, 'heartbeat')).body.cancel_requested).toBe(true);
       }
@@ -226,7 +282,12 @@ describe('a question that runs out of time', () => {
     await letItRunOut(runId);
     await server.app.get(RunReaper).sweep();
     const run = await agent.run(runId);
-    expect(run).toMatchObject({ status: 'failed', wait_kind: null, error: { name: 'QuestionTimedOut' }, question: null });
+    expect(run).toMatchObject({
+      status: 'failed',
+      wait_kind: null,
+      error: { name: 'QuestionTimedOut' },
+      question: null,
+    });
     expect(run.attempts).toMatchObject([{ status: 'failed', error: { name: 'QuestionTimedOut' } }]);
     expect((await agent.events(runId)).at(-1)).toMatchObject({ type: 'end', data: { status: 'failed' } });
     expect((await server.call('GET', `/api/v1/tasks/${taskId}`)).body.task.status).toBe('failed');
@@ -262,7 +323,12 @@ describe('whoever is asked', () => {
     const { outsider, member } = yard;
     const { runId, taskId, questionId } = await asked({ assignee_id: outsider.id });
     const as = outsider.token;
-    for (const path of [`/tasks/${taskId}`, `/runs/${runId}`, `/streams/${runId}/events`, `/tasks/${taskId}/messages`]) {
+    for (const path of [
+      `/tasks/${taskId}`,
+      `/runs/${runId}`,
+      `/streams/${runId}/events`,
+      `/tasks/${taskId}/messages`,
+    ]) {
       expect([path, (await server.call('GET', `/api/v1${path}`, { as })).status]).toEqual([path, 200]);
       expect([path, (await server.call('GET', `/api/v1${path}`, { as: member.token })).status]).toEqual([path, 404]);
     }
@@ -283,7 +349,10 @@ describe('whoever is asked', () => {
 
   test('may answer by a message to the task too', async () => {
     const { runId, taskId } = await asked({ assignee_id: yard.outsider.id });
-    const said = await server.call('POST', `/api/v1/tasks/${taskId}/messages`, { as: yard.outsider.token, body: { text: 'Yes.' } });
+    const said = await server.call('POST', `/api/v1/tasks/${taskId}/messages`, {
+      as: yard.outsider.token,
+      body: { text: 'Yes.' },
+    });
     expect([said.status, said.body.run_id]).toEqual([201, runId]);
   });
 

@@ -21,7 +21,12 @@ beforeEach(async () => {
 });
 
 test('a replay is a new run that gets what the old one got, whatever its task says by now', async () => {
-  const { taskId, runId } = await agent.task({ payload: { n: 1 }, priority: 7, run_config: { max_steps: 9 }, max_attempts: 5 });
+  const { taskId, runId } = await agent.task({
+    payload: { n: 1 },
+    priority: 7,
+    run_config: { max_steps: 9 },
+    max_attempts: 5,
+  });
   await agent.act(await agent.claim(), 'complete', { output: { done: 1 } });
   const other = await AgentAtWork.make(server, `other-${serial}`);
   await server.call('PATCH', `/api/v1/tasks/${taskId}`, {
@@ -56,10 +61,15 @@ test('a replay is a new run that gets what the old one got, whatever its task sa
 
 test('the same Idempotency-Key replays once', async () => {
   const { runId, taskId } = await agent.task();
-  const replay = (key: string) => server.call('POST', `/api/v1/runs/${runId}/replay`, { headers: { 'idempotency-key': key } });
+  const replay = (key: string) =>
+    server.call('POST', `/api/v1/runs/${runId}/replay`, { headers: { 'idempotency-key': key } });
   const first = await replay('one');
   const again = await replay('one');
-  expect([again.status, again.body.id, again.headers.get('idempotency-replayed')]).toEqual([200, first.body.id, 'true']);
+  expect([again.status, again.body.id, again.headers.get('idempotency-replayed')]).toEqual([
+    200,
+    first.body.id,
+    'true',
+  ]);
   const second = await replay('two');
   expect(second.body.id).not.toBe(first.body.id);
   expect((await server.call('GET', `/api/v1/tasks/${taskId}/runs`)).body.data).toHaveLength(3);
@@ -71,7 +81,13 @@ test('a replay of a replay, and of a child, is a root run of its own', async () 
   const started = await agent.act(lease, 'children', { runs: [{ agent: agent.slug, payload: { child: true } }] });
   const childId: string = started.body.runs[0].id;
   const replayed = (await server.call('POST', `/api/v1/runs/${childId}/replay`)).body;
-  expect(replayed).toMatchObject({ replay_of_run_id: childId, parent_run_id: null, depth: 0, payload: { child: true }, number: 3 });
+  expect(replayed).toMatchObject({
+    replay_of_run_id: childId,
+    parent_run_id: null,
+    depth: 0,
+    payload: { child: true },
+    number: 3,
+  });
   const third = (await server.call('POST', `/api/v1/runs/${replayed.id}/replay`)).body;
   expect(third).toMatchObject({ replay_of_run_id: replayed.id, number: 4 });
   expect((await server.call('GET', `/api/v1/tasks/${taskId}`)).body.stream.streamId).toBe(third.id);

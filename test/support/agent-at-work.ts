@@ -1,5 +1,8 @@
 import type { Credential, Reply, TestServer } from './server.js';
 
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests look into replies of every shape
+export type Shown = any;
+
 /** A worker agent of its own, and whoever works for it: what tests of runs do over HTTP again and again. */
 export class AgentAtWork {
   private constructor(
@@ -35,7 +38,7 @@ export class AgentAtWork {
     if (reply.status !== 200) {
       throw new Error(`nothing could be claimed: ${reply.text}`);
     }
-    return reply.body.runs.map((claimed: any) => ({
+    return reply.body.runs.map((claimed: Shown) => ({
       runId: claimed.run.id,
       fence: claimed.lease.fence,
       claimed,
@@ -54,11 +57,11 @@ export class AgentAtWork {
     return this.server.call('POST', `/api/v1/worker/runs/${runId}/${action}`, { body: { fence, ...body } });
   }
 
-  async run(runId: string): Promise<any> {
+  async run(runId: string): Promise<Shown> {
     return (await this.server.call('GET', `/api/v1/runs/${runId}`)).body;
   }
 
-  async events(runId: string): Promise<{ seq: number; type: string; data: any }[]> {
+  async events(runId: string): Promise<{ seq: number; type: string; data: Shown }[]> {
     return (await this.server.call('GET', `/api/v1/streams/${runId}/events?after=0&limit=100`)).body.data;
   }
 }
@@ -66,5 +69,5 @@ export class AgentAtWork {
 export interface Claimed {
   runId: string;
   fence: string;
-  claimed: any;
+  claimed: Shown;
 }

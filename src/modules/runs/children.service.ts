@@ -17,8 +17,8 @@ import { newId } from '../../kernel/ids.js';
 import { AgentsService, resolveRunConfig } from '../agents/index.js';
 import { FamilyRepository, type NewChild, type StartedChild } from './family.repository.js';
 import { leaseLost, parseFence, type Fence } from './leases.js';
+import { assertNoCancel } from './open-question.js';
 import { MOST_CHILDREN, MOST_DEPTH, type ChildrenInput, type ChildrenReply, type RunTree } from './people.schema.js';
-import { assertNoCancel } from './questions.service.js';
 import { RunsRepository } from './runs.repository.js';
 import { WaitsRepository, type HeldRun } from './waits.repository.js';
 

@@ -33,19 +33,26 @@ export const askSchema = z
       .describe('Where given, the answer is one of these, word for word.'),
     assignee_id: idQuery
       .optional()
-      .describe('The user who is asked; may then read the task and answer, whatever their rights on it, while the question is open.'),
+      .describe(
+        'The user who is asked; may then read the task and answer, whatever their rights on it, while the question is open.',
+      ),
     timeout_seconds: z
       .int()
       .min(1)
       .max(MOST_TIMEOUT_SECONDS)
       .optional()
-      .describe('After that, by the database’s time, `default` is the answer; without one the run fails as `QuestionTimedOut`.'),
+      .describe(
+        'After that, by the database’s time, `default` is the answer; without one the run fails as `QuestionTimedOut`.',
+      ),
     default: words.optional(),
   })
-  .refine(({ options, default: fallback }) => options === undefined || fallback === undefined || options.includes(fallback), {
-    path: ['default'],
-    error: 'must be one of the options',
-  })
+  .refine(
+    ({ options, default: fallback }) => options === undefined || fallback === undefined || options.includes(fallback),
+    {
+      path: ['default'],
+      error: 'must be one of the options',
+    },
+  )
   .meta({ id: 'Ask' });
 export type AskInput = z.output<typeof askSchema>;
 
@@ -94,13 +101,23 @@ export const callIdParam = z.string().min(1).max(200);
 
 const newChild = z
   .strictObject({
-    agent: z.string().min(1).max(63).optional().describe('The agent by slug; the organisation’s default where neither is given.'),
+    agent: z
+      .string()
+      .min(1)
+      .max(63)
+      .optional()
+      .describe('The agent by slug; the organisation’s default where neither is given.'),
     agent_id: idQuery.optional().describe('The agent by id.'),
     payload: z
       .unknown()
       .optional()
-      .refine((value) => value === undefined || Buffer.byteLength(JSON.stringify(value)) <= 1024 * KIB, 'must be at most 1 MiB as JSON'),
-    run_config: runConfigSchema.optional().describe('Never more freedom than the parent’s: it asks and acts unapproved only where that may.'),
+      .refine(
+        (value) => value === undefined || Buffer.byteLength(JSON.stringify(value)) <= 1024 * KIB,
+        'must be at most 1 MiB as JSON',
+      ),
+    run_config: runConfigSchema
+      .optional()
+      .describe('Never more freedom than the parent’s: it asks and acts unapproved only where that may.'),
     priority: z.int().min(-100).max(100).optional().describe('The parent’s where absent.'),
   })
   .refine(({ agent, agent_id: id }) => agent === undefined || id === undefined, {
@@ -123,7 +140,10 @@ export const childrenSchema = z
       .optional()
       .describe('Sent again with the same runs, in a later attempt too, it starts nothing twice.'),
   })
-  .refine(({ runs, wait }) => runs.length > 0 || wait, { path: ['runs'], error: 'must have a run, or wait for those there are' })
+  .refine(({ runs, wait }) => runs.length > 0 || wait, {
+    path: ['runs'],
+    error: 'must have a run, or wait for those there are',
+  })
   .meta({ id: 'StartChildren' });
 export type ChildrenInput = z.output<typeof childrenSchema>;
 
@@ -162,7 +182,10 @@ export const resumeSchema = z
           agent_id: z.uuid(),
           status: z.enum(RUN_STATUSES),
           output: z.record(z.string(), z.unknown()).nullable(),
-          output_omitted: z.boolean().optional().describe('True where the outputs are over 4 MiB together and this is one of the oldest.'),
+          output_omitted: z
+            .boolean()
+            .optional()
+            .describe('True where the outputs are over 4 MiB together and this is one of the oldest.'),
           error: z.object({ message: z.string(), name: z.string(), stack_trace: z.string().nullable() }).nullable(),
         }),
       )

@@ -12,10 +12,10 @@ import { newId } from '../../kernel/ids.js';
 import { Log } from '../../kernel/log.js';
 import { type Message, type MessagePart, MessagesService } from '../messages/index.js';
 import { leaseLost, parseFence, type Fence } from './leases.js';
+import { assertNoCancel, assertOption, notWaiting, openQuestion } from './open-question.js';
 import type { AnswerInput, AskInput, AskReply, DecisionInput } from './people.schema.js';
-import { isEnded } from './run.state.js';
 import { RunsQuery, type RunView } from './runs.query.js';
-import { WaitsRepository, type WaitingRun } from './waits.repository.js';
+import { WaitsRepository } from './waits.repository.js';
 import type { WorkerEvent } from './worker.schema.js';
 
 /** Questions a sweep answers or fails at most; the next one follows at once while there are more. */
@@ -76,7 +76,10 @@ export class QuestionsService {
         taskId: held.taskId,
         runId,
         role: 'assistant',
-        parts: [{ type: 'text', text: question }, ...(options === null ? [] : [{ type: 'data' as const, data: { options } }])],
+        parts: [
+          { type: 'text', text: question },
+          ...(options === null ? [] : [{ type: 'data' as const, data: { options } }]),
+        ],
       });
       return { ...reply, due_at: parked.dueAt };
     });
@@ -102,13 +105,7 @@ export class QuestionsService {
   }
 
   /** Inside the transaction that appended the call's event, its run locked: lets the run wait for a decision. */
-  async parkForApproval(
-    tx: Tx,
-    scope: WriteScope,
-    runId: string,
-    fence: Fence,
-    call: ApprovalCall,
-  ): Promise<void> {
+  async parkForApproval(tx: Tx, scope: WriteScope, runId: string, fence: Fence, call: ApprovalCall): Promise<void> {
     const parked = await this.waits.park(scope, tx, runId, fence, {
       kind: 'approval',
       value: { call_id: call.id, name: call.name, input: call.input ?? null },
@@ -148,7 +145,8 @@ export class QuestionsService {
       throw notFound('run');
     }
     const question = openQuestion(run);
-    const wasAsked = question !== null && run.assigneeId !== null && run.assigneeId === scope.actor.userId && scope.canWrite;
+    const wasAsked =
+      question !== null && run.assigneeId !== null && run.assigneeId === scope.actor.userId && scope.canWrite;
     if (!task.mayContribute && !wasAsked) {
       throw forbidden();
     }
@@ -289,47 +287,6 @@ export class QuestionsService {
     this.bus.publish(workTopic(organizationId));
     this.bus.publish(ANY_WORK_TOPIC);
   }
-}
-
-/** A run that was asked to stop waits for nobody: its worker is to end it. */
-export function assertNoCancel(cancelRequested: boolean): void {
-  if (cancelRequested) {
-    throw new DomainError('conflict', 'A cancel of this run was requested; end it with canceled.');
-  }
-}
-
-interface OpenQuestion {
-  id: string;
-  options: readonly string[] | null;
-  default: string | null;
-}
-
-function openQuestion({ waitKind, value }: WaitingRun): OpenQuestion | null {
-  if (waitKind !== 'question' || value === null) {
-    return null;
-  }
-  const { id, options, default: fallback } = value;
-  return {
-    id: typeof id === 'string' ? id : '',
-    options: Array.isArray(options) ? options.filter((one) => typeof one === 'string') : null,
-    default: typeof fallback === 'string' ? fallback : null,
-  };
-}
-
-function assertOption(options: readonly string[] | null, parts: readonly MessagePart[]): void {
-  if (options === null) {
-    return;
-  }
-  const [first] = parts;
-  if (parts.length !== 1 || first?.type !== 'text' || !options.includes(first.text)) {
-    throw invalid('/text', `must be one of the options: ${options.map((option) => JSON.stringify(option)).join(', ')}`);
-  }
-}
-
-function notWaiting(run: WaitingRun, what: string): DomainError {
-  return isEnded(run.status)
-    ? new DomainError('run-ended', `This run has already ended as ${run.status}.`)
-    : new DomainError('not-waiting', `This run does not wait for ${what}, or not any more.`);
 }
 
 function partsOf({ parts, text }: AnswerInput): readonly MessagePart[] {

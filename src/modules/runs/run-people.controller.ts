@@ -45,7 +45,8 @@ export class RunPeopleController {
   @Requires('run:contribute')
   @ApiOperation({
     summary: 'Answer the question a run waits with',
-    description: 'Whoever may contribute to the task may, and the user who was asked. The answer is kept as a message; the run is queued.',
+    description:
+      'Whoever may contribute to the task may, and the user who was asked. The answer is kept as a message; the run is queued.',
   })
   @Returns(200, runSchema, {
     description: 'Answered: the run, back in the queue.',
@@ -116,7 +117,10 @@ export class RunPeopleController {
 
   @Get('tree')
   @Requires('run:read')
-  @ApiOperation({ summary: 'A run’s whole family, from its root', description: 'At most 1,000 runs; `truncated` says so.' })
+  @ApiOperation({
+    summary: 'A run’s whole family, from its root',
+    description: 'At most 1,000 runs; `truncated` says so.',
+  })
   @Returns(200, runTreeSchema, { description: 'The family.', example: RUN_TREE_EXAMPLE })
   @Problems('unauthenticated', 'not-found')
   tree(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<RunTree> {

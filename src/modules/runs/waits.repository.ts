@@ -199,7 +199,8 @@ export class WaitsRepository {
 
   /** Locks the task of a run for a sweep; false where somebody else has it, who is then about to do the same. */
   async lockUnlessBusy(scope: WriteScope, tx: Tx, runId: string): Promise<boolean> {
-    const locked = await tx.row(sql`select 1 from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
+    const locked =
+      await tx.row(sql`select 1 from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
       where ${tenant(scope, 'r')} and r.id = ${runId} for no key update of t skip locked`);
     return locked !== null;
   }

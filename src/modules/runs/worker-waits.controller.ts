@@ -35,7 +35,8 @@ export class WorkerWaitsController {
   @Requires('worker:act')
   @ApiOperation({
     summary: 'Ask a person, and let the run wait for the answer',
-    description: 'The lease ends. Once there is an answer, a claim gives the run out again, with the answer in `resume`.',
+    description:
+      'The lease ends. Once there is an answer, a claim gives the run out again, with the answer in `resume`.',
   })
   @Returns(200, askReplySchema, {
     description: 'Asked; the same request again gets this again.',

@@ -151,7 +151,12 @@ export class WorkerRepository {
    * Ends a run under its lease: state, output, attempt, mirror and the last two events in one commit. Null where the lease is not
    * held. A `canceled` needs the wish; a `completed` that comes after one wins.
    */
-  async end(scope: WriteScope, runId: string, fence: Fence, ending: Ending): Promise<{ id: string; parentRunId: string | null } | null> {
+  async end(
+    scope: WriteScope,
+    runId: string,
+    fence: Fence,
+    ending: Ending,
+  ): Promise<{ id: string; parentRunId: string | null } | null> {
     const release = {
       fence: `${fence.counter}.${fence.nonce}`,
       kind: ending.kind,

@@ -78,7 +78,9 @@ export const workerEventSchema = z
         requires_approval: z
           .boolean()
           .optional()
-          .describe('Where the run’s `auto_execute` is false, the run waits until somebody approves or declines the call.'),
+          .describe(
+            'Where the run’s `auto_execute` is false, the run waits until somebody approves or declines the call.',
+          ),
       }),
     }),
     z.strictObject({

@@ -113,11 +113,7 @@ export class WorkerService {
    * Appends a batch, whole or not at all. A batch id sent before under this fence gets its own first answer, even after the lease.
    * @throws DomainError `lease-lost`, `batch-mismatch`
    */
-  async append(
-    actor: Actor,
-    runId: string,
-    input: EventsInput,
-  ): Promise<EventsReply> {
+  async append(actor: Actor, runId: string, input: EventsInput): Promise<EventsReply> {
     const scope = writeScope(actor, 'worker:act');
     const fence = parseFence(input.fence);
     const call = approvalCall(input.events);
@@ -245,7 +241,10 @@ export class WorkerService {
   async #claimDue(scope: WriteScope, request: ClaimRequest): Promise<ClaimedRun[]> {
     const claimed: ClaimedRun[] = [];
     for (let look = 1; ; look += 1) {
-      const { runs, heldBack } = await this.repository.claim(scope, { ...request, most: request.most - claimed.length });
+      const { runs, heldBack } = await this.repository.claim(scope, {
+        ...request,
+        most: request.most - claimed.length,
+      });
       claimed.push(...runs);
       if (!heldBack || claimed.length >= request.most || look >= MOST_LOOKS) {
         return claimed;

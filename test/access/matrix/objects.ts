@@ -53,7 +53,15 @@ export async function insertTask(server: TestServer, ground: Ground, shape: Task
   // Beside a run that waits for something else, or does not wait at all, one that asks.
   const asks = shape.asksId !== undefined && waits !== 'question';
   const status = waits === null ? (ended ? 'completed' : 'queued') : 'waiting';
-  const wait = { id: run, question: 'Matrix?', options: null, default: null, call_id: CALL_ID, name: 'matrix', input: null };
+  const wait = {
+    id: run,
+    question: 'Matrix?',
+    options: null,
+    default: null,
+    call_id: CALL_ID,
+    name: 'matrix',
+    input: null,
+  };
   const end = { seq: 1, type: 'end', at: '2030-01-31T09:00:00.000Z', data: { status, output: {}, error: null } };
   const shares = [{ teamId: ground.sharedTeamId, access: 'read' }, ...(shape.share == null ? [] : [shape.share])];
   await server.database.execute(sql`

@@ -313,8 +313,20 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
     { name: 'Changed' },
     'administer',
   ),
-  'POST /api/v1/agents/:id/pause': changes('agent', 'm', ({ agent }) => `${V1}/agents/${agent}/pause`, {}, 'administer'),
-  'POST /api/v1/agents/:id/resume': changes('agent', 'm', ({ agent }) => `${V1}/agents/${agent}/resume`, {}, 'administer'),
+  'POST /api/v1/agents/:id/pause': changes(
+    'agent',
+    'm',
+    ({ agent }) => `${V1}/agents/${agent}/pause`,
+    {},
+    'administer',
+  ),
+  'POST /api/v1/agents/:id/resume': changes(
+    'agent',
+    'm',
+    ({ agent }) => `${V1}/agents/${agent}/resume`,
+    {},
+    'administer',
+  ),
   'DELETE /api/v1/agents/:id': removes('agent', ({ agent }) => `${V1}/agents/${agent}`, 'administer'),
   'POST /api/v1/api-keys/:id/rotate': changes(
     'key',
