@@ -8,4 +8,13 @@ import { Budgets1764000000006 } from '../../migrations/1764000000006-budgets.js'
 import { Retention1764000000007 } from '../../migrations/1764000000007-retention.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
-export const migrations = [Identity1764000000000, Work1764000000001, Limits1764000000002, People1764000000003, Bulk1764000000004, VerbatimReplies1764000000005, Budgets1764000000006, Retention1764000000007] as const;
+export const migrations = [
+  Identity1764000000000,
+  Work1764000000001,
+  Limits1764000000002,
+  People1764000000003,
+  Bulk1764000000004,
+  VerbatimReplies1764000000005,
+  Budgets1764000000006,
+  Retention1764000000007,
+] as const;

@@ -70,7 +70,9 @@ export async function makeYard(server: TestServer): Promise<Yard> {
 
 export async function person(server: TestServer, name: string, role: string): Promise<Person> {
   const email = `${name}@first.example`;
-  const reply = await server.call('POST', '/api/v1/users', { body: { email, display_name: name, role, password: PASSWORD } });
+  const reply = await server.call('POST', '/api/v1/users', {
+    body: { email, display_name: name, role, password: PASSWORD },
+  });
   required(reply.status, 201, reply.text);
   return { id: reply.body.id, email, token: await signIn(server, email) };
 }

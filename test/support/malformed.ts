@@ -65,35 +65,157 @@ function resolved(document: any, schema: any): any {
 
 /** Text that has broken servers: as it is percent-encoded in a URL. */
 const NAUGHTY_ENCODED = [
-  '%00', 'a%00b', '%', '%zz', '%c3%28', '%ED%A0%80', '%f0%9f%92%a9', '..', '%2e%2e%2f%2e%2e%2fetc%2fpasswd', '%252e%252e', "'%20or%20'1'='1",
-  '%22%3E%3Cimg%20src%3Dx%3E', '-1', '0', '1e3', '1.5', '+1', '0x10', '2147483648', '9007199254740993', '9223372036854775808',
-  '-9223372036854775809', 'NaN', 'Infinity', 'null', 'undefined', 'true', '[]', '{}', '__proto__', 'constructor', '%0d%0aset-cookie:%20a=b',
-  '%E2%80%AE', '%EF%BB%BF', 'a'.repeat(300), '00000000-0000-0000-0000-000000000000', '0198F0A0-0000-7000-8000-00000000000G', '%20', '%2F', ';', '$1', '\\',
+  '%00',
+  'a%00b',
+  '%',
+  '%zz',
+  '%c3%28',
+  '%ED%A0%80',
+  '%f0%9f%92%a9',
+  '..',
+  '%2e%2e%2f%2e%2e%2fetc%2fpasswd',
+  '%252e%252e',
+  "'%20or%20'1'='1",
+  '%22%3E%3Cimg%20src%3Dx%3E',
+  '-1',
+  '0',
+  '1e3',
+  '1.5',
+  '+1',
+  '0x10',
+  '2147483648',
+  '9007199254740993',
+  '9223372036854775808',
+  '-9223372036854775809',
+  'NaN',
+  'Infinity',
+  'null',
+  'undefined',
+  'true',
+  '[]',
+  '{}',
+  '__proto__',
+  'constructor',
+  '%0d%0aset-cookie:%20a=b',
+  '%E2%80%AE',
+  '%EF%BB%BF',
+  'a'.repeat(300),
+  '00000000-0000-0000-0000-000000000000',
+  '0198F0A0-0000-7000-8000-00000000000G',
+  '%20',
+  '%2F',
+  ';',
+  '$1',
+  '\\',
 ];
 
 /** Values that fit hardly any field; each as JSON text, since some cannot be made otherwise. */
 const NAUGHTY_JSON = [
-  '0', '-1', '1.5', '2147483647', '2147483648', '-2147483649', '9007199254740991', '9007199254740993', '9223372036854775808', '1e308', '1e400', '-0',
-  'null', 'true', '""', '" "', '[]', '{}', '[[]]', '[null]', '{"a":{"b":[1,2,{"c":null}]}}', '"\\u0000"', '"a\\u0000b"', '"\\ud800"', '"\\udfff\\ud800"',
-  '"\\ud83d\\udca9"', '"ﷺ"', '"\\u202e"', '"\\ufeff"', '"%s%n"', '"$1; --"', '"__proto__"', '"../../etc/passwd"', '"${7*7}"', '"2026-13-45T99:99:99Z"',
-  '"0000-01-01T00:00:00Z"', '"9999-12-31T23:59:59.999Z"', '"-infinity"', '"* * * * *"', '"99 99 99 99 99"', '"Europe/Nowhere"', '"not-a-uuid"',
-  '"00000000-0000-0000-0000-000000000000"', '"a@b"', '{"__proto__":{"a":1}}', '{"a":1,"a":2}', `"${'x'.repeat(5000)}"`, `[${'0,'.repeat(999)}0]`,
-  '['.repeat(65) + ']'.repeat(65), `${'{"a":'.repeat(70)}1${'}'.repeat(70)}`,
+  '0',
+  '-1',
+  '1.5',
+  '2147483647',
+  '2147483648',
+  '-2147483649',
+  '9007199254740991',
+  '9007199254740993',
+  '9223372036854775808',
+  '1e308',
+  '1e400',
+  '-0',
+  'null',
+  'true',
+  '""',
+  '" "',
+  '[]',
+  '{}',
+  '[[]]',
+  '[null]',
+  '{"a":{"b":[1,2,{"c":null}]}}',
+  '"\\u0000"',
+  '"a\\u0000b"',
+  '"\\ud800"',
+  '"\\udfff\\ud800"',
+  '"\\ud83d\\udca9"',
+  '"ﷺ"',
+  '"\\u202e"',
+  '"\\ufeff"',
+  '"%s%n"',
+  '"$1; --"',
+  '"__proto__"',
+  '"../../etc/passwd"',
+  '"${7*7}"',
+  '"2026-13-45T99:99:99Z"',
+  '"0000-01-01T00:00:00Z"',
+  '"9999-12-31T23:59:59.999Z"',
+  '"-infinity"',
+  '"* * * * *"',
+  '"99 99 99 99 99"',
+  '"Europe/Nowhere"',
+  '"not-a-uuid"',
+  '"00000000-0000-0000-0000-000000000000"',
+  '"a@b"',
+  '{"__proto__":{"a":1}}',
+  '{"a":1,"a":2}',
+  `"${'x'.repeat(5000)}"`,
+  `[${'0,'.repeat(999)}0]`,
+  '['.repeat(65) + ']'.repeat(65),
+  `${'{"a":'.repeat(70)}1${'}'.repeat(70)}`,
 ];
 
 /** Bodies that are wrong whatever is asked for. */
 const REFUSED_BODIES: Buffer[] = [
-  '{', '[1,', '{"a"}', '{"a":}', "{'a':1}", '{"a":1}{"b":2}', '{"a":1,}', 'nul', '//', '\u00a0{}', '[]', '1', '"text"', 'true', 'null',
-  '{"__proto__":{"admin":true}}', '{"constructor":{"prototype":{"a":1}}}', '{"prototype":1}', '{"no_such_field":1}', '{"title":"a","title":"b"}',
-  '{"title":"\\u0000"}', '{"\\u0000":1}', '{"title":"\\ud800"}', '{"\\udc00":1}', '{"priority":9007199254740993}', '{"priority":1e400}',
-  `{"a":${'['.repeat(65)}${']'.repeat(65)}}`, '['.repeat(100_000), `{"a":[${'0,'.repeat(100_001)}0]}`, '\ufeff{}',
+  '{',
+  '[1,',
+  '{"a"}',
+  '{"a":}',
+  "{'a':1}",
+  '{"a":1}{"b":2}',
+  '{"a":1,}',
+  'nul',
+  '//',
+  '\u00a0{}',
+  '[]',
+  '1',
+  '"text"',
+  'true',
+  'null',
+  '{"__proto__":{"admin":true}}',
+  '{"constructor":{"prototype":{"a":1}}}',
+  '{"prototype":1}',
+  '{"no_such_field":1}',
+  '{"title":"a","title":"b"}',
+  '{"title":"\\u0000"}',
+  '{"\\u0000":1}',
+  '{"title":"\\ud800"}',
+  '{"\\udc00":1}',
+  '{"priority":9007199254740993}',
+  '{"priority":1e400}',
+  `{"a":${'['.repeat(65)}${']'.repeat(65)}}`,
+  '['.repeat(100_000),
+  `{"a":[${'0,'.repeat(100_001)}0]}`,
+  '\ufeff{}',
 ]
   .map((text) => Buffer.from(text))
-  .concat([Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), Buffer.from([0xc3, 0x28]), Buffer.from('{"title":"\x00"}')]);
+  .concat([
+    Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]),
+    Buffer.from([0xc3, 0x28]),
+    Buffer.from('{"title":"\x00"}'),
+  ]);
 
 const WRONG_TYPES = [
-  'text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/xml', 'application/json; charset=latin1',
-  'application/json;charset=utf-8;a=b', 'application/jsonp', 'application/json\t; charset=utf-8', 'application/json, text/plain', 'application/octet-stream', 'json', '*/*',
+  'text/plain',
+  'application/x-www-form-urlencoded',
+  'multipart/form-data; boundary=x',
+  'application/xml',
+  'application/json; charset=latin1',
+  'application/json;charset=utf-8;a=b',
+  'application/jsonp',
+  'application/json\t; charset=utf-8',
+  'application/json, text/plain',
+  'application/octet-stream',
+  'json',
+  '*/*',
 ];
 
 const ODD_HEADERS: Record<string, string[]> = {
@@ -139,7 +261,9 @@ export class Malformed {
     if (body !== null) {
       ways.push(() => this.#with(operation, { body: this.#draw.of(REFUSED_BODIES) }));
       ways.push(() => this.#with(operation, { body: this.#misfit(body) }));
-      ways.push(() => this.#with(operation, { body: json(body.example), headers: { 'content-type': this.#draw.of(WRONG_TYPES) } }));
+      ways.push(() =>
+        this.#with(operation, { body: json(body.example), headers: { 'content-type': this.#draw.of(WRONG_TYPES) } }),
+      );
     }
     if (operation.path.includes('{')) {
       ways.push(() => this.#with(operation, { id: this.#draw.of(NAUGHTY_ENCODED) }));
@@ -154,7 +278,9 @@ export class Malformed {
       }
     }
     if (!operation.isPublic) {
-      const headers = (): Record<string, string> => ({ authorization: this.#draw.of(ODD_HEADERS['authorization'] ?? []) });
+      const headers = (): Record<string, string> => ({
+        authorization: this.#draw.of(ODD_HEADERS['authorization'] ?? []),
+      });
       ways.push(() => this.#with(operation, { headers: headers(), body: body === null ? null : json(body.example) }));
     }
     return ways;
@@ -176,7 +302,10 @@ export class Malformed {
     });
   }
 
-  #with(operation: Operation, change: { id?: string; query?: string; body?: Buffer | null; headers?: Record<string, string> }): RawRequest {
+  #with(
+    operation: Operation,
+    change: { id?: string; query?: string; body?: Buffer | null; headers?: Record<string, string> },
+  ): RawRequest {
     const body = change.body ?? null;
     const collection = operation.path.split('/').find((part) => Object.hasOwn(this.ids, part)) ?? '';
     let first = true;
@@ -190,14 +319,21 @@ export class Malformed {
     return {
       method: operation.method,
       path: change.query === undefined ? path : `${path}?${change.query}`,
-      headers: { authorization: `Bearer ${this.key}`, ...(body === null ? {} : { 'content-type': 'application/json' }), ...change.headers },
+      headers: {
+        authorization: `Bearer ${this.key}`,
+        ...(body === null ? {} : { 'content-type': 'application/json' }),
+        ...change.headers,
+      },
       body,
     };
   }
 
   #oddQuery(operation: Operation): string {
     const names = [...operation.query, 'limit', 'cursor', 'no_such_key', '__proto__', 'a[b]', '%00', ''];
-    return Array.from({ length: 1 + this.#draw.below(3) }, () => `${this.#draw.of(names)}=${this.#draw.of(NAUGHTY_ENCODED)}`).join('&');
+    return Array.from(
+      { length: 1 + this.#draw.below(3) },
+      () => `${this.#draw.of(names)}=${this.#draw.of(NAUGHTY_ENCODED)}`,
+    ).join('&');
   }
 
   #oddBody({ schema, example }: { schema: any; example: any }): Buffer {
@@ -205,7 +341,9 @@ export class Malformed {
     if (kind === 0) {
       return this.#draw.of(REFUSED_BODIES);
     }
-    const fields = Object.entries<any>({ ...example }).map(([name, value]) => [name, JSON.stringify(value)] as [string, string]);
+    const fields = Object.entries<any>({ ...example }).map(
+      ([name, value]) => [name, JSON.stringify(value)] as [string, string],
+    );
     const names = Object.keys(schema?.properties ?? {});
     for (let left = 1 + this.#draw.below(3); left > 0; left -= 1) {
       const name = names.length === 0 || this.#draw.chance(10) ? 'no_such_field' : this.#draw.of(names);
@@ -223,13 +361,27 @@ export class Malformed {
       if (property.enum !== undefined) return [[name, 'no such thing']];
       switch (property.type) {
         case 'string':
-          return [[name, 12_345], [name, { text: 'a' }], ...(property.format === undefined ? [] : [[name, 'neither'] as [string, unknown]])];
+          return [
+            [name, 12_345],
+            [name, { text: 'a' }],
+            ...(property.format === undefined ? [] : [[name, 'neither'] as [string, unknown]]),
+          ];
         case 'integer':
-          return [[name, 1.5], [name, '7'], [name, 2 ** 53]];
+          return [
+            [name, 1.5],
+            [name, '7'],
+            [name, 2 ** 53],
+          ];
         case 'boolean':
-          return [[name, 'true'], [name, 1]];
+          return [
+            [name, 'true'],
+            [name, 1],
+          ];
         case 'array':
-          return [[name, {}], [name, 'a']];
+          return [
+            [name, {}],
+            [name, 'a'],
+          ];
         default:
           return [];
       }

@@ -25,7 +25,14 @@ export class RawClient {
     return new Promise((resolve, reject) => {
       const { hostname, port } = new URL(this.url);
       const length = body === null ? {} : { 'content-length': String(body.length) };
-      const request = httpRequest({ hostname, port, agent: this.#agent, method, path, headers: { ...length, ...headers } });
+      const request = httpRequest({
+        hostname,
+        port,
+        agent: this.#agent,
+        method,
+        path,
+        headers: { ...length, ...headers },
+      });
       request.on('error', reject);
       request.on('response', (response) => {
         const reply = { status: response.statusCode ?? 0, headers: response.headers };

@@ -22,7 +22,10 @@ export async function proxyTo(databaseUrl: string): Promise<TcpProxy> {
     const database = dial();
     open.add(client);
     client.on('close', () => open.delete(client));
-    for (const [from, to] of [[client, database], [database, client]] as const) {
+    for (const [from, to] of [
+      [client, database],
+      [database, client],
+    ] as const) {
       from.on('error', () => to.destroy());
       from.on('close', () => to.destroy());
       from.pipe(to);
