@@ -12,7 +12,10 @@ const server = createServer((request, response) => {
   pool.query({ name: `bare${index}`, text, values }).then(
     ({ rows }) => {
       const body = JSON.stringify(rows[0]?.body ?? rows);
-      response.writeHead(200, { 'content-type': 'application/json; charset=utf-8', 'content-length': Buffer.byteLength(body) });
+      response.writeHead(200, {
+        'content-type': 'application/json; charset=utf-8',
+        'content-length': Buffer.byteLength(body),
+      });
       response.end(body);
     },
     (error) => {

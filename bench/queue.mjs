@@ -90,7 +90,8 @@ async function startRedis() {
   const child = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder], {
     stdio: 'ignore',
   });
-  await Promise.race([once(child, 'spawn'), once(child, 'error').then(([error]) => Promise.reject(error))]);
+  // Rejects where there is no such program.
+  await once(child, 'spawn');
   stops.push(async () => {
     child.kill('SIGTERM');
     await once(child, 'exit');
@@ -98,10 +99,10 @@ async function startRedis() {
   });
   for (let tries = 0; tries < 100; tries += 1) {
     const socket = connect(port, '127.0.0.1');
-    const isUp = await Promise.race([
-      once(socket, 'connect').then(() => true),
-      once(socket, 'error').then(() => false),
-    ]);
+    const isUp = await new Promise((resolve) => {
+      socket.once('connect', () => resolve(true));
+      socket.once('error', () => resolve(false));
+    });
     socket.destroy();
     if (isUp) return port;
     await delay(50);
@@ -113,6 +114,7 @@ async function startVariants() {
   const database = await startDatabase();
   stops.push(() => database.stop());
   const admin = new pg.Client({ connectionString: database.url });
+  admin.on('error', () => undefined);
   await admin.connect();
   const only = values.only.split(',');
   const other = async (name) => {

@@ -31,14 +31,21 @@ async function recordStatements(paths) {
   }
 }
 
-const recorded = await recordStatements((id) => ['/v1/task', `/api/v1/tasks/${id}`, `/api/tasks?id=${id}`, `/api/v1/task/${id}`]);
+const recorded = await recordStatements((id) => [
+  '/v1/task',
+  `/api/v1/tasks/${id}`,
+  `/api/tasks?id=${id}`,
+  `/api/v1/task/${id}`,
+]);
 const file = join(database.folder, 'statements.json');
 await writeFile(file, JSON.stringify({ url: database.url, statements: recorded }));
 
 const bare = await startProcess('node', ['bench/bare.mjs', file], {});
 const ours = await startProcess('node', ['dist/src/main.js'], environment);
 try {
-  console.log(`${options.tasks} tasks, ${options.connections} connections, ${options.rounds} rounds of ${options.seconds} s`);
+  console.log(
+    `${options.tasks} tasks, ${options.connections} connections, ${options.rounds} rounds of ${options.seconds} s`,
+  );
   for (const [index, { path }] of recorded.entries()) {
     const rows = await interleave([
       { name: `bare   ${path}`, url: `${bare.url}/${index}` },

@@ -38,7 +38,10 @@ export async function seed(url, count) {
     await client.query(step, [organization, agent, creator, count]);
   }
   await client.query('vacuum analyze');
-  const task = await client.query(`select id from tasks where organization_id = $1 order by created_at desc offset 5 limit 1`, [organization]);
+  const task = await client.query(
+    `select id from tasks where organization_id = $1 order by created_at desc offset 5 limit 1`,
+    [organization],
+  );
   await client.end();
   return { organization, taskId: task.rows[0].id };
 }

@@ -27,4 +27,10 @@ for (let round = 0; round <= options.rounds; round += 1) {
   await server.stop();
 }
 await rm(folder, { recursive: true, force: true });
-console.table([{ 'ready, s (median)': median(seconds).toFixed(2), 'worst, s': Math.max(...seconds).toFixed(2), 'idle resident, MiB': memory.toFixed(0) }]);
+console.table([
+  {
+    'ready, s (median)': median(seconds).toFixed(2),
+    'worst, s': Math.max(...seconds).toFixed(2),
+    'idle resident, MiB': memory.toFixed(0),
+  },
+]);

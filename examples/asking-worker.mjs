@@ -18,7 +18,8 @@ const agents = [process.env.TASKYARD_AGENT ?? 'press'];
 
 async function post(path, body) {
   const reply = await fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
-  if (!reply.ok) throw Object.assign(new Error(`${path}: ${reply.status} ${await reply.text()}`), { status: reply.status });
+  if (!reply.ok)
+    throw Object.assign(new Error(`${path}: ${reply.status} ${await reply.text()}`), { status: reply.status });
   return reply.json();
 }
 
@@ -41,7 +42,10 @@ async function work({ run, task, resume, lease }) {
   return waiting ? undefined : publish();
 }
 
-for (const running = { on: true }, off = () => (running.on = false), _ = process.once('SIGINT', off).once('SIGTERM', off); running.on; ) {
+for (
+  const running = { on: true }, off = () => (running.on = false), _ = process.once('SIGINT', off).once('SIGTERM', off);
+  running.on;
+) {
   const { runs } = await post('/claim', { agents, max: 4, wait_seconds: 20 }).catch((error) => {
     console.error(error.message);
     return new Promise((resolve) => setTimeout(resolve, 2000, { runs: [] }));

@@ -13,7 +13,8 @@ const agents = [process.env.TASKYARD_AGENT ?? 'shout'];
 
 async function post(path, body) {
   const reply = await fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
-  if (!reply.ok) throw Object.assign(new Error(`${path}: ${reply.status} ${await reply.text()}`), { status: reply.status });
+  if (!reply.ok)
+    throw Object.assign(new Error(`${path}: ${reply.status} ${await reply.text()}`), { status: reply.status });
   return reply.json();
 }
 
@@ -22,14 +23,21 @@ async function work({ run, task, lease }) {
   // A heartbeat at a third of the lease keeps it; a 409 means that the run is no longer ours.
   let stop = false;
   const beat = setInterval(
-    () => send('heartbeat').then((reply) => (stop ||= reply.cancel_requested), (error) => (stop ||= error.status === 409)),
+    () =>
+      send('heartbeat').then(
+        (reply) => (stop ||= reply.cancel_requested),
+        (error) => (stop ||= error.status === 409),
+      ),
     (lease.expires_in_seconds * 1000) / 3,
   );
   try {
     const words = task.prompt.split(/\s+/);
     for (const [index, word] of words.entries()) {
       if (stop) return await send('canceled');
-      await send('events', { batch_id: `word-${index}`, events: [{ type: 'delta', data: { text: `${word.toUpperCase()} ` } }] });
+      await send('events', {
+        batch_id: `word-${index}`,
+        events: [{ type: 'delta', data: { text: `${word.toUpperCase()} ` } }],
+      });
     }
     await send('complete', { output: { text: words.join(' ').toUpperCase(), words: words.length } });
   } catch (error) {
@@ -39,7 +47,10 @@ async function work({ run, task, lease }) {
   }
 }
 
-for (const running = { on: true }, off = () => (running.on = false), _ = process.once('SIGINT', off).once('SIGTERM', off); running.on; ) {
+for (
+  const running = { on: true }, off = () => (running.on = false), _ = process.once('SIGINT', off).once('SIGTERM', off);
+  running.on;
+) {
   const { runs } = await post('/claim', { agents, max: 4, wait_seconds: 20 }).catch((error) => {
     console.error(error.message);
     return new Promise((resolve) => setTimeout(resolve, 2000, { runs: [] }));

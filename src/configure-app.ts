@@ -56,7 +56,12 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
     contentSecurityPolicy: {
       // Helmet's own defaults would let a reply run this server's scripts.
       useDefaults: false,
-      directives: { 'default-src': ["'none'"], 'base-uri': ["'none'"], 'form-action': ["'none'"], 'frame-ancestors': ["'none'"] },
+      directives: {
+        'default-src': ["'none'"],
+        'base-uri': ["'none'"],
+        'form-action': ["'none'"],
+        'frame-ancestors': ["'none'"],
+      },
     },
     frameguard: { action: 'deny' },
     crossOriginResourcePolicy: { policy: 'same-origin' },
@@ -96,13 +101,16 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   });
 
   // Bodies are checked as they are parsed; this is for what the URL decodes to.
-  fastify.addHook<{ Querystring: Record<string, unknown>; Params: Record<string, string> }>('preValidation', (request, _reply, done) => {
-    refuseUncleanQuery(request.query);
-    for (const value of Object.values(request.params)) {
-      refuseUncleanText(value, '');
-    }
-    done();
-  });
+  fastify.addHook<{ Querystring: Record<string, unknown>; Params: Record<string, string> }>(
+    'preValidation',
+    (request, _reply, done) => {
+      refuseUncleanQuery(request.query);
+      for (const value of Object.values(request.params)) {
+        refuseUncleanText(value, '');
+      }
+      done();
+    },
+  );
 
   app.useGlobalPipes(new ValidationPipe());
   app.useGlobalGuards(app.get(AccessGuard));
@@ -115,7 +123,12 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
 }
 
 /** Swagger UI's pages and scripts do not say that they are UTF-8. */
-function sayCharset(_request: FastifyRequest, reply: FastifyReply, payload: unknown, done: (error: null, payload: unknown) => void): void {
+function sayCharset(
+  _request: FastifyRequest,
+  reply: FastifyReply,
+  payload: unknown,
+  done: (error: null, payload: unknown) => void,
+): void {
   const type = reply.getHeader('content-type');
   if (typeof type === 'string' && /^(text|application)\/[a-z]+$/.test(type)) {
     void reply.header('content-type', `${type}; charset=utf-8`);

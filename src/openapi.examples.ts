@@ -14,7 +14,11 @@ const PASSWORD = 'correct horse battery staple';
 
 export const REQUEST_EXAMPLES: Readonly<Record<string, unknown>> = {
   organizationsUpdate: { name: 'Example Ltd', default_agent_id: IDS.agent, settings: { week_begins: 'monday' } },
-  organizationsCreate: { name: 'Example Ltd', slug: 'example', owner: { email: 'ada@example.com', password: PASSWORD, display_name: 'Ada' } },
+  organizationsCreate: {
+    name: 'Example Ltd',
+    slug: 'example',
+    owner: { email: 'ada@example.com', password: PASSWORD, display_name: 'Ada' },
+  },
   usersCreate: { email: 'grace@example.com', display_name: 'Grace', role: 'member', password: PASSWORD },
   usersUpdate: { display_name: 'Grace H.', role: 'admin' },
   teamsCreate: { name: 'Research', slug: 'research' },
@@ -33,7 +37,12 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, unknown>> = {
   apiKeysRotate: { overlap_seconds: 3600 },
   agentsCreate: { slug: 'summarise', name: 'Summarise', kind: 'worker', max_attempts: 5, lease_seconds: 60 },
   agentsUpdate: { description: 'Says it in three sentences.', timeout_seconds: 600 },
-  tasksCreate: { agent: 'digest', title: 'Digest of the handbook', prompt: '# Handbook\n\nWelcome. This is how we work.', tags: ['handbook'] },
+  tasksCreate: {
+    agent: 'digest',
+    title: 'Digest of the handbook',
+    prompt: '# Handbook\n\nWelcome. This is how we work.',
+    tags: ['handbook'],
+  },
   tasksUpdate: { title: 'Digest of the second edition', visibility: 'team', team_id: IDS.team },
   tasksMessage: { text: 'Shorter, please.' },
   taskSharesPut: { access: 'write' },
@@ -41,7 +50,12 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, unknown>> = {
   runsCancel: { force: false },
   runPeopleDecide: { decision: 'decline', reason: 'Not without the figures.' },
   runPeopleReplay: {},
-  schedulesCreate: { task_id: IDS.task, cron: '0 9 * * 1-5', timezone: 'Europe/London', name: 'Each working day at nine' },
+  schedulesCreate: {
+    task_id: IDS.task,
+    cron: '0 9 * * 1-5',
+    timezone: 'Europe/London',
+    name: 'Each working day at nine',
+  },
   schedulesPreview: { cron: '0 9 * * 1-5', timezone: 'Europe/London', count: 2 },
   schedulesUpdate: { enabled: false },
   budgetsCreate: {
@@ -73,7 +87,12 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, unknown>> = {
     default: 'tomorrow',
     timeout_seconds: 86_400,
   },
-  workerWaitsStart: { fence: FENCE, runs: [{ agent: 'summarise', payload: { page: 1 } }], wait: true, batch_id: 'pages' },
+  workerWaitsStart: {
+    fence: FENCE,
+    runs: [{ agent: 'summarise', payload: { page: 1 } }],
+    wait: true,
+    batch_id: 'pages',
+  },
   workerCanceled: { fence: FENCE },
   workerRelease: { fence: FENCE },
   recoupableCreate: {

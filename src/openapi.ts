@@ -90,7 +90,9 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
 /** A code that no operation answers with (an unknown path's, for one) stays in the list of codes. */
 function withoutUnusedExamples(document: OpenAPIObject): OpenAPIObject {
   const paths = JSON.stringify(document.paths);
-  const examples = Object.entries(document.components?.examples ?? {}).filter(([code]) => paths.includes(`"#/components/examples/${code}"`));
+  const examples = Object.entries(document.components?.examples ?? {}).filter(([code]) =>
+    paths.includes(`"#/components/examples/${code}"`),
+  );
   return { ...document, components: { ...document.components, examples: Object.fromEntries(examples) } };
 }
 
@@ -105,11 +107,17 @@ function addComponents(document: OpenAPIObject): void {
     'www-authenticate': header('What credentials are taken.', 'Bearer realm="taskyard", ApiKey realm="taskyard"'),
     'retry-after': header('Seconds to wait before trying again.', '2'),
     location: header('The path of what was made.', '/api/v1/tasks/0198f0a0-0000-7000-8000-000000000001'),
-    'idempotency-replayed': header('`true` where this is the stored reply to an earlier request with the same key.', 'true'),
+    'idempotency-replayed': header(
+      '`true` where this is the stored reply to an earlier request with the same key.',
+      'true',
+    ),
   };
 }
 
-function header(description: string, example: string): { description: string; schema: { type: string }; example: string } {
+function header(
+  description: string,
+  example: string,
+): { description: string; schema: { type: string }; example: string } {
   return { description, schema: { type: 'string' }, example };
 }
 

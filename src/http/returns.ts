@@ -31,7 +31,5 @@ export function Problems(...codes: ErrorCode[]): MethodDecorator {
     const status = HTTP_STATUS[code][0];
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
-  return applyDecorators(
-    ...[...byStatus].map(([status, group]) => ApiResponse({ status, ...problemResponse(group) })),
-  );
+  return applyDecorators(...[...byStatus].map(([status, group]) => ApiResponse({ status, ...problemResponse(group) })));
 }

@@ -15,7 +15,12 @@ export const limitQuery = z
   .refine((limit) => limit <= PAGE_LIMIT.most, 'must be a whole number from 1 to 100')
   .optional()
   .transform((limit) => limit ?? PAGE_LIMIT.default)
-  .meta({ type: 'integer', minimum: 1, maximum: PAGE_LIMIT.most, description: `Items per page; ${PAGE_LIMIT.default} where absent.` });
+  .meta({
+    type: 'integer',
+    minimum: 1,
+    maximum: PAGE_LIMIT.most,
+    description: `Items per page; ${PAGE_LIMIT.default} where absent.`,
+  });
 
 export const cursorQuery = z
   .string()

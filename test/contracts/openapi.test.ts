@@ -36,7 +36,9 @@ beforeAll(async () => {
   const routes = routeInventory(server.app.get(DiscoveryService), server.app.get(MetadataScanner));
   operations = Object.entries<any>(document.paths).flatMap(([path, item]) =>
     Object.entries<any>(item).map(([method, value]) => {
-      const route = routes.find((one) => one.method === method.toUpperCase() && one.path.replace(/:(\w+)/g, '{$1}') === path);
+      const route = routes.find(
+        (one) => one.method === method.toUpperCase() && one.path.replace(/:(\w+)/g, '{$1}') === path,
+      );
       if (route === undefined) throw new Error(`${method} ${path} is in the document, but no route`);
       return { name: `${method.toUpperCase()} ${path}`, path, method, value, route };
     }),
@@ -57,12 +59,17 @@ function faults(find: (operation: Operation) => string | null | undefined | fals
 
 function resolve(value: any): any {
   return typeof value?.$ref === 'string'
-    ? value.$ref.slice(2).split('/').reduce((found: any, part: string) => found[part], document)
+    ? value.$ref
+        .slice(2)
+        .split('/')
+        .reduce((found: any, part: string) => found[part], document)
     : value;
 }
 
 function validatorOf(schema: any): ValidateFunction {
-  return ajv.compile(JSON.parse(JSON.stringify(schema).replaceAll('"#/components/', '"http://document.example/#/components/')));
+  return ajv.compile(
+    JSON.parse(JSON.stringify(schema).replaceAll('"#/components/', '"http://document.example/#/components/')),
+  );
 }
 
 /** The examples of a media type, with where they are. */
@@ -85,7 +92,15 @@ describe('the OpenAPI document', () => {
       await writeFile(join(folder, 'openapi.json'), JSON.stringify(document));
       const lint = promisify(execFile)(
         process.execPath,
-        ['node_modules/@redocly/cli/bin/cli.js', 'lint', '--config', 'redocly.yaml', '--format', 'json', join(folder, 'openapi.json')],
+        [
+          'node_modules/@redocly/cli/bin/cli.js',
+          'lint',
+          '--config',
+          'redocly.yaml',
+          '--format',
+          'json',
+          join(folder, 'openapi.json'),
+        ],
         {
           env: { ...process.env, NODE_OPTIONS: '', REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' },
           maxBuffer: 64 * 1024 * 1024,
@@ -108,7 +123,9 @@ describe('the OpenAPI document', () => {
   test('gives every operation a summary, a known tag and an id of its own', () => {
     const tags = document.tags.map(({ name }: { name: string }) => name);
     expect(faults(({ value }) => !value.summary && 'no summary')).toEqual([]);
-    expect(faults(({ value }) => !(value.tags?.length === 1 && tags.includes(value.tags[0])) && `tags ${value.tags}`)).toEqual([]);
+    expect(
+      faults(({ value }) => !(value.tags?.length === 1 && tags.includes(value.tags[0])) && `tags ${value.tags}`),
+    ).toEqual([]);
     expect(faults(({ value }) => !/^[a-z][A-Za-z]+$/.test(value.operationId) && `id ${value.operationId}`)).toEqual([]);
     expect(new Set(operations.map(({ value }) => value.operationId)).size).toBe(operations.length);
   });
@@ -119,7 +136,13 @@ describe('the OpenAPI document', () => {
         const schemes = value.security?.map((one: object) => Object.keys(one)[0]);
         if (route.declaration.kind === 'public') return schemes?.length !== 0 && `public, yet ${schemes}`;
         const first = WIRE[value.tags[0]] ?? 'bearer';
-        const all = ['bearer', 'x-api-key', 'api-key', 'apikey', ...(route.declaration.presigned === null ? [] : ['presigned'])];
+        const all = [
+          'bearer',
+          'x-api-key',
+          'api-key',
+          'apikey',
+          ...(route.declaration.presigned === null ? [] : ['presigned']),
+        ];
         return (schemes?.[0] !== first || schemes.toSorted().join() !== all.sort().join()) && `${path} has ${schemes}`;
       }),
     ).toEqual([]);
@@ -128,14 +151,20 @@ describe('the OpenAPI document', () => {
   test('describes every parameter by a schema, and every path parameter of the path', () => {
     expect(
       faults(({ value }) => {
-        const bare = value.parameters.find((parameter: any) => parameter.schema === undefined || Object.keys(parameter.schema).length === 0);
+        const bare = value.parameters.find(
+          (parameter: any) => parameter.schema === undefined || Object.keys(parameter.schema).length === 0,
+        );
         return bare !== undefined && `${bare.name} has no schema`;
       }),
     ).toEqual([]);
     expect(
       faults(({ value, path }) => {
-        const named = value.parameters.filter((one: any) => one.in === 'path' && one.required).map((one: any) => one.name);
-        return named.join() !== [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).join() && `path parameters ${named}`;
+        const named = value.parameters
+          .filter((one: any) => one.in === 'path' && one.required)
+          .map((one: any) => one.name);
+        return (
+          named.join() !== [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).join() && `path parameters ${named}`
+        );
       }),
     ).toEqual([]);
   });
@@ -143,7 +172,10 @@ describe('the OpenAPI document', () => {
   test('gives every JSON body and every JSON reply a schema and an example that fits it', () => {
     const wrong: string[] = [];
     for (const { name, value } of operations) {
-      const bodies = Object.entries<any>(value.requestBody?.content ?? {}).map(([type, media]) => [`body ${type}`, media]);
+      const bodies = Object.entries<any>(value.requestBody?.content ?? {}).map(([type, media]) => [
+        `body ${type}`,
+        media,
+      ]);
       const replies = Object.entries<any>(value.responses).flatMap(([status, response]) =>
         Object.entries<any>(response.content ?? {}).map(([type, media]) => [`${status} ${type}`, media]),
       );
@@ -188,7 +220,10 @@ describe('the OpenAPI document', () => {
         const types = Object.entries<any>(value.responses)
           .filter(([status]) => Number(status) >= 400)
           .flatMap(([, response]) => Object.keys(response.content ?? {}));
-        const expected = WIRE[value.tags[0]] === undefined && value.tags[0] !== 'Operations' ? 'application/problem+json' : 'application/json';
+        const expected =
+          WIRE[value.tags[0]] === undefined && value.tags[0] !== 'Operations'
+            ? 'application/problem+json'
+            : 'application/json';
         return types.some((type) => type !== expected) && `errors as ${[...new Set(types)].join()}`;
       }),
     ).toEqual([]);
@@ -218,9 +253,13 @@ describe('the OpenAPI document', () => {
 
   test('keeps schemas under names of their own, each of them used', () => {
     const text = JSON.stringify(document);
-    const unused = Object.keys(document.components.schemas).filter((name) => !text.includes(`"#/components/schemas/${name}"`));
+    const unused = Object.keys(document.components.schemas).filter(
+      (name) => !text.includes(`"#/components/schemas/${name}"`),
+    );
     expect(unused).toEqual([]);
-    expect(Object.keys(document.components.schemas)).toEqual(expect.arrayContaining(['TaskDetail', 'Run', 'Message', 'Problem', 'NlaTask']));
+    expect(Object.keys(document.components.schemas)).toEqual(
+      expect.arrayContaining(['TaskDetail', 'Run', 'Message', 'Problem', 'NlaTask']),
+    );
     expect(text).not.toContain('$defs');
   });
 });

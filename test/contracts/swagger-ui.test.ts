@@ -8,9 +8,12 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { startServer, type TestServer } from '../support/server.js';
 
 const run = promisify(execFile);
-const BROWSER = [process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
-  (path) => path !== undefined && existsSync(path),
-);
+const BROWSER = [
+  process.env['CHROMIUM'],
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+].find((path) => path !== undefined && existsSync(path));
 
 let server: TestServer;
 beforeAll(async () => {
@@ -22,13 +25,19 @@ test('Swagger UI is whole: every script, style and picture of the page is served
   const page = await server.call('GET', '/docs', { as: null });
   expect(page.status).toBe(200);
   expect(page.headers.get('content-type')).toMatch(/^text\/html/);
-  const parts = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => new URL(path ?? '', `${server.url}/docs`));
+  const parts = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map(
+    ([, path]) => new URL(path ?? '', `${server.url}/docs`),
+  );
   expect(parts.length).toBeGreaterThanOrEqual(5);
   for (const part of parts) {
     const reply = await server.call('GET', part.pathname, { as: null });
     expect([part.pathname, reply.status]).toEqual([part.pathname, 200]);
     expect(reply.headers.get('content-type')).toMatch(
-      part.pathname.endsWith('.js') ? /^(application|text)\/javascript/ : part.pathname.endsWith('.css') ? /^text\/css/ : /^image\//,
+      part.pathname.endsWith('.js')
+        ? /^(application|text)\/javascript/
+        : part.pathname.endsWith('.css')
+          ? /^text\/css/
+          : /^image\//,
     );
   }
 });
@@ -40,8 +49,14 @@ test('the policy lets Swagger UI run its own scripts only, and nothing else of t
   expect(policy).toContain("frame-ancestors 'none'");
   for (const path of ['/openapi.json', '/health/live', '/docsx', '/api/v1/tasks']) {
     const reply = await server.call('GET', path, { as: null });
-    expect([path, reply.headers.get('content-security-policy')]).toEqual([path, expect.stringMatching(/^default-src 'none'/)]);
-    expect([path, reply.headers.get('content-security-policy')]).toEqual([path, expect.not.stringContaining('script-src')]);
+    expect([path, reply.headers.get('content-security-policy')]).toEqual([
+      path,
+      expect.stringMatching(/^default-src 'none'/),
+    ]);
+    expect([path, reply.headers.get('content-security-policy')]).toEqual([
+      path,
+      expect.not.stringContaining('script-src'),
+    ]);
   }
 });
 
@@ -54,8 +69,16 @@ inBrowser(
       const { stdout, stderr } = await run(
         BROWSER ?? '',
         [
-          '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',
-          `--user-data-dir=${profile}`, '--enable-logging=stderr', '--virtual-time-budget=20000', '--dump-dom', `${server.url}/docs`,
+          '--headless=new',
+          '--no-sandbox',
+          '--disable-gpu',
+          '--disable-dev-shm-usage',
+          '--no-first-run',
+          `--user-data-dir=${profile}`,
+          '--enable-logging=stderr',
+          '--virtual-time-budget=20000',
+          '--dump-dom',
+          `${server.url}/docs`,
         ],
         { maxBuffer: 64 * 1024 * 1024, timeout: 50_000 },
       );

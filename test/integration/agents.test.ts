@@ -156,17 +156,21 @@ describe('agents', () => {
 });
 
 describe('what later versions bring', () => {
-  test.each([
-    ['/allowed_secret_names', { allowed_secret_names: ['TOKEN'] }],
-  ])('is refused as not available: %s', async (path, change) => {
-    const reply = await server.call('POST', AGENTS, { body: { slug: 'later', kind: 'worker', ...change } });
-    expect([reply.status, reply.body.code]).toEqual([400, 'not-available']);
-    expect(reply.body.errors[0].path).toBe(path);
-  });
+  test.each([['/allowed_secret_names', { allowed_secret_names: ['TOKEN'] }]])(
+    'is refused as not available: %s',
+    async (path, change) => {
+      const reply = await server.call('POST', AGENTS, { body: { slug: 'later', kind: 'worker', ...change } });
+      expect([reply.status, reply.body.code]).toEqual([400, 'not-available']);
+      expect(reply.body.errors[0].path).toBe(path);
+    },
+  );
 
   test('is taken where it says the same as nothing', async () => {
     const id = await agent('quiet', { concurrency_limit: null, allowed_secret_names: [] });
-    expect((await server.call('GET', `${AGENTS}/${id}`)).body).toMatchObject({ concurrency_limit: null, allowed_secret_names: [] });
+    expect((await server.call('GET', `${AGENTS}/${id}`)).body).toMatchObject({
+      concurrency_limit: null,
+      allowed_secret_names: [],
+    });
   });
 });
 

@@ -12,11 +12,17 @@ afterEach(async () => {
 });
 
 /** A server whose database can be cut off. */
-async function serverBehindProxy(environment: Record<string, string> = {}): Promise<{ server: TestServer; proxy: TcpProxy; database: TestDatabase }> {
+async function serverBehindProxy(
+  environment: Record<string, string> = {},
+): Promise<{ server: TestServer; proxy: TcpProxy; database: TestDatabase }> {
   const database = await cloneDatabase();
   const proxy = await proxyTo(database.url);
   const server = await startServer({ ROLE: 'api', ...environment, DATABASE_URL: proxy.url });
-  cleanups.push(() => database.drop(), () => proxy.close(), () => server.stop());
+  cleanups.push(
+    () => database.drop(),
+    () => proxy.close(),
+    () => server.stop(),
+  );
   return { server, proxy, database };
 }
 
@@ -106,7 +112,9 @@ describe('a database that is gone', () => {
     const writer = async (name: number): Promise<void> => {
       for (let count = 0; writing; count += 1) {
         const title = `${name}-${count}`;
-        const reply = await server.call('POST', '/api/v1/tasks', { body: { prompt: 'x', title, agent: 'kept', start: false } });
+        const reply = await server.call('POST', '/api/v1/tasks', {
+          body: { prompt: 'x', title, agent: 'kept', start: false },
+        });
         if (reply.status !== 201 && reply.status !== 503) odd.push(`${reply.status} ${reply.text}`);
         (reply.status === 201 ? acknowledged : unknown).push(title);
       }
@@ -151,7 +159,10 @@ describe('a database that is slow or full', () => {
       Array.from({ length: 50 }, (_, index) => {
         switch (index % 5) {
           case 0:
-            return server.call('POST', '/api/v1/tasks', { body: { prompt: 'x', agent: 'kept' }, headers: { 'idempotency-key': `k${index}` } });
+            return server.call('POST', '/api/v1/tasks', {
+              body: { prompt: 'x', agent: 'kept' },
+              headers: { 'idempotency-key': `k${index}` },
+            });
           case 1:
             return server.call('PATCH', `/api/v1/tasks/${id}`, { body: { title: `T${index}` } });
           case 2:
@@ -163,7 +174,9 @@ describe('a database that is slow or full', () => {
         }
       }),
     );
-    expect(replies.filter(({ status }) => status !== 200 && status !== 201).map(({ status, text }) => [status, text])).toEqual([]);
+    expect(
+      replies.filter(({ status }) => status !== 200 && status !== 201).map(({ status, text }) => [status, text]),
+    ).toEqual([]);
   });
 
   test('whose connections are all taken answers 503 after a short wait, and serves again once one is free', async () => {

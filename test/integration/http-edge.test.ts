@@ -34,25 +34,31 @@ describe('headers of every reply', () => {
     ['Swagger UI', 'GET', '/docs', null, 200],
   ];
 
-  test.each(REPLIES)('%s carries a request id of its own, no caching and the security headers', async (_, method, path, as, status) => {
-    const reply = await server.call(method, path, { as });
-    expect(reply.status).toBe(status);
-    expect(reply.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
-    expect(reply.headers.get('cache-control')).toBe('no-store');
-    expect(reply.headers.get('x-content-type-options')).toBe('nosniff');
-    expect(reply.headers.get('x-frame-options')).toBe('DENY');
-    expect(reply.headers.get('referrer-policy')).toBe('no-referrer');
-    expect(reply.headers.get('cross-origin-resource-policy')).toBe('same-origin');
-    expect(reply.headers.get('content-security-policy')).toMatch(/^default-src 'none';.*frame-ancestors 'none'/);
-    expect(reply.headers.get('x-powered-by')).toBeNull();
-    expect(reply.headers.get('server')).toBeNull();
-    if (reply.text !== '') {
-      expect(reply.headers.get('content-type')).toMatch(/; ?charset=utf-8$/);
-    }
-  });
+  test.each(REPLIES)(
+    '%s carries a request id of its own, no caching and the security headers',
+    async (_, method, path, as, status) => {
+      const reply = await server.call(method, path, { as });
+      expect(reply.status).toBe(status);
+      expect(reply.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+      expect(reply.headers.get('cache-control')).toBe('no-store');
+      expect(reply.headers.get('x-content-type-options')).toBe('nosniff');
+      expect(reply.headers.get('x-frame-options')).toBe('DENY');
+      expect(reply.headers.get('referrer-policy')).toBe('no-referrer');
+      expect(reply.headers.get('cross-origin-resource-policy')).toBe('same-origin');
+      expect(reply.headers.get('content-security-policy')).toMatch(/^default-src 'none';.*frame-ancestors 'none'/);
+      expect(reply.headers.get('x-powered-by')).toBeNull();
+      expect(reply.headers.get('server')).toBeNull();
+      if (reply.text !== '') {
+        expect(reply.headers.get('content-type')).toMatch(/; ?charset=utf-8$/);
+      }
+    },
+  );
 
   test('a request id of the client’s is not taken over', async () => {
-    const reply = await server.call('GET', '/health/live', { as: null, headers: { 'x-request-id': 'mine', 'request-id': 'mine' } });
+    const reply = await server.call('GET', '/health/live', {
+      as: null,
+      headers: { 'x-request-id': 'mine', 'request-id': 'mine' },
+    });
     expect(reply.headers.get('x-request-id')).not.toBe('mine');
   });
 
@@ -86,14 +92,17 @@ describe('what is not there', () => {
     ['the root', '/', expect.objectContaining({ code: 'not-found', status: 404 })],
   ];
 
-  test.each(SURFACES)('an unknown path under %s is 404 in its words, with a credential and without', async (_, path, body) => {
-    for (const as of [BOOTSTRAP_KEY, null]) {
-      for (const method of ['GET', 'POST', 'DELETE']) {
-        const reply = await server.call(method, path, { as, ...(method === 'POST' ? { body: { a: 1 } } : {}) });
-        expect([method, reply.status, reply.body]).toEqual([method, 404, body]);
+  test.each(SURFACES)(
+    'an unknown path under %s is 404 in its words, with a credential and without',
+    async (_, path, body) => {
+      for (const as of [BOOTSTRAP_KEY, null]) {
+        for (const method of ['GET', 'POST', 'DELETE']) {
+          const reply = await server.call(method, path, { as, ...(method === 'POST' ? { body: { a: 1 } } : {}) });
+          expect([method, reply.status, reply.body]).toEqual([method, 404, body]);
+        }
       }
-    }
-  });
+    },
+  );
 
   test.each([
     ['PUT', '/v1/task', { error: expect.any(String) }],
@@ -107,7 +116,15 @@ describe('what is not there', () => {
   });
 
   test('paths are taken as they are: no trailing slash, no other case, no second decoding', async () => {
-    for (const path of ['/api/v1/tasks/', '/api/v1/Tasks', '/API/v1/tasks', '//api/v1/tasks', '/api//v1/tasks', '/api%2Fv1%2Ftasks', '/api/v1/%2574asks']) {
+    for (const path of [
+      '/api/v1/tasks/',
+      '/api/v1/Tasks',
+      '/API/v1/tasks',
+      '//api/v1/tasks',
+      '/api//v1/tasks',
+      '/api%2Fv1%2Ftasks',
+      '/api/v1/%2574asks',
+    ]) {
       const reply = await client.send({ method: 'GET', path, headers: AUTHORIZED, body: null });
       expect([path, reply.status]).toEqual([path, 404]);
     }
@@ -124,7 +141,10 @@ describe('what is not there', () => {
 
 describe('methods', () => {
   test.each(['TRACE', 'CONNECT', 'PROPFIND', 'SEARCH', 'LOCK', 'PURGE'])('%s is refused with a 4xx', async (method) => {
-    const said = await sendBytes(server.url, `${method} /health/live HTTP/1.1\r\nHost: localhost\r\nX-Mark: seen\r\nConnection: close\r\n\r\n`);
+    const said = await sendBytes(
+      server.url,
+      `${method} /health/live HTTP/1.1\r\nHost: localhost\r\nX-Mark: seen\r\nConnection: close\r\n\r\n`,
+    );
     expect(said).toMatch(/^HTTP\/1\.1 4\d\d |^$/);
     expect(said).not.toContain('X-Mark');
   });
@@ -148,7 +168,11 @@ describe('methods', () => {
 });
 
 describe('other origins', () => {
-  const PREFLIGHT = { origin: 'https://app.example', 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization' };
+  const PREFLIGHT = {
+    origin: 'https://app.example',
+    'access-control-request-method': 'POST',
+    'access-control-request-headers': 'authorization',
+  };
 
   test('pages of other origins get no permission unless they are named', async () => {
     const preflight = await server.call('OPTIONS', '/api/v1/tasks', { as: null, headers: PREFLIGHT });
@@ -172,7 +196,10 @@ describe('other origins', () => {
       expect(read.headers.get('access-control-expose-headers')).toContain('x-request-id');
       expect(read.headers.get('vary')?.toLowerCase()).toContain('origin');
       const refused = await open.call('GET', '/api/v1/me', { as: null, headers: { origin: 'https://app.example' } });
-      expect([refused.status, refused.headers.get('access-control-allow-origin')]).toEqual([401, 'https://app.example']);
+      expect([refused.status, refused.headers.get('access-control-allow-origin')]).toEqual([
+        401,
+        'https://app.example',
+      ]);
       const stranger = await open.call('GET', '/api/v1/me', { headers: { origin: 'https://evil.example' } });
       expect(stranger.headers.get('access-control-allow-origin')).toBeNull();
       for (const reply of [preflight, read, stranger]) {
@@ -186,7 +213,12 @@ describe('other origins', () => {
   test('what a client says of proxies and hosts is believed of nobody', async () => {
     const reply = await server.call('POST', '/api/v1/agents', {
       body: { slug: 'host', kind: 'worker' },
-      headers: { 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https', forwarded: 'host=evil.example', 'x-original-url': '/evil' },
+      headers: {
+        'x-forwarded-host': 'evil.example',
+        'x-forwarded-proto': 'https',
+        forwarded: 'host=evil.example',
+        'x-original-url': '/evil',
+      },
     });
     expect(reply.status).toBe(201);
     expect(`${reply.headers.get('location')} ${reply.text}`).not.toContain('evil');
@@ -207,18 +239,31 @@ describe('sizes of bodies', () => {
     ['POST', '/api/v1/tasks', 2048 * KIB, expect.objectContaining({ code: 'payload-too-large' })],
     ['POST', `/api/v1/tasks/${ABSENT}/runs`, 2048 * KIB, expect.objectContaining({ code: 'payload-too-large' })],
     ['POST', `/api/v1/tasks/${ABSENT}/messages`, 2048 * KIB, expect.objectContaining({ code: 'payload-too-large' })],
-    ['POST', `/api/v1/worker/runs/${ABSENT}/events`, 2048 * KIB, expect.objectContaining({ code: 'payload-too-large' })],
-    ['POST', `/api/v1/worker/runs/${ABSENT}/complete`, 2048 * KIB, expect.objectContaining({ code: 'payload-too-large' })],
+    [
+      'POST',
+      `/api/v1/worker/runs/${ABSENT}/events`,
+      2048 * KIB,
+      expect.objectContaining({ code: 'payload-too-large' }),
+    ],
+    [
+      'POST',
+      `/api/v1/worker/runs/${ABSENT}/complete`,
+      2048 * KIB,
+      expect.objectContaining({ code: 'payload-too-large' }),
+    ],
   ];
 
-  test.each(ROUTES)('%s %s reads a body of its limit, and answers 413 to one byte more', async (method, path, limitBytes, tooLarge) => {
-    const headers = { ...AUTHORIZED, 'content-type': 'application/json' };
-    const fits = await client.send({ method, path, headers, body: sized(limitBytes) });
-    expect(sized(limitBytes)).toHaveLength(limitBytes);
-    expect([fits.status, fits.text.slice(0, 2_000)]).toEqual([400, expect.stringContaining('no_such_field')]);
-    const over = await client.send({ method, path, headers, body: sized(limitBytes + 1) });
-    expect([over.status, JSON.parse(over.text)]).toEqual([413, tooLarge]);
-  });
+  test.each(ROUTES)(
+    '%s %s reads a body of its limit, and answers 413 to one byte more',
+    async (method, path, limitBytes, tooLarge) => {
+      const headers = { ...AUTHORIZED, 'content-type': 'application/json' };
+      const fits = await client.send({ method, path, headers, body: sized(limitBytes) });
+      expect(sized(limitBytes)).toHaveLength(limitBytes);
+      expect([fits.status, fits.text.slice(0, 2_000)]).toEqual([400, expect.stringContaining('no_such_field')]);
+      const over = await client.send({ method, path, headers, body: sized(limitBytes + 1) });
+      expect([over.status, JSON.parse(over.text)]).toEqual([413, tooLarge]);
+    },
+  );
 
   test('a body sent in chunks is held to the same limit, however little it says of its length', async () => {
     const chunk = 'a'.repeat(16 * KIB);
@@ -238,7 +283,9 @@ describe('sizes of bodies', () => {
     expect(kept.status).toBe(201);
     const read = await server.call('GET', `/api/v1/tasks/${kept.body.task.id}`);
     expect(read.body.task.prompt === prompt).toBe(true);
-    const over = await server.call('POST', '/api/v1/tasks', { body: { prompt: `${prompt}a`, agent: 'large', start: false } });
+    const over = await server.call('POST', '/api/v1/tasks', {
+      body: { prompt: `${prompt}a`, agent: 'large', start: false },
+    });
     expect([over.status, over.body.errors?.[0]?.path]).toEqual([400, '/prompt']);
   });
 });
@@ -252,7 +299,11 @@ describe('kinds of bodies', () => {
   test('a form or a file where JSON is wanted is 415, whoever sends it', async () => {
     for (const type of ['application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'text/plain']) {
       for (const as of [BOOTSTRAP_KEY, yard.viewer.token]) {
-        const reply = await server.call('POST', '/api/v1/teams', { as, body: 'name=a', headers: { 'content-type': type } });
+        const reply = await server.call('POST', '/api/v1/teams', {
+          as,
+          body: 'name=a',
+          headers: { 'content-type': type },
+        });
         expect([type, reply.status, reply.body.code]).toEqual([type, 415, 'unsupported-media-type']);
       }
     }
@@ -260,7 +311,10 @@ describe('kinds of bodies', () => {
 
   test('a merge patch is taken by PATCH of the native API alone', async () => {
     const headers = { 'content-type': 'application/merge-patch+json' };
-    const patched = await server.call('PATCH', `/api/v1/teams/${yard.teams.red}`, { body: { name: 'Redder' }, headers });
+    const patched = await server.call('PATCH', `/api/v1/teams/${yard.teams.red}`, {
+      body: { name: 'Redder' },
+      headers,
+    });
     expect([patched.status, patched.body.name]).toEqual([200, 'Redder']);
     expect((await server.call('POST', '/api/v1/teams', { body: { name: 'x', slug: 'x' }, headers })).status).toBe(415);
   });
@@ -272,7 +326,12 @@ describe('kinds of bodies', () => {
   });
 
   test('a body that is missing where one is needed is 400', async () => {
-    for (const [method, path] of [['POST', '/api/v1/teams'], ['PATCH', `/api/v1/teams/${yard.teams.red}`], ['POST', '/api/v1/tasks'], ['PATCH', '/api/tasks']]) {
+    for (const [method, path] of [
+      ['POST', '/api/v1/teams'],
+      ['PATCH', `/api/v1/teams/${yard.teams.red}`],
+      ['POST', '/api/v1/tasks'],
+      ['PATCH', '/api/tasks'],
+    ]) {
       const reply = await server.call(method ?? '', path ?? '', {});
       expect([method, path, reply.status]).toEqual([method, path, 400]);
     }

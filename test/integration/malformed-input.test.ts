@@ -50,8 +50,17 @@ async function makeThings(): Promise<KnownIds> {
   const tasks = await make('/api/v1/tasks', { prompt: 'Odd', agent: 'odd', visibility: 'organization' });
   const runs = (await server.call('GET', `/api/v1/tasks/${tasks}/runs`)).body.data[0].id;
   return {
-    agents, tasks, runs, streams: runs, task: tasks,
-    users: await make('/api/v1/users', { email: 'odd@first.example', display_name: 'Odd', role: 'member', password: 'correct horse battery' }),
+    agents,
+    tasks,
+    runs,
+    streams: runs,
+    task: tasks,
+    users: await make('/api/v1/users', {
+      email: 'odd@first.example',
+      display_name: 'Odd',
+      role: 'member',
+      password: 'correct horse battery',
+    }),
     teams: await make('/api/v1/teams', { name: 'Odd', slug: 'odd' }),
     projects: await make('/api/v1/projects', { name: 'Odd' }),
     accounts: await make('/api/v1/accounts', { name: 'Odd', kind: 'customer' }),
@@ -76,10 +85,14 @@ function faultOf({ path }: RawRequest, { status, headers, text }: RawReply): str
   }
   const keys = Object.keys(body).sort().join();
   if (/^\/(v1|api\/v1\/task)(\/|$)/.test(bare)) {
-    return keys === 'error' && typeof body['error'] === 'string' && type.startsWith('application/json') ? null : 'not the surface’s error';
+    return keys === 'error' && typeof body['error'] === 'string' && type.startsWith('application/json')
+      ? null
+      : 'not the surface’s error';
   }
   if (/^\/api\/tasks(\/|$)/.test(bare)) {
-    return /^error,(missing_fields,)?(runs,status|status,tasks)$/.test(keys) && type.startsWith('application/json') ? null : 'not the surface’s error';
+    return /^error,(missing_fields,)?(runs,status|status,tasks)$/.test(keys) && type.startsWith('application/json')
+      ? null
+      : 'not the surface’s error';
   }
   const isProblem = keys === 'code,detail,errors,instance,request_id,status,title,type' && body['status'] === status;
   return isProblem && type.startsWith('application/problem+json') ? null : 'no problem document';
@@ -92,13 +105,18 @@ function shown({ method, path, headers, body }: RawRequest, reply: RawReply): st
 }
 
 /** Sends them all, some at once; what is wrong with their replies. */
-async function sendAll(requests: readonly RawRequest[], faultIn: (request: RawRequest, reply: RawReply) => string | null): Promise<string[]> {
+async function sendAll(
+  requests: readonly RawRequest[],
+  faultIn: (request: RawRequest, reply: RawReply) => string | null,
+): Promise<string[]> {
   const faults: string[] = [];
   let next = 0;
   const sender = async (): Promise<void> => {
     for (let request = requests[next++]; request !== undefined; request = requests[next++]) {
       const sent = request;
-      const reply = await client.send(sent).catch((error: unknown) => ({ status: 999, headers: {}, text: String(error) }));
+      const reply = await client
+        .send(sent)
+        .catch((error: unknown) => ({ status: 999, headers: {}, text: String(error) }));
       const fault = faultIn(sent, reply);
       if (fault !== null) faults.push(`${fault}: ${shown(sent, reply)}`);
     }
@@ -138,16 +156,22 @@ describe('malformed input', () => {
   test('requests that cannot be meant are refused in the surface’s own words, on every route, and leave nothing behind', async () => {
     const malformed = new Malformed(SEED, BOOTSTRAP_KEY, ids);
     const open = operations.filter((operation) => malformed.canBeRefused(operation));
-    const requests = Array.from({ length: Math.floor(REQUESTS / 2) }, (_, index) => malformed.refused(inTurn(open, index)));
+    const requests = Array.from({ length: Math.floor(REQUESTS / 2) }, (_, index) =>
+      malformed.refused(inTurn(open, index)),
+    );
     const before = await contents();
-    const faults = await sendAll(requests, (request, reply) => (reply.status < 400 ? 'not refused' : faultOf(request, reply)));
+    const faults = await sendAll(requests, (request, reply) =>
+      reply.status < 400 ? 'not refused' : faultOf(request, reply),
+    );
     expect(faults).toEqual([]);
     expect(await contents()).toEqual(before);
   }, 300_000);
 
   test('whatever is sent, no route answers 5xx, breaks the connection or shows its insides', async () => {
     const malformed = new Malformed(SEED + 1, BOOTSTRAP_KEY, ids);
-    const requests = Array.from({ length: Math.ceil(REQUESTS / 2) }, (_, index) => malformed.odd(inTurn(operations, index)));
+    const requests = Array.from({ length: Math.ceil(REQUESTS / 2) }, (_, index) =>
+      malformed.odd(inTurn(operations, index)),
+    );
     expect(await sendAll(requests, faultOf)).toEqual([]);
     expect((await server.call('GET', '/health/ready', { as: null })).status).toBe(200);
   }, 300_000);
@@ -160,7 +184,10 @@ describe('malformed input', () => {
 describe('bad HTTP', () => {
   const HEAD = `POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${BOOTSTRAP_KEY}\r\nContent-Type: application/json\r\n`;
   const CASES: [what: string, bytes: string | Buffer][] = [
-    ['both Content-Length and Transfer-Encoding', `${HEAD}Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /health/live HTTP/1.1\r\n\r\n`],
+    [
+      'both Content-Length and Transfer-Encoding',
+      `${HEAD}Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /health/live HTTP/1.1\r\n\r\n`,
+    ],
     ['two Content-Lengths', `${HEAD}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}`],
     ['a Content-Length that is no number', `${HEAD}Content-Length: 2x\r\n\r\n{}`],
     ['a negative Content-Length', `${HEAD}Content-Length: -1\r\n\r\n{}`],

@@ -8,7 +8,12 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
-import { asUser, chooseDatabaseUser, DATABASE_ENVIRONMENT, runningAsRoot } from '../../src/database/embedded/database-user.js';
+import {
+  asUser,
+  chooseDatabaseUser,
+  DATABASE_ENVIRONMENT,
+  runningAsRoot,
+} from '../../src/database/embedded/database-user.js';
 import { person, PASSWORD, signIn } from '../support/actors.js';
 import { openSse } from '../support/sse-reader.js';
 import { BOOTSTRAP_KEY, startServer, type TestServer } from '../support/server.js';
@@ -29,14 +34,19 @@ async function startCluster(): Promise<Cluster> {
   await chmod(folder, 0o700);
   const options = { ...asUser(user), cwd: '/', env: DATABASE_ENVIRONMENT };
   const data = join(folder, 'data');
-  await run(join(BIN, 'initdb'), ['-D', data, '-U', 'owner', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'], options);
+  await run(
+    join(BIN, 'initdb'),
+    ['-D', data, '-U', 'owner', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'],
+    options,
+  );
   const server: ChildProcess = spawn(
     join(BIN, 'postgres'),
     ['-D', data, '-k', folder, '-c', 'listen_addresses=', '-c', 'fsync=off', '-c', 'max_connections=60'],
     { ...options, stdio: 'ignore' },
   );
   const ended = once(server, 'exit');
-  const url = (name: string): string => `postgresql://owner@localhost/${name}?host=${encodeURIComponent(folder)}&port=5432`;
+  const url = (name: string): string =>
+    `postgresql://owner@localhost/${name}?host=${encodeURIComponent(folder)}&port=5432`;
   for (;;) {
     const client = new Client({ connectionString: url('postgres') });
     try {
@@ -78,7 +88,9 @@ withPostgres15(`on PostgreSQL 15${isInstalled ? '' : ` (skipped: there is none a
   test('the server migrates an empty database and bootstraps', async () => {
     const client = new Client({ connectionString: cluster.url });
     await client.connect();
-    const { rows } = await client.query<{ version: number }>(`select current_setting('server_version_num')::int / 10000 as version`);
+    const { rows } = await client.query<{ version: number }>(
+      `select current_setting('server_version_num')::int / 10000 as version`,
+    );
     const count = await client.query<{ count: number }>('select count(*)::int from organizations');
     await client.end();
     expect([rows[0]?.version, count.rows[0]?.count]).toEqual([15, 1]);
@@ -100,7 +112,15 @@ withPostgres15(`on PostgreSQL 15${isInstalled ? '' : ` (skipped: there is none a
     await server.call('POST', '/api/v1/agents', { body: { slug: 'fifteen', kind: 'worker' } });
     const handIn = () =>
       server.call('POST', '/api/v1/tasks', {
-        body: { prompt: 'Say hello', title: 'Hello', agent: 'fifteen', visibility: 'organization', tags: ['pg'], schedule: { cron: '0 9 * * *' }, start: true },
+        body: {
+          prompt: 'Say hello',
+          title: 'Hello',
+          agent: 'fifteen',
+          visibility: 'organization',
+          tags: ['pg'],
+          schedule: { cron: '0 9 * * *' },
+          start: true,
+        },
         headers: { 'idempotency-key': 'pg15' },
       });
     const task = await handIn();
@@ -113,9 +133,18 @@ withPostgres15(`on PostgreSQL 15${isInstalled ? '' : ` (skipped: there is none a
     expect([claim.status, claim.body.runs?.length]).toEqual([200, 1]);
     const [{ run: claimed, lease }] = claim.body.runs;
     const act = (action: string, body: object) =>
-      server.call('POST', `/api/v1/worker/runs/${claimed.id}/${action}`, { as: key, body: { fence: lease.fence, ...body } });
+      server.call('POST', `/api/v1/worker/runs/${claimed.id}/${action}`, {
+        as: key,
+        body: { fence: lease.fence, ...body },
+      });
     expect((await act('heartbeat', {})).status).toBe(200);
-    const batch = { batch_id: 'one', events: [{ type: 'log', data: { text: 'hello' } }, { type: 'message', data: { role: 'assistant', parts: [{ type: 'text', text: 'Hello.' }] } }] };
+    const batch = {
+      batch_id: 'one',
+      events: [
+        { type: 'log', data: { text: 'hello' } },
+        { type: 'message', data: { role: 'assistant', parts: [{ type: 'text', text: 'Hello.' }] } },
+      ],
+    };
     const appended = await act('events', batch);
     expect([appended.status, (await act('events', batch)).body]).toEqual([200, appended.body]);
     expect((await act('complete', { output: { said: 'hello' } })).status).toBe(200);
@@ -132,7 +161,11 @@ withPostgres15(`on PostgreSQL 15${isInstalled ? '' : ` (skipped: there is none a
     expect([neo.status, neocu.status, recoupable.status, nla.status]).toEqual([200, 200, 200, 200]);
     expect(neo.body.stream.streamStatus).toBe('completed');
     expect(neocu.body.taskList[0].task).toMatchObject({ status: 'completed', message: ['hello'] });
-    expect(recoupable.body.tasks[0]).toMatchObject({ title: 'Hello', schedule: '0 9 * * *', recent_runs: [{ status: 'COMPLETED' }] });
+    expect(recoupable.body.tasks[0]).toMatchObject({
+      title: 'Hello',
+      schedule: '0 9 * * *',
+      recent_runs: [{ status: 'COMPLETED' }],
+    });
     expect(nla.body).toMatchObject({ status: 'complete', output: { said: 'hello' }, logs: ['hello'] });
     expect((await server.call('GET', '/api/v1/task')).body.map((one: { id: string }) => one.id)).toEqual([id]);
   });
@@ -142,8 +175,12 @@ withPostgres15(`on PostgreSQL 15${isInstalled ? '' : ` (skipped: there is none a
     const { data } = (await server.call('GET', '/api/v1/tasks?q=hello&tag=pg&limit=1&sort=-updated_at')).body;
     expect(data).toHaveLength(1);
     const [{ id }] = data;
-    expect((await server.call('PUT', `/api/v1/tasks/${id}/shares/${team.body.id}`, { body: { access: 'write' } })).status).toBe(200);
-    expect((await server.call('PATCH', `/api/v1/tasks/${id}`, { body: { title: 'Changed', metadata: { a: 1 } } })).status).toBe(200);
+    expect(
+      (await server.call('PUT', `/api/v1/tasks/${id}/shares/${team.body.id}`, { body: { access: 'write' } })).status,
+    ).toBe(200);
+    expect(
+      (await server.call('PATCH', `/api/v1/tasks/${id}`, { body: { title: 'Changed', metadata: { a: 1 } } })).status,
+    ).toBe(200);
     expect((await server.call('GET', `/api/v1/runs?status=completed&agent=fifteen`)).body.data).toHaveLength(1);
     expect((await server.call('DELETE', `/api/v1/task/${id}`)).status).toBe(200);
     expect((await server.call('GET', `/api/v1/tasks/${id}`)).status).toBe(404);
@@ -151,7 +188,9 @@ withPostgres15(`on PostgreSQL 15${isInstalled ? '' : ` (skipped: there is none a
   });
 
   test('a builtin agent works through its own claim path', async () => {
-    const task = await server.call('POST', '/api/v1/tasks', { body: { prompt: 'Taskyard keeps tasks. Agents do them. People read the results.' } });
+    const task = await server.call('POST', '/api/v1/tasks', {
+      body: { prompt: 'Taskyard keeps tasks. Agents do them. People read the results.' },
+    });
     expect(task.status).toBe(201);
     const stream = await openSse(`${server.url}/api/v1/streams/${task.body.stream.streamId}`, { as: BOOTSTRAP_KEY });
     const frames = await stream.until(({ event }) => event === 'end');

@@ -44,11 +44,24 @@ function start(environment: Record<string, string>): ServerProcess {
 }
 
 async function replica(databaseUrl: string, environment: Record<string, string> = {}): Promise<ServerProcess> {
-  return start({ DATABASE_URL: databaseUrl, ROOT_KEY, DATA_DIR: await dataFolder(), BOOTSTRAP_API_KEY: KEY, ROLE: 'api', ...environment });
+  return start({
+    DATABASE_URL: databaseUrl,
+    ROOT_KEY,
+    DATA_DIR: await dataFolder(),
+    BOOTSTRAP_API_KEY: KEY,
+    ROLE: 'api',
+    ...environment,
+  });
 }
 
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests look into replies of every shape
-async function call(base: string, method: string, path: string, body?: object, key = KEY): Promise<{ status: number; body: any }> {
+async function call(
+  base: string,
+  method: string,
+  path: string,
+  body?: object,
+  key = KEY,
+): Promise<{ status: number; body: any }> {
   const response = await fetch(`${base}${path}`, {
     method,
     headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
@@ -87,12 +100,18 @@ describe('replicas', () => {
 
   test('give each run to one worker, and show a stream whole wherever it is read', async () => {
     const databaseUrl = await sharedDatabase();
-    const [first, second] = await Promise.all((await Promise.all([replica(databaseUrl), replica(databaseUrl)])).map(({ url }) => url));
+    const [first, second] = await Promise.all(
+      (await Promise.all([replica(databaseUrl), replica(databaseUrl)])).map(({ url }) => url),
+    );
     if (first === undefined || second === undefined) throw new Error('two replicas were started');
     expect((await call(first, 'POST', '/api/v1/agents', { slug: 'shared', kind: 'worker' })).status).toBe(201);
-    const made = await Promise.all(Array.from({ length: 12 }, (_, index) => makeTask(index % 2 === 0 ? first : second, 'shared')));
+    const made = await Promise.all(
+      Array.from({ length: 12 }, (_, index) => makeTask(index % 2 === 0 ? first : second, 'shared')),
+    );
     const claims = await Promise.all(
-      Array.from({ length: 16 }, (_, index) => call(index % 2 === 0 ? first : second, 'POST', '/api/v1/worker/claim', { agents: ['shared'], max: 2 })),
+      Array.from({ length: 16 }, (_, index) =>
+        call(index % 2 === 0 ? first : second, 'POST', '/api/v1/worker/claim', { agents: ['shared'], max: 2 }),
+      ),
     );
     const claimed = claims.flatMap(({ body }) => body.runs);
     expect(claimed.map(({ run }) => run.id).sort()).toEqual(made.map(({ runId }) => runId).sort());
@@ -100,10 +119,20 @@ describe('replicas', () => {
     const [{ run, lease }] = claimed;
     const reader = await openSse(`${second}/api/v1/streams/${run.id}`, { as: KEY });
     for (const text of ['one', 'two']) {
-      const appended = await call(first, 'POST', `/api/v1/worker/runs/${run.id}/events`, { fence: lease.fence, events: [{ type: 'log', data: { text } }] });
+      const appended = await call(first, 'POST', `/api/v1/worker/runs/${run.id}/events`, {
+        fence: lease.fence,
+        events: [{ type: 'log', data: { text } }],
+      });
       expect(appended.status).toBe(200);
     }
-    expect((await call(second, 'POST', `/api/v1/worker/runs/${run.id}/complete`, { fence: lease.fence, output: { done: true } })).status).toBe(200);
+    expect(
+      (
+        await call(second, 'POST', `/api/v1/worker/runs/${run.id}/complete`, {
+          fence: lease.fence,
+          output: { done: true },
+        })
+      ).status,
+    ).toBe(200);
     const frames = (await reader.until(({ event }) => event === 'end')).filter(({ id }) => id !== null);
     expect(frames.map(({ id }) => Number(id))).toEqual(frames.map((_, index) => index + 1));
     expect(frames.filter(({ event }) => event === 'log').map(({ data }) => data.data.text)).toEqual(['one', 'two']);
@@ -119,7 +148,9 @@ describe('a stop', () => {
     expect((await call(base, 'POST', '/api/v1/agents', { slug: 'shared', kind: 'worker' })).status).toBe(201);
     expect((await call(base, 'POST', '/api/v1/agents', { slug: 'idle', kind: 'worker' })).status).toBe(201);
     const { runId } = await makeTask(base, 'shared');
-    const streams = await Promise.all(Array.from({ length: 25 }, () => openSse(`${base}/api/v1/streams/${runId}`, { as: KEY })));
+    const streams = await Promise.all(
+      Array.from({ length: 25 }, () => openSse(`${base}/api/v1/streams/${runId}`, { as: KEY })),
+    );
     for (const stream of streams) expect(await stream.next()).not.toBeNull();
 
     // Begun, and so accepted, but not sent to the end.
@@ -149,11 +180,20 @@ describe('a stop', () => {
     const environment = { DATA_DIR: folder, BOOTSTRAP_API_KEY: KEY, ROLE: 'api' };
     const first = start(environment);
     const base = await first.url;
-    expect((await call(base, 'POST', '/api/v1/agents', { slug: 'shared', kind: 'worker', lease_seconds: 5 })).status).toBe(201);
+    expect(
+      (await call(base, 'POST', '/api/v1/agents', { slug: 'shared', kind: 'worker', lease_seconds: 5 })).status,
+    ).toBe(201);
     const { id, runId } = await makeTask(base, 'shared');
     const { body } = await call(base, 'POST', '/api/v1/worker/claim', { agents: ['shared'] });
     const { fence } = body.runs[0].lease;
-    expect((await call(base, 'POST', `/api/v1/worker/runs/${runId}/events`, { fence, events: [{ type: 'log', data: { text: 'before' } }] })).status).toBe(200);
+    expect(
+      (
+        await call(base, 'POST', `/api/v1/worker/runs/${runId}/events`, {
+          fence,
+          events: [{ type: 'log', data: { text: 'before' } }],
+        })
+      ).status,
+    ).toBe(200);
     first.child.kill('SIGKILL');
     await first.exit;
 

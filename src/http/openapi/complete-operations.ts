@@ -32,7 +32,9 @@ export function completeOperations(
   routes: readonly RouteEntry[],
   requestExamples: Readonly<Record<string, unknown>>,
 ): void {
-  const undocumented = new Set(Object.entries(document.paths).flatMap(([path, item]) => methodsOf(item).map((method) => `${method} ${path}`)));
+  const undocumented = new Set(
+    Object.entries(document.paths).flatMap(([path, item]) => methodsOf(item).map((method) => `${method} ${path}`)),
+  );
   for (const route of routes) {
     const path = route.path.replace(/:(\w+)/g, '{$1}');
     const method = METHODS.find((one) => one === route.method.toLowerCase());
@@ -84,7 +86,9 @@ function securityOf(route: RouteEntry, own: string | undefined): Record<string, 
     return [];
   }
   const schemes = own === undefined ? [...SCHEMES] : [own, ...SCHEMES.filter((scheme) => scheme !== own)];
-  return [...schemes, ...(route.declaration.presigned === null ? [] : ['presigned'])].map((scheme) => ({ [scheme]: [] }));
+  return [...schemes, ...(route.declaration.presigned === null ? [] : ['presigned'])].map((scheme) => ({
+    [scheme]: [],
+  }));
 }
 
 function parametersOf(operation: Operation): Parameter[] {
@@ -164,7 +168,8 @@ function commonErrors(operation: Operation, route: RouteEntry): ErrorCode[] {
 function addProblem(responses: Responses, code: ErrorCode): void {
   const status = String(HTTP_STATUS[code][0]);
   const existing = responses[status];
-  const examples = existing === undefined || '$ref' in existing ? undefined : existing.content?.[PROBLEM_TYPE]?.examples;
+  const examples =
+    existing === undefined || '$ref' in existing ? undefined : existing.content?.[PROBLEM_TYPE]?.examples;
   if (existing !== undefined && examples === undefined) {
     // The handler documents a body of its own for this status.
     return;
@@ -194,8 +199,12 @@ function addSurfaceError(responses: Responses, code: ErrorCode, { caller, ours }
   }
   const content = (status >= 500 ? ours : caller).content?.['application/json'];
   const example: unknown = content?.example;
-  const worded = status < 500 && typeof example === 'object' && example !== null ? { ...example, error: DETAILS[code] } : example;
-  responses[String(status)] = { description: `${title}.`, content: { 'application/json': { ...content, example: worded } } };
+  const worded =
+    status < 500 && typeof example === 'object' && example !== null ? { ...example, error: DETAILS[code] } : example;
+  responses[String(status)] = {
+    description: `${title}.`,
+    content: { 'application/json': { ...content, example: worded } },
+  };
 }
 
 function headersOf(status: number, operation: Operation): Record<string, { $ref: string }> {
@@ -203,8 +212,9 @@ function headersOf(status: number, operation: Operation): Record<string, { $ref:
   if (status === 401) names.push('www-authenticate');
   if (status === 429 || status === 503) names.push('retry-after');
   if (status === 201) names.push('location');
-  const takesKey = (operation.parameters ?? []).some((parameter) => 'name' in parameter && parameter.name === 'Idempotency-Key');
+  const takesKey = (operation.parameters ?? []).some(
+    (parameter) => 'name' in parameter && parameter.name === 'Idempotency-Key',
+  );
   if (status < 300 && takesKey) names.push('idempotency-replayed');
   return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
 }
-

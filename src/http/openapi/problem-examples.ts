@@ -29,7 +29,8 @@ export const DETAILS: Readonly<Record<ErrorCode, string>> = {
   'batch-mismatch': 'This batch id was used with other events.',
   'rate-limited': 'Too many attempts; wait before the next.',
   'limit-reached': 'Too many streams are open; close some, or try again later.',
-  'budget-exceeded': 'The budget "Summaries" is used up: 5000 of 5000 cents are spent. Its period ends at 2026-02-01T00:00:00.000Z.',
+  'budget-exceeded':
+    'The budget "Summaries" is used up: 5000 of 5000 cents are spent. Its period ends at 2026-02-01T00:00:00.000Z.',
   unavailable: 'The database cannot be reached just now; try again.',
   internal: 'Something went wrong on our side.',
 };

@@ -18,7 +18,10 @@ export const problemSchema = z
     code: z.enum(CODES).describe('For programs. The list is closed within a version of the API.'),
     request_id: z.string().describe('Also in `x-request-id`; the server’s log has it too.'),
     errors: z.array(
-      z.object({ path: z.string().describe('JSON Pointer into the body, or ?name for a query parameter.'), message: z.string() }),
+      z.object({
+        path: z.string().describe('JSON Pointer into the body, or ?name for a query parameter.'),
+        message: z.string(),
+      }),
     ),
   })
   .meta({ id: 'Problem' });

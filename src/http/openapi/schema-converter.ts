@@ -42,13 +42,19 @@ export function schemaConverter(): Converter {
 }
 
 function convert(schema: z.ZodType, io: 'input' | 'output'): Converted {
-  const { $schema: _dialect, $defs = {}, ...root } = z.toJSONSchema(schema, {
+  const {
+    $schema: _dialect,
+    $defs = {},
+    ...root
+  } = z.toJSONSchema(schema, {
     target: 'draft-2020-12',
     io,
     unrepresentable: 'any',
     override: ({ zodSchema, jsonSchema }) => makeReadable(zodSchema, jsonSchema),
   });
-  const components = Object.fromEntries(Object.entries($defs).map(([name, definition]) => [name, withoutName(definition)]));
+  const components = Object.fromEntries(
+    Object.entries($defs).map(([name, definition]) => [name, withoutName(definition)]),
+  );
   const converted =
     typeof root.id === 'string'
       ? { schema: { $ref: `#/$defs/${root.id}` }, components: { ...components, [root.id]: withoutName(root) } }
@@ -83,8 +89,9 @@ function makeReadable(zodSchema: z.core.$ZodTypes, jsonSchema: JsonSchema): void
 function renamedWhereDifferent(sent: Converted, kept: Converted): Converted {
   const differing = new Set<string>();
   const differs = (name: string): boolean =>
-    kept.components[name] !== undefined && JSON.stringify(kept.components[name]) !== JSON.stringify(sent.components[name]);
-  for (let before = -1; before !== differing.size; ) {
+    kept.components[name] !== undefined &&
+    JSON.stringify(kept.components[name]) !== JSON.stringify(sent.components[name]);
+  for (let before = -1; before !== differing.size;) {
     before = differing.size;
     for (const [name, component] of Object.entries(sent.components)) {
       if (differs(name) || [...differing].some((other) => JSON.stringify(component).includes(`"#/$defs/${other}"`))) {
@@ -101,7 +108,9 @@ function renamedWhereDifferent(sent: Converted, kept: Converted): Converted {
  */
 export function withSentNames(document: OpenAPIObject): OpenAPIObject {
   const names = new Set(Object.keys(document.components?.schemas ?? {}));
-  const text = JSON.stringify(document).replace(SENT_NAME, (_, name: string) => (names.has(name) ? `${name}Input` : name));
+  const text = JSON.stringify(document).replace(SENT_NAME, (_, name: string) =>
+    names.has(name) ? `${name}Input` : name,
+  );
   return openApiObject.parse(JSON.parse(text));
 }
 
@@ -109,13 +118,18 @@ function renamed(converted: Converted, nameOf: (name: string) => string): Conver
   return {
     schema: withReferences(converted.schema, nameOf),
     components: Object.fromEntries(
-      Object.entries(converted.components).map(([name, component]) => [nameOf(name), withReferences(component, nameOf)]),
+      Object.entries(converted.components).map(([name, component]) => [
+        nameOf(name),
+        withReferences(component, nameOf),
+      ]),
     ),
   };
 }
 
 function withReferences(schema: JsonSchema, nameOf: (name: string) => string): JsonSchema {
-  const text = JSON.stringify(schema).replace(/"#\/\$defs\/([^"]+)"/g, (_, name: string) => JSON.stringify(`#/$defs/${nameOf(name)}`));
+  const text = JSON.stringify(schema).replace(/"#\/\$defs\/([^"]+)"/g, (_, name: string) =>
+    JSON.stringify(`#/$defs/${nameOf(name)}`),
+  );
   return jsonObject.parse(JSON.parse(text));
 }
 

@@ -100,7 +100,10 @@ export class RunsController {
   @HttpCode(200)
   @Requires('run:contribute')
   @ApiOperation({ summary: 'End a run, or ask its worker to' })
-  @Returns(200, runSchema, { description: 'Ended.', example: { ...QUEUED_RUN_EXAMPLE, status: 'canceled', waiting_for: null } })
+  @Returns(200, runSchema, {
+    description: 'Ended.',
+    example: { ...QUEUED_RUN_EXAMPLE, status: 'canceled', waiting_for: null },
+  })
   @Returns(202, runSchema, {
     description: 'A worker has it and was asked to stop.',
     example: STOPPING_RUN_EXAMPLE,

@@ -87,7 +87,12 @@ export class TextEncoderForPeople implements StreamEncoder {
     const start = this.#midLine ? '\n' : '';
     this.#midLine = false;
     // Further lines of one text are indented, so that none looks like an event of its own.
-    return text === '' ? start : `${start}${text.replace(CONTROLS, '').trimEnd().replace(/\n(?!\n)/g, '\n          ')}\n`;
+    return text === ''
+      ? start
+      : `${start}${text
+          .replace(CONTROLS, '')
+          .trimEnd()
+          .replace(/\n(?!\n)/g, '\n          ')}\n`;
   }
 }
 

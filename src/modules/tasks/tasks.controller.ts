@@ -144,7 +144,8 @@ export class TasksController {
   @Requires('message:create')
   @ApiOperation({
     summary: 'Say something to a task',
-    description: 'Answers the question that a run of it asked last and still waits with; where there is none, starts a run with it.',
+    description:
+      'Answers the question that a run of it asked last and still waits with; where there is none, starts a run with it.',
   })
   @ApiHeader(IDEMPOTENCY_KEY)
   @Returns(201, messageSchema, {
