@@ -150,10 +150,6 @@ describe('a field of a later version is refused as not available, never silently
       await refused(reply, 400, path);
     }
   });
-
-  test('and so are routes: there are no batches', async () => {
-    await refused(await server.call('POST', '/api/v1/tasks/batch', { body: { tasks: [] } }), 404);
-  });
 });
 
 describe('a change that cannot be leaves the task as it is', () => {
