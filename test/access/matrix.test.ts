@@ -173,10 +173,13 @@ async function ask(route: string, row: Row, actor: ActorName, ids: Ids): Promise
   unique += 1;
   const { path, body } = row.ask(ids, `unique-${unique}`);
   const [method = ''] = route.split(' ');
-  return server.call(method, path, {
-    as: stage.cast.actors[actor].credential,
-    ...(body === undefined ? {} : { body }),
-  });
+  const request = { as: stage.cast.actors[actor].credential, ...(body === undefined ? {} : { body }) };
+  let reply = await server.call(method, path, request);
+  // On a busy machine the one connection may be waited for too long. Who needs a second one never gets it, however often it asks.
+  for (let again = 0; again < 3 && reply.status === 503; again += 1) {
+    reply = await server.call(method, path, request);
+  }
+  return reply;
 }
 
 /** A reply with what must differ between two requests taken out: the ids asked for, the time, the request's own id. */
