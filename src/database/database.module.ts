@@ -9,6 +9,7 @@ import { EmbeddedPostgres } from './embedded/embedded-postgres.js';
 import { Idempotency } from './idempotency.js';
 import { migrate } from './migrator.js';
 import { migrations } from './migrations.js';
+import { YoungTables } from './young-tables.js';
 
 /** What was started for the database, in one place, so that it is stopped in the reverse order and last of all. */
 class DatabaseHandle {
@@ -62,6 +63,7 @@ export class DatabaseModule implements OnApplicationShutdown {
           useFactory: (started: DatabaseHandle) => new Database(started.dataSource, started.pool),
         },
         Idempotency,
+        YoungTables,
       ],
       exports: [Database, Idempotency],
     };
