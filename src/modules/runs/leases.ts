@@ -42,9 +42,13 @@ export function parseFence(text: string): Fence {
   return { counter, nonce };
 }
 
-/** True where the scope's principal holds the lease of the run row `r` under this fence, now. */
+/**
+ * True where the scope's principal holds the lease of the run row `r` under this fence, now. That it is running goes without saying:
+ * only then has a row a nonce and a deadline (CHECKs of the table). Said all the same, it would let the planner take an index of
+ * running runs, which it believes to be tiny, and read its dead entries with every request of every worker.
+ */
 export function holds(scope: WriteScope, runId: string, fence: Fence): Sql {
-  return sql`(r.organization_id = ${scope.organizationId} and r.id = ${runId} and r.status = 'running'
+  return sql`(r.organization_id = ${scope.organizationId} and r.id = ${runId}
     and r.fence = ${fence.counter}::bigint and r.fence_nonce = ${fence.nonce}
     and r.claimed_by = ${scope.actor.principalId} and r.lease_expires_at > clock_timestamp())`;
 }

@@ -246,10 +246,11 @@ export class WorkerRepository {
     return found?.release ?? null;
   }
 
+  /** By a subselect: of a join the planner may have made a product while the tables were new. */
   #lockedTask(scope: WriteScope, runId: string): Sql {
     return sql`task as materialized (
-      select t.id from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
-      where t.organization_id = ${scope.organizationId} and r.id = ${runId} for no key update of t)`;
+      select t.id from tasks t where t.organization_id = ${scope.organizationId} and t.id =
+        (select r.task_id from runs r where r.organization_id = ${scope.organizationId} and r.id = ${runId}) for no key update of t)`;
   }
 }
 
