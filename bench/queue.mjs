@@ -22,7 +22,9 @@ const { values } = parseArgs({
     finished: { type: 'string', default: '0' },
     /** Engines, comma-separated: ours, http, graphile, pgboss, bullmq. */
     only: { type: 'string', default: 'ours,http,graphile,pgboss,bullmq' },
+    /** The plans of our statements, too. */
     explain: { type: 'boolean', default: false },
+    verbose: { type: 'boolean', default: false },
   },
 });
 const jobs = Number(values.jobs);

@@ -53,11 +53,12 @@ export async function startEngine(environment: Readonly<Record<string, string | 
       await desk.create(actor, task, null);
     },
     async createBatch(count) {
-      await batches.create(
-        actor,
-        { tasks: Array.from({ length: count }, () => ({ agent: AGENT, prompt: 'x' })) },
-        null,
-      );
+      const tasks = Array.from({ length: count }, () => ({ agent: AGENT, prompt: 'x' }));
+      const { value } = await batches.create(actor, { tasks }, null);
+      const refused = value.results.find(({ status }) => status !== 201);
+      if (refused !== undefined) {
+        throw new Error(`refused: ${JSON.stringify(refused)}`);
+      }
     },
     async work(batch) {
       const { runs } = await claim(batch);
@@ -75,7 +76,7 @@ export async function startEngine(environment: Readonly<Record<string, string | 
       }
       database.observers.delete(observer);
       await Promise.all(runs.slice(1).map(({ run, lease }) => worker.release(actor, run.id, lease.fence)));
-      return plans(environment['DATABASE_URL'] ?? '', seen, runs[1] === undefined ? null : runs[1].run.id);
+      return plans(environment['DATABASE_URL'] ?? '', seen);
     },
     stop: () => app.close(),
   };
@@ -84,7 +85,6 @@ export async function startEngine(environment: Readonly<Record<string, string | 
 async function plans(
   url: string,
   statements: readonly { text: string; values: readonly unknown[] }[],
-  _runId: string | null,
 ): Promise<string> {
   const client = new Client({ connectionString: url });
   await client.connect();

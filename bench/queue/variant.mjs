@@ -11,12 +11,21 @@ export function serve({ create, work, explain, close }) {
       const value = await deeds[deed](jobs, mode);
       process.send({ id, ms: performance.now() - startedMs, value });
     } catch (error) {
-      process.send({ id, error: error instanceof Error ? error.stack : String(error) });
+      process.send({
+        id,
+        error:
+          error instanceof Error
+            ? `${error.stack} ${error.cause instanceof Error ? error.cause.stack : ''} ${error.internal ?? ''}`
+            : String(error),
+      });
     }
   });
   process.on('disconnect', () => process.exit(0));
   process.send({ ready: true });
 }
+
+/** Nothing to take for so long: jobs are missing. */
+const STALL_MS = 10_000;
 
 /** `jobs` in slices of `batch`, `senders` at a time. */
 export async function inSlices(jobs, { senders, batch }, send) {
@@ -35,10 +44,13 @@ export async function inSlices(jobs, { senders, batch }, send) {
 /** `senders` loops that take until `jobs` are done; `take` answers how many it did. */
 export async function untilDone(jobs, { senders }, take) {
   let done = 0;
+  let lateMs = performance.now() + STALL_MS;
   await Promise.all(
     Array.from({ length: senders }, async () => {
-      while (done < jobs) {
-        done += await take();
+      while (done < jobs && performance.now() < lateMs) {
+        const count = await take();
+        done += count;
+        lateMs = count > 0 ? performance.now() + STALL_MS : lateMs;
       }
     }),
   );
