@@ -111,6 +111,12 @@ export class RunExecution implements HeldRun {
     });
     try {
       await this.#work();
+    } catch (error) {
+      // The server's clock may end a run, as timed out say, in the very moment in which its end is told here: nothing broke.
+      if (!isLost(error)) {
+        throw error;
+      }
+      log.info('a run of this process has no lease any more', { run_id: this.runId });
     } finally {
       keeper.stop();
       stop.removeEventListener('abort', stopping);
