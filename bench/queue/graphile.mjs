@@ -4,7 +4,7 @@ import pg from 'pg';
 import { serve, inSlices } from './variant.mjs';
 
 const logger = new Logger(() => () => undefined);
-const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 10 });
+const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 12 });
 pool.on('error', () => undefined);
 const utils = await makeWorkerUtils({ pgPool: pool, logger });
 await utils.migrate();
@@ -26,7 +26,8 @@ serve({
     const runner = await run({
       pgPool: pool,
       logger,
-      concurrency: mode.senders,
+      // Its jobs are never batched; more of them at once is what it has instead.
+      concurrency: mode.batch === 1 ? mode.senders : 12,
       noHandleSignals: true,
       taskList: {
         noop: async () => {
