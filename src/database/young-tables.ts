@@ -54,18 +54,18 @@ export class YoungTables implements OnApplicationBootstrap, BeforeApplicationShu
 
   async #keep(): Promise<void> {
     const { signal } = this.#stop;
-    let paceMs = PACE_MS;
-    while (!signal.aborted) {
-      await delay(paceMs, undefined, { signal, ref: false }).catch(() => undefined);
-      if (!signal.aborted) {
-        paceMs = await this.look().then(
-          (isYoung) => (isYoung ? PACE_MS : IDLE_PACE_MS),
-          (error: unknown) => {
-            this.log.debug('young tables could not be analyzed; trying again', { error });
-            return PACE_MS;
-          },
-        );
+    for (let paceMs = PACE_MS; !signal.aborted;) {
+      const isOver = await delay(paceMs, false, { signal, ref: false }).catch(() => true);
+      if (isOver) {
+        return;
       }
+      paceMs = await this.look().then(
+        (isYoung) => (isYoung ? PACE_MS : IDLE_PACE_MS),
+        (error: unknown) => {
+          this.log.debug('young tables could not be analyzed; trying again', { error });
+          return PACE_MS;
+        },
+      );
     }
   }
 }
