@@ -78,7 +78,7 @@ const REFERENCES: readonly (readonly [string, string, number, Ask])[] = [
   [
     'a task’s agent',
     'agent',
-    400,
+    404,
     (id) => ({ method: 'POST', path: `${V1}/tasks`, body: { ...NEW_TASK, agent_id: id } }),
   ],
   [

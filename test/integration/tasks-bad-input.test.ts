@@ -87,6 +87,13 @@ describe('a body that is no acceptable JSON is refused, and nothing is stored', 
 describe('a field that cannot be is refused by its pointer, and nothing is stored', () => {
   const id = '019a2f60-7c00-7b6e-8c5d-5d0a4b1c2e33';
   test.each<[string, object, string]>([
+    ['by name', { agent: 'nobody' }, '/agent'],
+    ['by id', { agent_id: id }, '/agent_id'],
+  ])('an agent that is not there %s is not found at once, and not when the run is due', async (_, fields, path) => {
+    await refused(await server.call('POST', '/api/v1/tasks', { body: { prompt: 'x', ...fields } }), 404, path);
+  });
+
+  test.each<[string, object, string]>([
     ['no prompt', { prompt: undefined }, '/prompt'],
     ['an empty prompt', { prompt: '' }, '/prompt'],
     ['a prompt of another type', { prompt: { text: 'x' } }, '/prompt'],
@@ -109,8 +116,6 @@ describe('a field that cannot be is refused by its pointer, and nothing is store
     ['an absent project', { project_id: id }, '/project_id'],
     ['an absent account', { account_id: id }, '/account_id'],
     ['an absent artist', { artist_account_id: id }, '/artist_account_id'],
-    ['an absent agent', { agent: 'nobody' }, '/agent'],
-    ['an absent agent by id', { agent_id: id }, '/agent_id'],
     ['an absent agent in run_config', { run_config: { agent_ids: [id] } }, '/run_config/agent_ids/0'],
     ['6 iterations', { run_config: { max_iterations: 6 } }, '/run_config/max_iterations'],
     ['3 steps', { run_config: { max_steps: 3 } }, '/run_config/max_steps'],

@@ -97,7 +97,7 @@ describe('a batch of tasks', () => {
     ]);
     expect(status).toBe(200);
     expect(body.results.map((result: { status: number }) => result.status)).toEqual([
-      201, 400, 400, 400, 400, 400, 400, 400, 201,
+      201, 400, 404, 400, 400, 400, 400, 400, 201,
     ]);
     expect(body.results[1]).toEqual({
       status: 400,

@@ -37,13 +37,13 @@ export const TASK_BATCH_EXAMPLE: TaskBatch = {
   results: [
     { status: 201, task_id: '019a2f60-7c00-7b6e-8c5d-5d0a4b1c2e33' },
     {
-      status: 400,
+      status: 404,
       error: {
-        type: 'urn:taskyard:problem:invalid-request',
-        title: 'The request is not valid',
-        status: 400,
-        detail: '/agent: There is no such agent.',
-        code: 'invalid-request',
+        type: 'urn:taskyard:problem:not-found',
+        title: 'Not found',
+        status: 404,
+        detail: 'There is no such agent.',
+        code: 'not-found',
         errors: [{ path: '/tasks/1/agent', message: 'There is no such agent.' }],
       },
     },

@@ -109,7 +109,9 @@ export class TaskCreation {
     await lookups.runConfigs.of([config.agent_id, config.agent_ids], () =>
       this.agents.assertKnownAgents(tx, scope, config, '/run_config'),
     );
-    return lookups.agents.of([agent, agent_id], () => namedInBody(this.agents.resolve(tx, scope, input), input));
+    return lookups.agents.of([agent, agent_id], () =>
+      namedInBody(this.agents.resolve(tx, scope, input), input, 'not-found'),
+    );
   }
 }
 

@@ -90,7 +90,7 @@ export class TaskEditing {
     if (patch.agent === undefined && patch.agent_id === undefined) {
       return {};
     }
-    const agent = await namedInBody(this.agents.resolve(tx, scope, patch), patch);
+    const agent = await namedInBody(this.agents.resolve(tx, scope, patch), patch, 'invalid-request');
     return { agentId: agent.id };
   }
 }

@@ -85,18 +85,22 @@ export function assertMayRefer(standings: ReferenceStandings | null): ReferenceS
 }
 
 /**
- * The agent found, where what the body names is there; a name that nobody has is an invalid value, not a missing resource.
- * @throws DomainError `invalid-request`
+ * The agent found, where what the body names is there. A new task for an agent that nobody has is `not-found`, as the agent's own
+ * page would be; in a change of a task that is there, the name is an invalid value.
+ * @throws DomainError with the given code and the field's pointer
  */
 export async function namedInBody<Found>(
   agent: Promise<Found>,
   named: { agent?: string | undefined; agent_id?: string | undefined },
+  code: 'not-found' | 'invalid-request',
 ): Promise<Found> {
   try {
     return await agent;
   } catch (error) {
     if (error instanceof DomainError && error.code === 'not-found') {
-      throw invalid(named.agent === undefined ? '/agent_id' : '/agent', 'There is no such agent.');
+      const path = named.agent === undefined ? '/agent_id' : '/agent';
+      const message = 'There is no such agent.';
+      throw new DomainError(code, message, { issues: [{ path, message }] });
     }
     throw error;
   }

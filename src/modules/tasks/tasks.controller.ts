@@ -59,6 +59,7 @@ export class TasksController {
     'not-available',
     'unauthenticated',
     'forbidden',
+    'not-found',
     'payload-too-large',
     'unsupported-media-type',
     'limit-reached',
