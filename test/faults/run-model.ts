@@ -81,7 +81,7 @@ export class RunModel {
       case 'ask':
         return this.#isWished ? '409 conflict' : this.#giveUp(lease, kind, 'waiting', null);
       case 'release':
-        return this.#giveUp(lease, kind, 'queued', null);
+        return this.#isWished ? this.#end(lease, kind, 'canceled') : this.#giveUp(lease, kind, 'queued', null);
     }
   }
 

@@ -7,6 +7,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { migrations } from '../../src/database/migrations.js';
 import { cloneDatabase } from '../support/databases.js';
+import type { Reply } from '../support/server.js';
 import { startProcess, type ServerProcess } from '../support/server-process.js';
 import { openSse } from '../support/sse-reader.js';
 
@@ -54,14 +55,13 @@ async function replica(databaseUrl: string, environment: Record<string, string> 
   });
 }
 
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests look into replies of every shape
 async function call(
   base: string,
   method: string,
   path: string,
   body?: object,
   key = KEY,
-): Promise<{ status: number; body: any }> {
+): Promise<Pick<Reply, 'status' | 'body'>> {
   const response = await fetch(`${base}${path}`, {
     method,
     headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },

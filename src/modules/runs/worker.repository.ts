@@ -216,7 +216,7 @@ export class WorkerRepository {
       select id from retried`);
   }
 
-  /** Hands a run back to the queue, its attempt still open; null where the lease is not held. */
+  /** Hands a run back to the queue, its attempt still open; null where the lease is not held, or its cancel is wished for. */
   async release(scope: WriteScope, runId: string, fence: Fence): Promise<{ id: string } | null> {
     const release = {
       fence: `${fence.counter}.${fence.nonce}`,
@@ -227,7 +227,7 @@ export class WorkerRepository {
       with ${this.#lockedTask(scope, runId)}, released as (
         update runs r set status = 'queued', available_at = clock_timestamp(), queued_at = clock_timestamp(), updated_at = clock_timestamp(),
           leased_ms = ${LEASED_MS}, lease_expires_at = null, deadline_at = null, fence_nonce = null, release = ${jsonb(release)}, last_seq = r.last_seq + 1
-        from task where r.task_id = task.id and ${holds(scope, runId, fence)} and ${live(scope)}
+        from task where r.task_id = task.id and ${holds(scope, runId, fence)} and r.cancel_requested_at is null and ${live(scope)}
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
       ), mirror as (
         update tasks t set status = e.status, updated_at = clock_timestamp() from released e

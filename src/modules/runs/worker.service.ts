@@ -225,12 +225,22 @@ export class WorkerService {
     });
   }
 
-  /** Hands the run back to the queue without spending an attempt. @throws DomainError `lease-lost` */
+  /**
+   * Hands the run back to the queue without spending an attempt. One whose cancel was asked for is ended instead: the queue would
+   * only hand it to the next worker to be told the same.
+   * @throws DomainError `lease-lost`
+   */
   async release(actor: Actor, runId: string, fenceText: string): Promise<EndReply> {
     const scope = writeScope(actor, 'worker:act');
     const released = await this.repository.release(scope, runId, parseFence(fenceText));
     if (released === null) {
-      return this.#answerAgain(scope, runId, fenceText, 'release', 'queued');
+      return this.#end(actor, runId, fenceText, {
+        status: 'canceled',
+        kind: 'release',
+        output: null,
+        error: null,
+        costInCents: 0,
+      });
     }
     this.bus.publish(streamTopic(runId));
     this.bus.publish(workTopic(scope.organizationId));
