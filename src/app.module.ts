@@ -3,6 +3,7 @@ import { AppConfig } from './config/app-config.js';
 import { DatabaseModule } from './database/database.module.js';
 import { BlobStoreModule } from './engines/blob-store/blob-store.module.js';
 import { EgressModule } from './engines/egress/egress.module.js';
+import { EnvelopeModule } from './engines/envelope/envelope.module.js';
 import { EventBusModule } from './engines/event-bus/event-bus.module.js';
 import { KeyringModule } from './engines/keyring/keyring.module.js';
 import { HttpModule } from './http/http.module.js';
@@ -62,6 +63,7 @@ export class AppModule {
         ProcessModule.with(config, log, clock),
         DatabaseModule.register([...entities]),
         KeyringModule,
+        EnvelopeModule,
         EgressModule,
         EventBusModule,
         BlobStoreModule,

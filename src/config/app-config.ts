@@ -76,14 +76,16 @@ export class AppConfig {
     return this.#publicUrl ?? `http://localhost:${listeningPort}`;
   }
 
-  /** The 32 bytes that wrap every other key; made on first use when the database is embedded. */
-  rootKey(): Buffer {
+  /**
+   * The keys, 32 bytes each, that wrap every other: the first seals, all of them open. One is made on first use when the database is
+   * embedded.
+   */
+  rootKeys(): Buffer[] {
     const text = this.#rootKey.value ?? this.#readRootKeyFile();
-    const bytes = /^[0-9a-f]{64}$/i.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'base64');
-    if (bytes.length !== 32) {
-      throw new ConfigError('ROOT_KEY must be 32 bytes as hex or base64; make one with: openssl rand -base64 32');
-    }
-    return bytes;
+    return text
+      .trim()
+      .split(/[\s,]+/)
+      .map(rootKey);
   }
 
   #readRootKeyFile(): string {
@@ -112,6 +114,14 @@ export class AppConfig {
     }
     return readRequired(path, 'the root key');
   }
+}
+
+function rootKey(text: string): Buffer {
+  const bytes = /^[0-9a-f]{64}$/i.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'base64');
+  if (bytes.length !== 32) {
+    throw new ConfigError('ROOT_KEY must be 32 bytes as hex or base64; make one with: openssl rand -base64 32');
+  }
+  return bytes;
 }
 
 function readRequired(path: string, name: string): string {

@@ -40,8 +40,10 @@ export const environmentSchema = z.object({
   ROOT_KEY: z
     .string()
     .optional()
-    .describe('32 bytes, base64 or hex; wraps every other key. Required with DATABASE_URL.'),
-  ROOT_KEY_FILE: z.string().optional().describe('A file that holds ROOT_KEY.'),
+    .describe(
+      '32 bytes, base64 or hex; wraps every other key. More of them, comma-separated: the first seals, the others open. Required with DATABASE_URL.',
+    ),
+  ROOT_KEY_FILE: z.string().optional().describe('A file that holds ROOT_KEY, one key a line.'),
   AGENTS_FILE: z
     .string()
     .optional()

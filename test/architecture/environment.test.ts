@@ -37,7 +37,7 @@ describe('a start is refused with a sentence that names the variable', () => {
 
   test('ROOT_KEY is required with DATABASE_URL, and must be 32 bytes', () => {
     const url = 'postgres://localhost/x';
-    expect(() => loadConfig({ DATABASE_URL: url }).rootKey()).toThrow('ROOT_KEY');
-    expect(() => loadConfig({ DATABASE_URL: url, ROOT_KEY: 'c2hvcnQ=' }).rootKey()).toThrow('32 bytes');
+    expect(() => loadConfig({ DATABASE_URL: url }).rootKeys()).toThrow('ROOT_KEY');
+    expect(() => loadConfig({ DATABASE_URL: url, ROOT_KEY: 'c2hvcnQ=' }).rootKeys()).toThrow('32 bytes');
   });
 });

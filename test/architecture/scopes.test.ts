@@ -9,6 +9,8 @@ const WITHOUT_SCOPE: Readonly<Record<string, string>> = {
   'KeyringRepository.exclusively': 'keys belong to the instance',
   'KeyringRepository.list': 'keys belong to the instance',
   'KeyringRepository.insert': 'keys belong to the instance',
+  'KeyringRepository.presentRootKeyId': 'keys belong to the instance',
+  'KeyringRepository.reseal': 'keys belong to the instance',
   'ActorsQuery.findSecret': 'a credential names its own principal; a scope is made from the answer',
   'ActorsQuery.operatorPublicIds': 'as above',
   'ActorsQuery.findPrincipal': 'as above',

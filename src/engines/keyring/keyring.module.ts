@@ -5,15 +5,17 @@ import { CursorSealer } from '../signed-url/cursor-sealer.js';
 import { UrlSigner } from '../signed-url/url-signer.js';
 import { KeyRing } from './keyring.js';
 import { KeyringRepository } from './keyring.repository.js';
+import { RootKeys } from './root-keys.js';
 
 @Global()
 @Module({
   providers: [
     KeyringRepository,
+    { provide: RootKeys, inject: [AppConfig], useFactory: (config: AppConfig) => new RootKeys(config.rootKeys()) },
     {
       provide: KeyRing,
-      inject: [KeyringRepository, AppConfig],
-      useFactory: (repository: KeyringRepository, config: AppConfig) => KeyRing.load(repository, config.rootKey()),
+      inject: [KeyringRepository, RootKeys],
+      useFactory: (repository: KeyringRepository, roots: RootKeys) => KeyRing.load(repository, roots),
     },
     {
       provide: UrlSigner,
@@ -22,6 +24,6 @@ import { KeyringRepository } from './keyring.repository.js';
     },
     { provide: CursorSealer, inject: [KeyRing], useFactory: (ring: KeyRing) => new CursorSealer(ring.cursor) },
   ],
-  exports: [KeyRing, UrlSigner, CursorSealer],
+  exports: [KeyRing, KeyringRepository, RootKeys, UrlSigner, CursorSealer],
 })
 export class KeyringModule {}

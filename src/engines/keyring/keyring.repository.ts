@@ -32,6 +32,21 @@ export class KeyringRepository {
       where retired_at is null order by created_at, name`);
   }
 
+  /** The root key that the process which started last seals with, or null where no process has started yet. */
+  async presentRootKeyId(): Promise<string | null> {
+    const row = await this.database.row<{ root_key_id: string }>(
+      sql`select root_key_id from sealed_keys where purpose = 'canary' and retired_at is null limit 1`,
+    );
+    return row?.root_key_id ?? null;
+  }
+
+  /** The same key under another root key. */
+  async reseal(tx: Tx, row: Pick<SealedKeyRow, 'name' | 'root_key_id' | 'sealed'>): Promise<void> {
+    await tx.execute(
+      sql`update sealed_keys set root_key_id = ${row.root_key_id}, sealed = ${row.sealed} where name = ${row.name}`,
+    );
+  }
+
   async insert(tx: Tx, row: Omit<SealedKeyRow, 'created_at'>): Promise<void> {
     await tx.execute(sql`insert into sealed_keys (name, purpose, public_jwk, root_key_id, sealed)
       values (${row.name}, ${row.purpose}, ${jsonb(row.public_jwk)}, ${row.root_key_id}, ${row.sealed})`);

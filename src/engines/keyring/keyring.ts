@@ -1,12 +1,14 @@
 /**
- * The keys of this instance, opened once at start. Each is a row sealed by the root key; the first start makes one of every
- * purpose. A canary is opened first, so that a wrong ROOT_KEY stops the process with a sentence and harms no data.
+ * The keys of this instance, opened once at start. Each is a row sealed by a root key; the first start makes one of every
+ * purpose. All of them, a canary among them, are opened before anything else is: a wrong ROOT_KEY stops the process with a sentence
+ * and harms no data. What an older root key sealed is brought under the present one right then, in the same transaction.
  */
 import { type KeyObject, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { ConfigError } from '../../config/app-config.js';
 import type { Tx } from '../../database/database.js';
 import { type KeyPurpose, type KeyringRepository, type SealedKeyRow } from './keyring.repository.js';
-import { open, rootKeyId, seal } from './sealed-box.js';
+import { type RootKey, type RootKeys } from './root-keys.js';
+import { open, seal } from './sealed-box.js';
 
 export interface SecretKey {
   id: string;
@@ -31,18 +33,21 @@ export class KeyRing {
     readonly tokens: readonly TokenKey[],
   ) {}
 
-  /** Opens every key, making what is missing. @throws ConfigError where the root key is not this database's. */
-  static async load(repository: KeyringRepository, rootKey: Buffer): Promise<KeyRing> {
+  /** Opens every key, making what is missing. @throws ConfigError where no root key is this database's. */
+  static async load(repository: KeyringRepository, roots: RootKeys): Promise<KeyRing> {
     return repository.exclusively(async (tx) => {
       const rows = await repository.list(tx);
       const missing = SYMMETRIC.filter((purpose) => !rows.some((row) => row.purpose === purpose));
       for (const purpose of missing) {
-        rows.push(await make(repository, tx, rootKey, `${purpose}:1`, purpose, randomBytes(32), null));
+        rows.push(await make(repository, tx, roots.primary, `${purpose}:1`, purpose, randomBytes(32), null));
       }
       if (!rows.some((row) => row.purpose === 'token')) {
-        rows.push(await makeTokenKey(repository, tx, rootKey));
+        rows.push(await makeTokenKey(repository, tx, roots.primary));
       }
-      const opened = rows.map((row) => ({ row, plain: openRow(rootKey, row) })).reverse();
+      const opened = rows.map((row) => ({ row, plain: openRow(roots, row) })).reverse();
+      for (const { row, plain } of opened.filter(({ row }) => row.root_key_id !== roots.primary.id)) {
+        await repository.reseal(tx, { name: row.name, ...sealed(roots.primary, row, plain) });
+      }
       const secrets = (purpose: KeyPurpose): SecretKey[] =>
         opened
           .filter(({ row }) => row.purpose === purpose)
@@ -58,35 +63,34 @@ export class KeyRing {
   }
 }
 
-async function makeTokenKey(repository: KeyringRepository, tx: Tx, rootKey: Buffer): Promise<SealedKeyRow> {
+async function makeTokenKey(repository: KeyringRepository, tx: Tx, root: RootKey): Promise<SealedKeyRow> {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const name = `token:${randomBytes(9).toString('hex')}`;
   const der = privateKey.export({ format: 'der', type: 'pkcs8' });
-  return make(repository, tx, rootKey, name, 'token', der, publicKey.export({ format: 'jwk' }));
+  return make(repository, tx, root, name, 'token', der, publicKey.export({ format: 'jwk' }));
 }
 
 async function make(
   repository: KeyringRepository,
   tx: Tx,
-  rootKey: Buffer,
+  root: RootKey,
   name: string,
   purpose: KeyPurpose,
   plain: Buffer,
   publicJwk: unknown,
 ): Promise<SealedKeyRow> {
-  const row = {
-    name,
-    purpose,
-    public_jwk: publicJwk,
-    root_key_id: rootKeyId(rootKey),
-    sealed: seal(rootKey, `${purpose}/${name}`, plain),
-  };
+  const row = { name, purpose, public_jwk: publicJwk, ...sealed(root, { name, purpose }, plain) };
   await repository.insert(tx, row);
   return { ...row, created_at: new Date() };
 }
 
-function openRow(rootKey: Buffer, row: SealedKeyRow): Buffer {
-  const plain = row.root_key_id === rootKeyId(rootKey) ? open(rootKey, `${row.purpose}/${row.name}`, row.sealed) : null;
+function sealed(root: RootKey, { name, purpose }: Pick<SealedKeyRow, 'name' | 'purpose'>, plain: Buffer) {
+  return { root_key_id: root.id, sealed: seal(root.secret, `${purpose}/${name}`, plain) };
+}
+
+function openRow(roots: RootKeys, row: SealedKeyRow): Buffer {
+  const root = roots.find(row.root_key_id);
+  const plain = root === null ? null : open(root.secret, `${row.purpose}/${row.name}`, row.sealed);
   if (plain === null) {
     throw new ConfigError('ROOT_KEY is not the key this database was set up with; set the old one again.');
   }
