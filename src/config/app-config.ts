@@ -18,6 +18,7 @@ export class AppConfig {
   readonly dataDir: string;
   readonly databaseUrl: string | null;
   readonly databasePoolSize: number;
+  readonly redisUrl: string | null;
   readonly trustProxy: false | string[];
   readonly corsOrigins: readonly string[];
   readonly role: Environment['ROLE'];
@@ -44,6 +45,7 @@ export class AppConfig {
     this.dataDir = resolve(environment.DATA_DIR);
     this.databaseUrl = environment.DATABASE_URL ?? null;
     this.databasePoolSize = environment.DATABASE_POOL_SIZE;
+    this.redisUrl = environment.REDIS_URL ?? null;
     this.trustProxy =
       environment.TRUST_PROXY === 'false' ? false : environment.TRUST_PROXY.split(',').map((item) => item.trim());
     this.corsOrigins = environment.CORS_ORIGINS;

@@ -28,6 +28,12 @@ export const environmentSchema = z.object({
     .max(500)
     .default(16)
     .describe('Most database connections of a process.'),
+  REDIS_URL: z
+    .url({ protocol: /^rediss?$/ })
+    .optional()
+    .describe(
+      'Redis 7 or Valkey to wake replicas by; unset: PostgreSQL does it. Holds nothing, may be lost at any time.',
+    ),
   PUBLIC_URL: z
     .url({ protocol: /^https?$/ })
     .optional()

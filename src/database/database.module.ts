@@ -17,6 +17,7 @@ class DatabaseHandle {
     readonly dataSource: DataSource,
     readonly pool: Pool,
     readonly embedded: EmbeddedPostgres | null,
+    readonly url: string,
   ) {}
 }
 
@@ -49,7 +50,7 @@ export class DatabaseModule implements OnApplicationShutdown {
             purpose: 'requests',
             onIdleError,
           });
-          return new DatabaseHandle(dataSource, pool, embedded);
+          return new DatabaseHandle(dataSource, pool, embedded, url);
         } catch (error) {
           await embedded?.stop();
           throw error;
@@ -64,7 +65,7 @@ export class DatabaseModule implements OnApplicationShutdown {
         {
           provide: Database,
           inject: [DatabaseHandle],
-          useFactory: (started: DatabaseHandle) => new Database(started.dataSource, started.pool),
+          useFactory: (started: DatabaseHandle) => new Database(started.dataSource, started.pool, started.url),
         },
         Idempotency,
         YoungTables,

@@ -146,6 +146,8 @@ export class Database {
   constructor(
     readonly dataSource: DataSource,
     pool: Pool,
+    /** Where it is, for the rare connection that cannot come from the pool. Holds a password: never log it. */
+    readonly url: string,
   ) {
     this.#pool = pool;
   }

@@ -34,6 +34,13 @@ export function streamTopic(runId: string): string {
   return `stream:${runId}`;
 }
 
+/** Something was appended to some log: for feeds over many runs. Nobody publishes it; every hint at a stream is also this one. */
+export const ANY_STREAM_TOPIC = 'stream';
+
+export function isStreamTopic(topic: string): boolean {
+  return topic.startsWith('stream:');
+}
+
 /** Work became due in the organisation. */
 export function workTopic(organizationId: string): string {
   return `work:${organizationId}`;

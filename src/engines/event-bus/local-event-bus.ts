@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { EventBus } from './event-bus.js';
+import { ANY_STREAM_TOPIC, EventBus, isStreamTopic } from './event-bus.js';
 
 /** Hints within one process; other replicas find out by looking, within a second. */
 export class LocalEventBus extends EventBus {
@@ -7,10 +7,20 @@ export class LocalEventBus extends EventBus {
 
   publish(topic: string): void {
     this.#emitter.emit(topic);
+    if (isStreamTopic(topic)) {
+      this.#emitter.emit(ANY_STREAM_TOPIC);
+    }
   }
 
   subscribe(topic: string, listener: () => void): () => void {
     this.#emitter.on(topic, listener);
     return () => this.#emitter.off(topic, listener);
+  }
+
+  /** As if every topic that somebody listens to had been hinted at. */
+  protected wakeAll(): void {
+    for (const topic of this.#emitter.eventNames()) {
+      this.#emitter.emit(topic);
+    }
   }
 }
