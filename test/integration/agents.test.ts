@@ -139,7 +139,7 @@ describe('agents', () => {
     expect((await server.call('DELETE', `${AGENTS}/${id}`)).status).toBe(204);
     expect((await server.call('GET', `/api/v1/tasks/${task.body.task.id}`)).status).toBe(200);
     const late = await server.call('POST', '/api/v1/tasks', { body: { agent: 'busy', prompt: 'Wait' } });
-    expect([late.status, late.body.errors[0].path]).toEqual([400, '/agent']);
+    expect([late.status, late.body.errors[0].path]).toEqual([404, '/agent']);
   });
 
   test('become the default, and then stay', async () => {

@@ -17,11 +17,19 @@ export interface Created {
   asked: number;
 }
 
+export interface Pace {
+  settled: () => number;
+  allowed: () => number;
+  isOver: () => boolean;
+}
+
 const SENDERS = 12;
 const AGAIN_MS = 250;
 const MOST_TRIES = 120;
 /** Runs that may be under way; more would only be a longer queue. */
 const MOST_OPEN = 400;
+/** Runs that are always under way, so that no fault waits for work. */
+const FEWEST_OPEN = 32;
 /** One in so many is canceled by its person, half of them with force. */
 const CANCEL_EVERY = 40;
 
@@ -35,12 +43,16 @@ export class Creator {
     private readonly seed: number,
   ) {}
 
-  async create(agent: string, count: number, settled: () => number): Promise<void> {
+  /**
+   * Makes `count` runs and, beyond these, a few at a time until `isOver`: a fault that takes its time on a slow machine still meets
+   * runs under way. `allowed`: how many may have been made by now.
+   */
+  async create(agent: string, count: number, pace: Pace): Promise<void> {
     const random = seededRandom(this.seed);
     const sender = async (): Promise<void> => {
-      while (this.#next < count) {
+      while (this.#next < count || !pace.isOver()) {
         const number = (this.#next += 1);
-        while (this.created.acknowledged.length - settled() > MOST_OPEN) {
+        while (!this.#mayMake(number, count, pace)) {
           await delay(20);
         }
         await this.#make(agent, `run-${number}`);
@@ -50,6 +62,11 @@ export class Creator {
       }
     };
     await Promise.all(Array.from({ length: SENDERS }, sender));
+  }
+
+  #mayMake(number: number, count: number, pace: Pace): boolean {
+    const open = this.created.acknowledged.length - pace.settled();
+    return (open <= MOST_OPEN && number <= Math.min(count, pace.allowed())) || open < FEWEST_OPEN || pace.isOver();
   }
 
   /** One task, asked for until it is known to be there. */

@@ -42,6 +42,8 @@ interface Victims {
 
 /** Longest wait for progress before the next fault comes anyway. */
 const STALL_MS = 4_000;
+/** How much of the load may be handed in before the fault whose turn is next. */
+const AHEAD = 0.06;
 
 export class Nemesis {
   readonly deeds: Deeds = {
@@ -56,6 +58,9 @@ export class Nemesis {
     recoveryMs: [],
   };
 
+  #share = AHEAD;
+  #isOver = false;
+
   constructor(
     private readonly random: () => number,
     private readonly victims: Victims,
@@ -63,6 +68,15 @@ export class Nemesis {
     private readonly observer: Observer,
     private readonly clients: { workers: Replicas; people: Replicas },
   ) {}
+
+  /** The part of the load that may have been handed in by now: what the faults still to come are to meet is not yet. */
+  get share(): number {
+    return this.#share;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
 
   /** Does them all; `progress` from 0 to 1. */
   async run(counts: FaultCounts, progress: () => number): Promise<void> {
@@ -72,13 +86,18 @@ export class Nemesis {
       ),
       this.random,
     );
-    for (const [index, fault] of faults.entries()) {
-      const turn = (0.92 * (index + 1)) / (faults.length + 1);
-      for (let waitedMs = 0; progress() < turn && waitedMs < STALL_MS; waitedMs += 10) {
-        await delay(10);
+    try {
+      for (const [index, fault] of faults.entries()) {
+        const turn = (0.92 * (index + 1)) / (faults.length + 1);
+        this.#share = Math.min(1, turn + AHEAD);
+        for (let waitedMs = 0; progress() < turn && waitedMs < STALL_MS; waitedMs += 10) {
+          await delay(10);
+        }
+        await this.#do(fault);
+        this.deeds[fault] += 1;
       }
-      await this.#do(fault);
-      this.deeds[fault] += 1;
+    } finally {
+      this.#isOver = true;
     }
   }
 

@@ -123,7 +123,11 @@ async function play(
   );
   try {
     await Promise.all([
-      creator.create(AGENT, options.runs, settled),
+      creator.create(AGENT, options.runs, {
+        settled,
+        allowed: () => Math.ceil(nemesis.share * options.runs),
+        isOver: () => nemesis.isOver,
+      }),
       makeBuiltinRuns(people, options.builtinRuns),
       nemesis.run(options.faults, () => settled() / options.runs),
     ]);
