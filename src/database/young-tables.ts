@@ -5,8 +5,9 @@
  * row, every index that begins with `organization_id` looks as good as the primary key, and the planner may take any: a look-up of one
  * run then reads all runs of its organisation, a join of two such look-ups all pairs. Plans are made anew when a table is analyzed,
  * which autovacuum does a minute later at the earliest; a burst of work on a new server meets the bad plans until then (measured: 0.7 s
- * to complete a run among 500). So tables that are small and have changed much are analyzed here, within a second or two, each time
- * they have grown by half. One that is large is autovacuum's: its plans cannot go wrong in this way any more.
+ * to complete a run among 500). So tables that are small and have grown much are analyzed here, within a second or two, each time
+ * they have grown by half; changes of rows that are there do not count, or a busy queue would have all its plans made anew
+ * each second. One that is large is autovacuum's: its plans cannot go wrong in this way any more.
  */
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -19,7 +20,7 @@ const PACE_MS = 1_000;
 const IDLE_PACE_MS = 60_000;
 /** 8 MiB: analyzing it takes some milliseconds. */
 const YOUNG_PAGES = 1_000;
-const LEAST_CHANGES = 20;
+const LEAST_GROWTH = 20;
 
 @Injectable()
 export class YoungTables implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -40,10 +41,10 @@ export class YoungTables implements OnApplicationBootstrap, BeforeApplicationShu
     await this.#keeping;
   }
 
-  /** Analyzes what has changed much; answers whether there is a young table at all. */
+  /** Analyzes what has grown much; answers whether there is a young table at all. */
   async look(): Promise<boolean> {
     const young = await this.database.rows<{ name: string; isDue: boolean }>(sql`
-      select s.relid::regclass::text as name, s.n_mod_since_analyze >= ${LEAST_CHANGES}::int + 0.5 * greatest(c.reltuples, 0) as "isDue"
+      select s.relid::regclass::text as name, s.n_live_tup >= ${LEAST_GROWTH}::int + 1.5 * greatest(c.reltuples, 0) as "isDue"
       from pg_stat_user_tables s join pg_class c on c.oid = s.relid
       where c.relpages < ${YOUNG_PAGES}::int and s.schemaname = current_schema() and pg_has_role(c.relowner, 'usage')`);
     for (const { name } of young.filter(({ isDue }) => isDue)) {

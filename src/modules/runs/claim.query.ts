@@ -10,6 +10,7 @@
  *    younger. So an agent with a long queue does not keep another's single run out of a batch.
  * 4. `due`: keys' slot rows are locked (in the one order there is) and counted. A run whose key turns out full is held back instead:
  *    out of this queue until a slot of its key is given back (the trigger `runs_apply_slots`).
+ * 5. `granted`: the rest is dealt out, in turns, among the claimers whose requests came together.
  *
  * The numbers that shape the plan stand in subselects (`(select …)`), where the planner does not see them: it then finds the plan of all
  * claims as good as one of its own, and keeps it, where planning would cost more than the claim. Slot rows are looked up one by one
@@ -25,8 +26,13 @@ import { insertServerEvents } from '../streams/index.js';
 export interface ClaimRequest {
   agentIds: readonly string[];
   teamIds: readonly string[] | null;
-  most: number;
+  /** Who asks, and how many runs each may get. */
+  claimers: readonly Claimer[];
+}
+
+export interface Claimer {
   workerId: string;
+  most: number;
 }
 
 /** True of a run row that a worker may have now, limits aside. One whose time to live is over has had its chance. */
@@ -38,6 +44,9 @@ export function isDue(alias: string): Sql {
 
 /** Rows: what was leased, first the first; then one row with null ids where something was held back instead. */
 export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
+  const seats = seatsOf(input.claimers);
+  const workerIds = input.claimers.map(({ workerId }) => workerId);
+  const most = sql`(select ${seats.length}::int)`;
   const teams = input.teamIds === null ? sql`true` : sql`t.team_id = any(${input.teamIds}::uuid[])`;
   return sql`
     with wanted as materialized (
@@ -52,7 +61,7 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
         ) s
     ), room as materialized (
       select w.id as agent_id, w.concurrency_limit is not null as is_limited, w.concurrency_key_limit as key_limit,
-        least(${input.most}::int, coalesce(w.concurrency_limit - s.running, ${input.most}::int)) as most
+        least(${most}, coalesce(w.concurrency_limit - s.running, ${most})) as most
       from wanted w left join agent_slots s on s.agent_id = w.id
       where w.concurrency_limit is null or s.agent_id is not null
     ), candidates as materialized (
@@ -69,7 +78,7 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
       select ranked.* from (
         select c.*, row_number() over (partition by c.agent_id order by c.priority desc, c.available_at, c.id) as turn from candidates c
       ) ranked
-      order by ranked.priority desc, ranked.turn, ranked.available_at, ranked.id limit (select ${input.most}::int)
+      order by ranked.priority desc, ranked.turn, ranked.available_at, ranked.id limit ${most}
     ), key_slots as materialized (
       select s.agent_id, s.concurrency_key, s.running from (
         select distinct c.concurrency_key, c.agent_id from chosen c where c.concurrency_key is not null order by c.concurrency_key, c.agent_id
@@ -81,6 +90,9 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
       select c.*, c.concurrency_key is null or row_number() over (
           partition by c.agent_id, c.concurrency_key order by c.priority desc, c.available_at, c.id) <= c.key_limit - k.running as is_granted
       from chosen c left join key_slots k on k.agent_id = c.agent_id and k.concurrency_key = c.concurrency_key
+    ), granted as materialized (
+      select d.organization_id, d.id, d.is_limited, d.concurrency_key, s.claimers[row_number() over (order by d.priority desc, d.available_at, d.id)] as claimer
+      from due d cross join (select ${seats}::int[] as claimers) s where d.is_granted
     ), taken as (
       update run_slots s set running = s.running + n.count, used_at = clock_timestamp() from (
         select d.agent_id, '' as concurrency_key, count(*)::int as count from due d where d.is_granted and d.is_limited group by d.agent_id
@@ -94,16 +106,16 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
       where not coalesce(d.is_granted, false) and r.organization_id = d.organization_id and r.id = d.id
     ), claimed as (
       update runs r set status = 'running', fence = r.fence + 1, fence_nonce = gen_random_uuid()::text,
-        claimed_by = ${scope.actor.principalId}::uuid, worker_id = ${input.workerId}::text,
+        claimed_by = ${scope.actor.principalId}::uuid, worker_id = (${workerIds}::text[])[d.claimer + 1],
         lease_expires_at = clock_timestamp() + make_interval(secs => r.lease_seconds),
         deadline_at = clock_timestamp() + make_interval(secs => r.timeout_seconds)
           - make_interval(secs => coalesce(r.leased_ms, 0) / 1000.0),
         attempt = case when r.leased_ms is null then r.attempt + 1 else r.attempt end, leased_ms = coalesce(r.leased_ms, 0),
         agent_slot = d.is_limited, key_slot = d.concurrency_key is not null, queued_at = coalesce(r.queued_at, r.available_at),
         started_at = coalesce(r.started_at, clock_timestamp()), updated_at = clock_timestamp(), last_seq = r.last_seq + 1
-      from due d where d.is_granted and r.organization_id = d.organization_id and r.id = d.id
+      from granted d where r.organization_id = d.organization_id and r.id = d.id
       returning r.organization_id, r.id, r.task_id, r.status, r.fence, r.fence_nonce, r.attempt, r.worker_id, r.lease_seconds,
-        r.last_seq, r.priority, r.available_at
+        r.last_seq, r.priority, r.available_at, d.claimer
     ), attempts as (
       insert into run_attempts as a (organization_id, run_id, number, status, worker_id, started_at)
       select c.organization_id, c.id, c.attempt, 'running', c.worker_id, clock_timestamp() from claimed c
@@ -114,10 +126,24 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
     ), logged as (
       ${insertServerEvents('claimed', [{ type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` }])}
     ), told as (
-      select c.id, c.task_id, c.fence::text as fence, c.fence_nonce, c.lease_seconds, c.priority, c.available_at from claimed c
+      select c.id, c.fence::text as fence, c.fence_nonce, c.lease_seconds, c.claimer, c.priority, c.available_at from claimed c
       union all
       select null, null, null, null, null, null, null where exists (select 1 from due d where not coalesce(d.is_granted, false))
     )
-    select id, task_id as "taskId", fence, fence_nonce as nonce, lease_seconds as "expiresInSeconds"
+    select id, fence, fence_nonce as nonce, lease_seconds as "expiresInSeconds", claimer
     from told order by id is null, priority desc, available_at, id`;
+}
+
+/** Whose the next run is, and the one after it: in turns, so that where there are few nobody goes without for another's second. */
+function seatsOf(claimers: readonly Claimer[]): number[] {
+  const seats: number[] = [];
+  const deepest = Math.max(0, ...claimers.map(({ most }) => most));
+  for (let turn = 0; turn < deepest; turn += 1) {
+    for (const [index, { most }] of claimers.entries()) {
+      if (turn < most) {
+        seats.push(index);
+      }
+    }
+  }
+  return seats;
 }

@@ -24,6 +24,7 @@ import { SweepsRepository } from './sweeps.repository.js';
 import { WaitsRepository } from './waits.repository.js';
 import { WorkerController } from './worker.controller.js';
 import { WorkerRepository } from './worker.repository.js';
+import { WorkerClaims } from './worker-claims.js';
 import { WorkerSightings } from './worker-sightings.js';
 import { WorkerWaitsController } from './worker-waits.controller.js';
 import { WorkerService } from './worker.service.js';
@@ -44,6 +45,7 @@ import { WorkerService } from './worker.service.js';
     RunSweeper,
     SweepsRepository,
     SightingsRepository,
+    WorkerClaims,
     WorkerSightings,
     RunStopsRepository,
     RunStopper,

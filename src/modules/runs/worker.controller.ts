@@ -22,7 +22,8 @@ import {
   type EventsInput,
   type FailInput,
 } from './worker.schema.js';
-import { WorkerService, type ClaimedWork, type EndReply } from './worker.service.js';
+import type { ClaimedWork } from './worker-claims.js';
+import { WorkerService, type EndReply } from './worker.service.js';
 
 const ENDED_EXAMPLE = { id: '0190a5c8-7a00-7000-8000-000000000001', status: 'completed' };
 

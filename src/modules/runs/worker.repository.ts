@@ -16,15 +16,16 @@ import {
 } from '../streams/index.js';
 import { backOffSeconds } from './back-off.js';
 import { type ClaimRequest, claimStatement } from './claim.query.js';
-import { holds, LEASED_MS, type Fence } from './leases.js';
-import type { AttemptStatus, RunStatus } from './run.state.js';
+import { formatFence, holds, holdsNow, LEASED_MS, type Fence } from './leases.js';
+import type { RunStatus } from './run.state.js';
 
 export interface ClaimedRun {
   id: string;
-  taskId: string;
   fence: string;
   nonce: string;
   expiresInSeconds: number;
+  /** Whose it is, as an index of the request's claimers. */
+  claimer: number;
 }
 
 type ClaimRow = ClaimedRun | { [Key in keyof ClaimedRun]: null };
@@ -55,6 +56,17 @@ export interface Ending {
   costInCents: number;
 }
 
+/** An ending asked for under a lease. */
+export interface LeasedEnding extends Ending {
+  runId: string;
+  fence: Fence;
+}
+
+export interface EndedRun {
+  id: string;
+  parentRunId: string | null;
+}
+
 /** How a lease was given back, kept on the run so that the same request again gets the same answer. */
 export interface StoredRelease {
   fence: string;
@@ -67,15 +79,15 @@ export class WorkerRepository {
   constructor(private readonly database: Database) {}
 
   /**
-   * Leases up to `most` due runs of these agents, best priority first, oldest first within it. Locks nothing that somebody else
+   * Leases due runs of these agents to the claimers, best priority first, oldest first within it. Locks nothing that somebody else
    * has locked. A first claim, and one after a failure or a lost lease, opens an attempt; one after a release goes on with it.
    * `heldBack` where it found runs whose concurrency key is full and put them aside: another claim may find others behind them.
    */
   async claim(scope: WriteScope, input: ClaimRequest): Promise<{ runs: ClaimedRun[]; heldBack: boolean }> {
     const rows = await this.database.rows<ClaimRow & Record<string, unknown>>(claimStatement(scope, input));
     return {
-      runs: rows.flatMap(({ id, taskId, fence, nonce, expiresInSeconds }) =>
-        id === null ? [] : [{ id, taskId, fence, nonce, expiresInSeconds }],
+      runs: rows.flatMap(({ id, fence, nonce, expiresInSeconds, claimer }) =>
+        id === null ? [] : [{ id, fence, nonce, expiresInSeconds, claimer }],
       ),
       heldBack: rows.some((row) => row.id === null),
     };
@@ -148,32 +160,61 @@ export class WorkerRepository {
   }
 
   /**
-   * Ends a run under its lease: state, output, attempt, mirror and the last two events in one commit. Null where the lease is not
-   * held. A `canceled` needs the wish; a `completed` that comes after one wins.
+   * Ends runs under their leases: state, output, attempt, mirror and the last two events of each, all in one commit. Answers in the
+   * order asked; null where the lease is not held. A `canceled` needs the wish; a `completed` that comes after one wins.
+   *
+   * Several at once lock what they need in the one order there is (tasks by id, then slot rows as a claim does, then runs), so that
+   * batches never end in a deadlock. Everything is looked up by lists of ids, which are index look-ups whatever the planner believes
+   * of the tables' sizes.
    */
-  async end(
-    scope: WriteScope,
-    runId: string,
-    fence: Fence,
-    ending: Ending,
-  ): Promise<{ id: string; parentRunId: string | null } | null> {
-    const release = {
-      fence: `${fence.counter}.${fence.nonce}`,
-      kind: ending.kind,
-      result: { status: ending.status },
-    } satisfies StoredRelease;
-    const wish = ending.status === 'canceled' ? sql`r.cancel_requested_at is not null` : sql`true`;
-    const attemptStatus: AttemptStatus = ending.status;
-    return this.database.row<{ id: string; parentRunId: string | null }>(sql`
-      with ${this.#lockedTask(scope, runId)}, ended as (
-        update runs r set status = ${ending.status}::text, output = ${jsonb(ending.output)}, error = ${jsonb(ending.error)},
-          cost_in_cents = r.cost_in_cents + ${ending.costInCents}::numeric, finished_at = clock_timestamp(), updated_at = clock_timestamp(),
-          lease_expires_at = null, deadline_at = null, fence_nonce = null, release = ${jsonb(release)}, last_seq = r.last_seq + 2
-        from task where r.task_id = task.id and ${holds(scope, runId, fence)} and ${wish} and ${live(scope)}
-        returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.output, r.error, r.last_seq, r.parent_run_id
+  async end(scope: WriteScope, endings: readonly LeasedEnding[]): Promise<(EndedRun | null)[]> {
+    const asked = endings.map(({ runId, fence, ...ending }, place) => ({
+      place,
+      id: runId,
+      fence: fence.counter,
+      nonce: fence.nonce,
+      status: ending.status,
+      output: ending.output,
+      error: ending.error,
+      cost: ending.costInCents,
+      release: {
+        fence: formatFence(fence),
+        kind: ending.kind,
+        result: { status: ending.status },
+      } satisfies StoredRelease,
+    }));
+    const organization = scope.organizationId;
+    const rows = await this.database.rows<EndedRun & { place: number }>(sql`
+      with asked as materialized (
+        select * from jsonb_to_recordset(${JSON.stringify(asked)}::jsonb) as x (place int, id uuid, fence bigint, nonce text,
+          status text, output jsonb, error jsonb, cost numeric, release jsonb)
+      ), found as materialized (
+        select r.id, r.task_id, r.agent_id, r.concurrency_key, r.agent_slot from runs r
+        where r.organization_id = ${organization} and r.id = any(array(select id from asked))
+      ), task as materialized (
+        select t.id from tasks t where t.organization_id = ${organization} and t.id = any(array(select task_id from found))
+        order by t.id for no key update of t
+      ), slots as materialized (
+        select s.agent_id from (
+          select distinct k.key, f.agent_id from found f
+            cross join lateral (values (case when f.agent_slot then '' end), (f.concurrency_key)) as k (key)
+          where k.key is not null and f.task_id = any(array(select id from task)) order by k.key, f.agent_id
+        ) l cross join lateral (
+          select s.agent_id from run_slots s where s.organization_id = ${organization} and s.agent_id = l.agent_id
+            and s.concurrency_key = l.key for no key update
+        ) s
+      ), ended as (
+        update runs r set status = a.status, output = a.output, error = a.error, cost_in_cents = r.cost_in_cents + a.cost,
+          finished_at = clock_timestamp(), updated_at = clock_timestamp(), lease_expires_at = null, deadline_at = null,
+          fence_nonce = null, release = a.release, last_seq = r.last_seq + 2
+        from asked a where r.organization_id = ${organization} and r.id = any(array(select id from asked)) and r.id = a.id
+          and r.fence = a.fence and r.fence_nonce = a.nonce and ${holdsNow(scope)} and ${live(scope)}
+          and (a.status <> 'canceled' or r.cancel_requested_at is not null)
+          and r.task_id = any(array(select id from task)) and (select count(*) from slots) >= 0
+        returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.output, r.error, r.last_seq, r.parent_run_id, a.place
       ), attempts as (
-        update run_attempts a set status = ${attemptStatus}::text, error = e.error, finished_at = clock_timestamp() from ended e
-        where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
+        update run_attempts a set status = e.status, error = e.error, finished_at = clock_timestamp() from ended e
+        where a.organization_id = e.organization_id and a.run_id = e.id and a.number = e.attempt and a.finished_at is null
       ), mirror as (
         update tasks t set status = e.status, updated_at = clock_timestamp() from ended e
         where t.organization_id = e.organization_id and t.id = e.task_id and t.latest_run_id = e.id
@@ -183,7 +224,9 @@ export class WorkerRepository {
           { type: 'end', data: sql`jsonb_build_object('status', s.status, 'output', s.output, 'error', s.error)` },
         ])}
       )
-      select id, parent_run_id as "parentRunId" from ended`);
+      select place, id, parent_run_id as "parentRunId" from ended`);
+    const byPlace = new Map(rows.map(({ place, id, parentRunId }) => [place, { id, parentRunId }]));
+    return endings.map((_, place) => byPlace.get(place) ?? null);
   }
 
   /**

@@ -8,28 +8,23 @@ import { Database, type Tx } from '../../database/database.js';
 import { violatedConstraint } from '../../database/sql-errors.js';
 import { EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-bus.js';
 import { DomainError, invalid } from '../../kernel/errors.js';
-import { AgentsService } from '../agents/index.js';
-import { MessagesService, latestMessagesJson } from '../messages/index.js';
+import { Gatherer } from '../../kernel/gatherer.js';
+import { MessagesService } from '../messages/index.js';
 import { ChildrenService } from './children.service.js';
-import type { ClaimRequest } from './claim.query.js';
-import { formatFence, leaseLost, parseFence, type Fence } from './leases.js';
+import { leaseLost, parseFence, type Fence } from './leases.js';
 import { type ApprovalCall, QuestionsService } from './questions.service.js';
-import { RunsQuery, type Assignment } from './runs.query.js';
+import { type ClaimedWork, WorkerClaims } from './worker-claims.js';
 import {
   anonymousWorker,
   WorkerRepository,
   type Appended,
   type BatchUsage,
-  type ClaimedRun,
+  type EndedRun,
   type Ending,
+  type LeasedEnding,
 } from './worker.repository.js';
 import { WorkerSightings } from './worker-sightings.js';
 import type { ClaimInput, CompleteInput, EventsInput, EventsReply, FailInput, WorkerEvent } from './worker.schema.js';
-
-export interface ClaimedWork extends Assignment {
-  secrets: Record<string, string>;
-  lease: { fence: string; expires_in_seconds: number };
-}
 
 export interface EndReply {
   id: string;
@@ -38,21 +33,24 @@ export interface EndReply {
 
 /** Longest pause between looks while a claim waits: losing a hint costs this much latency, no more. */
 const LOOK_AGAIN_MS = 1_000;
-/** Claims in a row that each found runs of full concurrency keys, and put them out of the way of the next. */
-const MOST_LOOKS = 20;
 /** All workers of a key that do not say who they are. */
 const UNNAMED_WORKER = 'unnamed';
-/** Messages a worker is told with its lease: the newest. */
-const TOLD_MESSAGES = 200;
+/** Endings of one statement; and their outputs together, in characters. */
+const MOST_ENDINGS = 100;
+const MOST_ENDING_LENGTH = 1_048_576;
 
 @Injectable()
 export class WorkerService {
   readonly #draining = new AbortController();
+  /** Endings of one key that arrive together are one commit. */
+  readonly #endings = new Gatherer<WriteScope, LeasedEnding, EndedRun | null>(
+    (scope, endings) => this.repository.end(scope, endings),
+    { most: MOST_ENDINGS, mostWeight: MOST_ENDING_LENGTH, weigh: lengthOf, flights: 2 },
+  );
 
   constructor(
     private readonly repository: WorkerRepository,
-    private readonly query: RunsQuery,
-    private readonly agents: AgentsService,
+    private readonly claims: WorkerClaims,
     private readonly messages: MessagesService,
     private readonly database: Database,
     private readonly bus: EventBus,
@@ -72,27 +70,23 @@ export class WorkerService {
    */
   async claim(actor: Actor, input: ClaimInput, gone: AbortSignal): Promise<{ runs: ClaimedWork[] }> {
     const scope = writeScope(actor, 'worker:act');
-    const agentIds = await this.#agentIds(scope, input.agents);
     const signal = AbortSignal.any([gone, this.#draining.signal]);
     const workerId = input.worker_id ?? anonymousWorker();
-    const teamIds =
-      actor.teams.size > 0 && actor.kind === 'api_key' && actor.userId === null ? [...actor.teams.keys()] : null;
     const until = performance.now() + input.wait_seconds * 1000;
-    for (;;) {
-      const claimed = signal.aborted
-        ? []
-        : await this.#claimDue(scope, { agentIds, teamIds, most: input.max, workerId });
-      await this.sightings.note(scope, agentIds, input.worker_id ?? UNNAMED_WORKER, claimed.length > 0);
-      if (claimed.length > 0) {
-        return { runs: await this.#assign(scope, claimed) };
+    while (!signal.aborted) {
+      const { runs, agentIds } = await this.claims.take(scope, input.agents, { workerId, most: input.max });
+      await this.sightings.note(scope, agentIds, input.worker_id ?? UNNAMED_WORKER, runs.length > 0);
+      if (runs.length > 0) {
+        return { runs };
       }
       const leftMs = until - performance.now();
-      if (leftMs <= 0 || signal.aborted) {
-        await this.database.assertLive(scope);
-        return { runs: [] };
+      if (leftMs <= 0) {
+        break;
       }
       await this.bus.wait(workTopic(scope.organizationId), Math.min(leftMs, LOOK_AGAIN_MS), signal);
     }
+    await this.database.assertLive(scope);
+    return { runs: [] };
   }
 
   /** @throws DomainError `lease-lost` */
@@ -247,24 +241,11 @@ export class WorkerService {
     return { id: runId, status: 'queued' };
   }
 
-  /** What is due now; looks again where it found runs whose key was full, which are out of the way then. */
-  async #claimDue(scope: WriteScope, request: ClaimRequest): Promise<ClaimedRun[]> {
-    const claimed: ClaimedRun[] = [];
-    for (let look = 1; ; look += 1) {
-      const { runs, heldBack } = await this.repository.claim(scope, {
-        ...request,
-        most: request.most - claimed.length,
-      });
-      claimed.push(...runs);
-      if (!heldBack || claimed.length >= request.most || look >= MOST_LOOKS) {
-        return claimed;
-      }
-    }
-  }
-
   async #end(actor: Actor, runId: string, fenceText: string, ending: Ending): Promise<EndReply> {
     const scope = writeScope(actor, 'worker:act');
-    const ended = await this.repository.end(scope, runId, parseFence(fenceText), ending);
+    const { organizationId, principalId, epoch } = scope.actor;
+    const leased = { ...ending, runId, fence: parseFence(fenceText) };
+    const ended = await this.#endings.add(`${organizationId} ${principalId} ${epoch}`, scope, leased);
     if (ended === null) {
       return this.#answerAgain(scope, runId, fenceText, ending.kind, ending.status);
     }
@@ -338,43 +319,10 @@ export class WorkerService {
       });
     }
   }
+}
 
-  async #agentIds(scope: WriteScope, slugs: readonly string[]): Promise<string[]> {
-    const found = await this.agents.idsBySlug(scope, slugs);
-    const allowed = scope.actor.agentIds;
-    return slugs.map((slug, index) => {
-      const agent = found.get(slug);
-      // Agents of other kinds run by the server; a worker outside that took their runs would only keep them from it.
-      const mine = agent !== undefined && (agent.kind === 'worker' || scope.actor.kind === 'system');
-      if (!mine || (allowed !== null && !allowed.includes(agent.id))) {
-        throw invalid(`/agents/${index}`, `There is no agent '${slug.slice(0, 63)}' that this key may run.`);
-      }
-      return agent.id;
-    });
-  }
-
-  async #assign(scope: WriteScope, claimed: readonly ClaimedRun[]): Promise<ClaimedWork[]> {
-    const assignments = await this.query.assignments(
-      scope,
-      claimed.map((run) => run.id),
-      (task) => latestMessagesJson(task, TOLD_MESSAGES),
-    );
-    return assignments.flatMap((assignment) => {
-      const lease = claimed.find((run) => run.id === assignment.run.id);
-      return lease === undefined
-        ? []
-        : [
-            {
-              ...assignment,
-              secrets: {},
-              lease: {
-                fence: formatFence({ counter: lease.fence, nonce: lease.nonce }),
-                expires_in_seconds: lease.expiresInSeconds,
-              },
-            },
-          ];
-    });
-  }
+function lengthOf({ output, error }: LeasedEnding): number {
+  return JSON.stringify([output, error]).length;
 }
 
 /** The call of a batch that is not to be made before somebody approves it. @throws DomainError `invalid-request` for two of them */

@@ -1,0 +1,121 @@
+/**
+ * Claims as they arrive: those of one key for the same agents that come while another is under way go together, as one statement with
+ * several claimers (`claim.query.ts`) and one look-up of what they are handed.
+ */
+import { Injectable } from '@nestjs/common';
+import type { WriteScope } from '../../access/index.js';
+import { invalid } from '../../kernel/errors.js';
+import { Gatherer } from '../../kernel/gatherer.js';
+import { AgentsService } from '../agents/index.js';
+import { latestMessagesJson } from '../messages/index.js';
+import type { Claimer } from './claim.query.js';
+import { formatFence } from './leases.js';
+import { RunsQuery, type Assignment } from './runs.query.js';
+import { WorkerRepository, type ClaimedRun } from './worker.repository.js';
+
+export interface ClaimedWork extends Assignment {
+  secrets: Record<string, string>;
+  lease: { fence: string; expires_in_seconds: number };
+}
+
+/** What one claimer got, and the agents it asked for. */
+export interface Claimed {
+  runs: ClaimedWork[];
+  agentIds: string[];
+}
+
+interface ClaimContext {
+  scope: WriteScope;
+  slugs: readonly string[];
+}
+
+/** Looks in a row that each found runs of full concurrency keys, and put them out of the way of the next. */
+const MOST_LOOKS = 20;
+/** Messages a worker is told with its lease: the newest. */
+const TOLD_MESSAGES = 200;
+/** Claimers of one statement; each may ask for up to 100 runs. */
+const MOST_CLAIMERS = 16;
+
+@Injectable()
+export class WorkerClaims {
+  readonly #gatherer = new Gatherer<ClaimContext, Claimer, Claimed>(
+    (context, claimers) => this.#claim(context, claimers),
+    { most: MOST_CLAIMERS, flights: 2 },
+  );
+
+  constructor(
+    private readonly repository: WorkerRepository,
+    private readonly query: RunsQuery,
+    private readonly agents: AgentsService,
+  ) {}
+
+  /**
+   * What is due now, at most as many as asked for.
+   * @throws DomainError `invalid-request` for an agent that is not there or not this key's to run
+   */
+  async take(scope: WriteScope, slugs: readonly string[], claimer: Claimer): Promise<Claimed> {
+    const { organizationId, principalId, epoch } = scope.actor;
+    return this.#gatherer.add([organizationId, principalId, epoch, ...slugs].join(' '), { scope, slugs }, claimer);
+  }
+
+  async #claim({ scope, slugs }: ClaimContext, claimers: readonly Claimer[]): Promise<Claimed[]> {
+    const { actor } = scope;
+    const agentIds = await this.#agentIds(scope, slugs);
+    const teamIds =
+      actor.teams.size > 0 && actor.kind === 'api_key' && actor.userId === null ? [...actor.teams.keys()] : null;
+    const leases: ClaimedRun[] = [];
+    for (let look = 1; look <= MOST_LOOKS; look += 1) {
+      const wanting = claimers.map(({ workerId, most }, index) => ({
+        workerId,
+        most: most - leases.filter(({ claimer }) => claimer === index).length,
+      }));
+      const { runs, heldBack } = await this.repository.claim(scope, { agentIds, teamIds, claimers: wanting });
+      leases.push(...runs);
+      if (!heldBack || wanting.reduce((sum, { most }) => sum + most, 0) <= runs.length) {
+        break;
+      }
+    }
+    const work = await this.#assign(scope, leases);
+    return claimers.map((_, index) => ({
+      agentIds,
+      runs: leases.flatMap(({ id, claimer }) => {
+        const one = claimer === index ? work.get(id) : undefined;
+        return one === undefined ? [] : [one];
+      }),
+    }));
+  }
+
+  async #agentIds(scope: WriteScope, slugs: readonly string[]): Promise<string[]> {
+    const found = await this.agents.idsBySlug(scope, slugs);
+    const allowed = scope.actor.agentIds;
+    return slugs.map((slug, index) => {
+      const agent = found.get(slug);
+      // Agents of other kinds run by the server; a worker outside that took their runs would only keep them from it.
+      const mine = agent !== undefined && (agent.kind === 'worker' || scope.actor.kind === 'system');
+      if (!mine || (allowed !== null && !allowed.includes(agent.id))) {
+        throw invalid(`/agents/${index}`, `There is no agent '${slug.slice(0, 63)}' that this key may run.`);
+      }
+      return agent.id;
+    });
+  }
+
+  async #assign(scope: WriteScope, leases: readonly ClaimedRun[]): Promise<Map<string, ClaimedWork>> {
+    if (leases.length === 0) {
+      return new Map();
+    }
+    const byRun = new Map(leases.map((lease) => [lease.id, lease]));
+    const assignments = await this.query.assignments(scope, [...byRun.keys()], (task) =>
+      latestMessagesJson(task, TOLD_MESSAGES),
+    );
+    return new Map(
+      assignments.flatMap((assignment) => {
+        const lease = byRun.get(assignment.run.id);
+        return lease === undefined ? [] : [[lease.id, { ...assignment, secrets: {}, lease: leaseView(lease) }]];
+      }),
+    );
+  }
+}
+
+function leaseView({ fence, nonce, expiresInSeconds }: ClaimedRun): ClaimedWork['lease'] {
+  return { fence: formatFence({ counter: fence, nonce }), expires_in_seconds: expiresInSeconds };
+}
