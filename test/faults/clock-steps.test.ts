@@ -9,13 +9,14 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
+import { builtPath } from '../support/build.js';
 import { cloneDatabase, type TestDatabase } from '../support/databases.js';
 import type { ClockStep } from './rig/clock-step.js';
 import type { Reply } from '../support/server.js';
 
 const KEY = 'clock_key_clock_key_clock_key_clock_key_0001';
 const HOUR_MS = 3_600_000;
-const LOADED = ['test/support/register-typescript.mjs', 'test/faults/rig/orphan.ts', 'test/faults/rig/clock-step.ts'];
+const LOADED = ['test/faults/rig/orphan.ts', 'test/faults/rig/clock-step.ts'];
 
 let database: TestDatabase;
 let observer: Client;
@@ -31,7 +32,7 @@ beforeAll(async () => {
   await chmod(folder, 0o755);
   server = spawn(
     process.execPath,
-    [...LOADED.flatMap((file) => ['--import', join(process.cwd(), file)]), join(process.cwd(), 'src/main.ts')],
+    [...LOADED.flatMap((file) => ['--import', builtPath(file)]), builtPath('src/main.ts')],
     {
       env: {
         PATH: process.env['PATH'],

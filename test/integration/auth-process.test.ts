@@ -7,6 +7,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { builtPath } from '../support/build.js';
 import { cloneDatabase, type TestDatabase } from '../support/databases.js';
 
 const PROJECT = process.cwd();
@@ -43,15 +44,11 @@ async function dataFolder(): Promise<string> {
 }
 
 function run(entry: string, args: readonly string[], environment: Record<string, string>): Running {
-  const child = spawn(
-    process.execPath,
-    ['--import', join(PROJECT, 'test/support/register-typescript.mjs'), join(PROJECT, entry), ...args],
-    {
-      cwd: PROJECT,
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], PORT: '0', LOG_LEVEL: 'info', ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  );
+  const child = spawn(process.execPath, [builtPath(entry), ...args], {
+    cwd: PROJECT,
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], PORT: '0', LOG_LEVEL: 'info', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   children.push(child);
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));

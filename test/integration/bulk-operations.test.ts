@@ -7,6 +7,7 @@ import { join as joinPath } from 'node:path';
 import { Client } from 'pg';
 import { sql } from '../../src/database/sql.js';
 import { BulkWorker } from '../../src/modules/runs/index.js';
+import { builtPath } from '../support/build.js';
 import { join, key, makeYard, person, type Yard } from '../support/actors.js';
 import { cloneDatabase } from '../support/databases.js';
 import { BOOTSTRAP_KEY, startServer, type Credential, type Reply, type TestServer } from '../support/server.js';
@@ -272,24 +273,20 @@ describe('a server killed in the middle', () => {
     databaseUrl: string,
     folder: string,
   ): Promise<{ child: ChildProcess; call: (method: string, path: string, body?: object) => Promise<Reply['body']> }> {
-    const child = spawn(
-      process.execPath,
-      ['--import', joinPath(process.cwd(), 'test/support/register-typescript.mjs'), 'src/main.ts'],
-      {
-        env: {
-          PATH: process.env['PATH'],
-          HOME: process.env['HOME'],
-          PORT: '0',
-          LOG_LEVEL: 'info',
-          ROLE: 'api',
-          DATA_DIR: folder,
-          DATABASE_URL: databaseUrl,
-          ROOT_KEY: Buffer.alloc(32, 7).toString('base64'),
-          BOOTSTRAP_API_KEY: BOOTSTRAP_KEY,
-        },
-        stdio: ['ignore', 'pipe', 'pipe'],
+    const child = spawn(process.execPath, [builtPath('src/main.ts')], {
+      env: {
+        PATH: process.env['PATH'],
+        HOME: process.env['HOME'],
+        PORT: '0',
+        LOG_LEVEL: 'info',
+        ROLE: 'api',
+        DATA_DIR: folder,
+        DATABASE_URL: databaseUrl,
+        ROOT_KEY: Buffer.alloc(32, 7).toString('base64'),
+        BOOTSTRAP_API_KEY: BOOTSTRAP_KEY,
       },
-    );
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     children.push(child);
     const url = await new Promise<string>((resolve, reject) => {
       let text = '';

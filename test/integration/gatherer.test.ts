@@ -16,7 +16,7 @@ function gathering(options: { most: number; mostWeight?: number; flights: number
   const gatherer = new Gatherer<string, number, string>(
     (key, items) =>
       new Promise((resolve, reject) => {
-        const land = (results = items.map((item) => `${key}${item}`)): void => resolve(results);
+        const land = (results: readonly string[] = items.map((item) => `${key}${item}`)): void => resolve(results);
         flushes.push({ key, items, land, crash: reject });
       }),
     { ...options, weigh: (item) => item },

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { builtPath } from './build.js';
 
 /** A server in a process of its own, as `npm start` runs it but from the sources. */
 export interface ServerProcess {
@@ -13,16 +13,11 @@ export interface ServerProcess {
 }
 
 export function startProcess(environment: Readonly<Record<string, string>>): ServerProcess {
-  const project = process.cwd();
-  const child = spawn(
-    process.execPath,
-    ['--import', join(project, 'test/support/register-typescript.mjs'), join(project, 'src/main.ts')],
-    {
-      cwd: project,
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], PORT: '0', ...environment },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  );
+  const child = spawn(process.execPath, [builtPath('src/main.ts')], {
+    cwd: process.cwd(),
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], PORT: '0', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let text = '';
   const exit = once(child, 'close').then(() => child.exitCode);
   const url = new Promise<string>((resolve, reject) => {

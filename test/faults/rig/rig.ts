@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EmbeddedPostgres } from '../../../src/database/embedded/index.js';
-import { buildInto } from './build.js';
+import { buildInto } from '../../support/build.js';
 import { check, type Findings } from './checker.js';
 import { Replicas } from './client.js';
 import { Creator } from './creator.js';
@@ -47,6 +47,12 @@ export interface RigReport extends Findings {
   seconds: number;
 }
 
+/** Where the rig's data and logs are, and where the programs are. */
+interface Folders {
+  folder: string;
+  built: string;
+}
+
 const KEY = 'rig_key_rig_key_rig_key_rig_key_rig_key_0001';
 const AGENT = 'rigged';
 const LEASE_SECONDS = 5;
@@ -61,8 +67,12 @@ export async function runRig(options: RigOptions): Promise<RigReport> {
   const processes: RigProcess[] = [];
   let isSound = false;
   try {
-    await buildInto(folder, process.cwd());
-    const report = await play(options, folder, database, processes);
+    const built = process.env['TEST_BUILD'] ?? join(folder, 'built');
+    if (process.env['TEST_BUILD'] === undefined) {
+      await mkdir(built);
+      await buildInto(built, process.cwd());
+    }
+    const report = await play(options, { folder, built }, database, processes);
     isSound = report.violations.length === 0;
     return report;
   } finally {
@@ -79,7 +89,7 @@ export async function runRig(options: RigOptions): Promise<RigReport> {
 
 async function play(
   options: RigOptions,
-  folder: string,
+  { folder, built }: Folders,
   database: EmbeddedPostgres,
   processes: RigProcess[],
 ): Promise<RigReport> {
@@ -90,7 +100,7 @@ async function play(
   const observer = new Observer(url);
   await mkdir(join(folder, 'journals'));
   const progress = { done: 0 };
-  const victims = recipes(options.seed, folder, url, ports, (count) => (progress.done += count));
+  const victims = recipes(options.seed, { folder, built }, url, ports, (count) => (progress.done += count));
   const [first, ...others] = [...victims.replicas, victims.roleWorker, ...victims.workers].map(
     (recipe) => new RigProcess(recipe),
   );
@@ -177,18 +187,18 @@ function told(deeds: Deeds): Omit<Deeds, 'taken'> {
 
 function recipes(
   seed: number,
-  folder: string,
+  { folder, built }: Folders,
   databaseUrl: string,
   ports: readonly number[],
   onDone: (count: number) => void,
 ): { replicas: Recipe[]; roleWorker: Recipe; workers: Recipe[] } {
-  const orphan = ['--import', pathToFileURL(join(folder, 'test/faults/rig/orphan.js')).href];
+  const orphan = ['--import', pathToFileURL(join(built, 'test/faults/rig/orphan.js')).href];
   const server = (name: string, role: 'api' | 'role-worker', port: number): Recipe => ({
     name,
     role,
     log: join(folder, `${name}.log`),
     command: () => ({
-      args: [...orphan, join(folder, 'src/main.js')],
+      args: [...orphan, join(built, 'src/main.js')],
       environment: {
         ROLE: role === 'api' ? 'api' : 'worker',
         PORT: String(port),
@@ -210,7 +220,7 @@ function recipes(
     command: (incarnation) => ({
       args: [
         ...orphan,
-        join(folder, 'test/faults/rig/worker.js'),
+        join(built, 'test/faults/rig/worker.js'),
         JSON.stringify({
           name: `${name}.${incarnation}`,
           ports: ports.slice(0, 2),
