@@ -82,6 +82,7 @@ const SYSTEM_SCOPES: readonly string[] = [
   'src/modules/runs/bulk/bulk-worker.ts',
   'src/modules/runs/children.service.ts',
   'src/modules/runs/questions.service.ts',
+  'src/modules/streams/run-source.ts',
   'src/modules/tasks/task-purger.ts',
 ];
 

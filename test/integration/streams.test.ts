@@ -445,29 +445,32 @@ describe('who may read', () => {
     expect(eventsOf(await reader.until((frame) => frame.event === 'reconnect'))).toEqual(['null:reconnect']);
   });
 
-  test('one principal opens so many streams and no more; a closed one makes room', async () => {
-    const run = await seedRun(server);
-    const link = issueLink(run, await seedPrincipal(server, run.organizationId));
-    const { limits } = server.app.get(OpenStreams);
-    const before = limits.perPrincipal;
-    limits.perPrincipal = 2;
-    try {
-      const first = await openSse(link);
-      const second = await openSse(link);
-      const refused = await fetch(link);
-      expect(refused.status).toBe(429);
-      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
-      second.close();
-      while (server.app.get(OpenStreams).count > 1) {
-        await new Promise((resolve) => setImmediate(resolve));
+  test.each(['perPrincipal', 'perOrganization'] as const)(
+    'so many streams and no more are open %s; a closed one makes room',
+    async (limit) => {
+      const run = await seedRun(server);
+      const link = issueLink(run, await seedPrincipal(server, run.organizationId));
+      const { limits } = server.app.get(OpenStreams);
+      const before = limits[limit];
+      limits[limit] = 2;
+      try {
+        const first = await openSse(link);
+        const second = await openSse(link);
+        const refused = await fetch(link);
+        expect(refused.status).toBe(429);
+        expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+        second.close();
+        while (server.app.get(OpenStreams).count > 1) {
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        const third = await openSse(link);
+        expect([first.status, third.status]).toEqual([200, 200]);
+        first.close();
+        third.close();
+      } finally {
+        limits[limit] = before;
+        await untilNoStreamIsOpen();
       }
-      const third = await openSse(link);
-      expect([first.status, third.status]).toEqual([200, 200]);
-      first.close();
-      third.close();
-    } finally {
-      limits.perPrincipal = before;
-      await untilNoStreamIsOpen();
-    }
-  });
+    },
+  );
 });

@@ -1,4 +1,5 @@
 import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
+import type { Actor } from '../../access/index.js';
 import { DomainError } from '../../kernel/errors.js';
 
 /** At a stop, readers get this long to take their last frame; who does not read is cut. */
@@ -6,8 +7,6 @@ const FAREWELL_MS = 5_000;
 
 /** A reader's place among the open streams. */
 export interface StreamPlace {
-  /** True once the process is stopping: say goodbye and leave. */
-  readonly isStopping: boolean;
   /** Gives the place up; once is enough, more does no harm. */
   leave(): void;
 }
@@ -15,6 +14,27 @@ export interface StreamPlace {
 interface Resident extends StreamPlace {
   onStop(): void;
   onCut(): void;
+}
+
+/** Who a stream is counted for. */
+type Visitor = Pick<Actor, 'organizationId' | 'principalId'>;
+
+/** How many there are of each; names of none are forgotten. */
+class Count {
+  readonly #counts = new Map<string, number>();
+
+  of(name: string): number {
+    return this.#counts.get(name) ?? 0;
+  }
+
+  add(name: string, by: number): void {
+    const sum = this.of(name) + by;
+    if (sum === 0) {
+      this.#counts.delete(name);
+    } else {
+      this.#counts.set(name, sum);
+    }
+  }
 }
 
 /** What a reader is told by the process. */
@@ -28,10 +48,11 @@ export interface StreamListener {
 /** Every stream this process is sending: counted, so that there are not too many, and told when the process stops. */
 @Injectable()
 export class OpenStreams implements BeforeApplicationShutdown {
-  /** A reader costs some KiB and a statement a second. Past these a client is told to come back later (429). */
-  readonly limits = { perPrincipal: 1_000, perProcess: 8_000 };
+  /** A reader costs some KiB, and its share of a statement a second. Past these a client is told to come back later (429). */
+  readonly limits = { perPrincipal: 1_000, perOrganization: 6_000, perProcess: 8_000 };
   readonly #residents = new Set<Resident>();
-  readonly #byPrincipal = new Map<string, number>();
+  readonly #byPrincipal = new Count();
+  readonly #byOrganization = new Count();
   #stopping = false;
   #emptied: (() => void) | null = null;
 
@@ -40,26 +61,27 @@ export class OpenStreams implements BeforeApplicationShutdown {
   }
 
   /** @throws DomainError `limit-reached` where there are too many, `unavailable` where the process is stopping */
-  enter(principalId: string, listener: StreamListener): StreamPlace {
+  enter({ organizationId, principalId }: Visitor, listener: StreamListener): StreamPlace {
     if (this.#stopping) {
       throw new DomainError('unavailable', 'This server is stopping; connect again.', { retryAfterSeconds: 2 });
     }
-    const own = this.#byPrincipal.get(principalId) ?? 0;
-    if (own >= this.limits.perPrincipal || this.#residents.size >= this.limits.perProcess) {
+    const { perPrincipal, perOrganization, perProcess } = this.limits;
+    if (
+      this.#byPrincipal.of(principalId) >= perPrincipal ||
+      this.#byOrganization.of(organizationId) >= perOrganization ||
+      this.#residents.size >= perProcess
+    ) {
       throw new DomainError('limit-reached', 'Too many streams are open; close some, or try again later.', {
         retryAfterSeconds: 5,
       });
     }
-    const stopping = (): boolean => this.#stopping;
     const resident: Resident = {
-      get isStopping() {
-        return stopping();
-      },
-      leave: () => this.#leave(resident, principalId),
+      leave: () => this.#leave(resident, { organizationId, principalId }),
       ...listener,
     };
     this.#residents.add(resident);
-    this.#byPrincipal.set(principalId, own + 1);
+    this.#byPrincipal.add(principalId, 1);
+    this.#byOrganization.add(organizationId, 1);
     return resident;
   }
 
@@ -86,16 +108,12 @@ export class OpenStreams implements BeforeApplicationShutdown {
     });
   }
 
-  #leave(resident: Resident, principalId: string): void {
+  #leave(resident: Resident, { organizationId, principalId }: Visitor): void {
     if (!this.#residents.delete(resident)) {
       return;
     }
-    const left = (this.#byPrincipal.get(principalId) ?? 1) - 1;
-    if (left === 0) {
-      this.#byPrincipal.delete(principalId);
-    } else {
-      this.#byPrincipal.set(principalId, left);
-    }
+    this.#byPrincipal.add(principalId, -1);
+    this.#byOrganization.add(organizationId, -1);
     if (this.#residents.size === 0) {
       this.#emptied?.();
     }

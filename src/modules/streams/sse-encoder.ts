@@ -7,16 +7,14 @@ const RETRY_MS = { least: 2_000, most: 5_000 } as const;
 /**
  * Server-sent events, https://html.spec.whatwg.org/multipage/server-sent-events.html
  *
- * A frame cannot be forged from data: `id` is a number, `event` one of our words, and `data` one line of JSON, in which line ends
- * are always escaped. JSON.stringify also escapes lone surrogates, and NUL as every control character.
+ * A frame cannot be forged from data: `id` is a number or a cursor of ours, `event` one of our words, and `data` one line of JSON, in
+ * which line ends are always escaped. JSON.stringify also escapes lone surrogates, and NUL as every control character.
  */
 export const sseEncoder: StreamEncoder = {
   follows: true,
+  isShared: true,
   opening: () => `retry: ${randomInt(RETRY_MS.least, RETRY_MS.most)}\n\n`,
-  event: ({ seq, type, at, data }) =>
-    `id: ${seq}\nevent: ${type}\ndata: ${JSON.stringify({ seq, type, at, data })}\n\n`,
-  // Its id is the last event lost, so that a client that resumes from it gets the oldest one kept.
-  gap: (gap) => `id: ${gap.to}\nevent: gap\ndata: ${JSON.stringify(gap)}\n\n`,
+  frame: ({ id, name, body }) => `id: ${id}\nevent: ${name}\ndata: ${JSON.stringify(body)}\n\n`,
   heartbeat: () => ': heartbeat\n\n',
   // Without an id, so that the client's cursor stays where it is.
   reconnect: (after, reason) => `event: reconnect\ndata: ${JSON.stringify({ after, reason })}\n\n`,

@@ -1,21 +1,21 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { AccessDeclaration, Actor } from '../../access/index.js';
-import { EventBus, streamTopic } from '../../engines/event-bus/event-bus.js';
+import { type AccessDeclaration, type Actor, readScope } from '../../access/index.js';
 import { Authenticator } from '../../http/authenticator.js';
 import { rawHeaders } from '../../http/raw-headers.js';
 import { Clock } from '../../kernel/clock.js';
 import { Log } from '../../kernel/log.js';
 import { encoderOf } from './encoders.js';
+import { FeedReader } from './feed-reader.js';
 import { OpenStreams } from './open-streams.js';
-import { PAGE_EVENTS, StreamFeed } from './stream-feed.js';
+import { runSource } from './run-source.js';
+import { type Newcomer, SharedFeeds } from './shared-feeds.js';
 import { acceptedFormat, MEDIA_TYPES, type StreamFormat } from './stream-format.js';
 import { STREAM_LINK_PURPOSE } from './stream-links.js';
 import { StreamOutlet } from './stream-outlet.js';
 import { StreamsRepository } from './streams.repository.js';
 import { cursorOf, FOLLOW_PARAMETERS, type FollowQuery } from './streams.schema.js';
 import { StreamsService } from './streams.service.js';
-import { Wakeups } from './wakeups.js';
 
 /** What the route that is followed here declares; who is behind it is looked up again while it is open. */
 export const FOLLOW_ACCESS = {
@@ -34,15 +34,24 @@ export interface StreamVisit {
   reply: FastifyReply;
 }
 
-/** Answers `GET /streams/{id}`: decides by the cursor, then hands the raw reply to a feed that outlives the handler. */
+/** What is read, by whom, from where. */
+interface Reading extends Omit<Newcomer, 'request' | 'renewActor'> {
+  access: AccessDeclaration;
+  format: StreamFormat;
+  cursor: string;
+  /** Where a download ends; null: where there is no more. */
+  until: string | null;
+}
+
+/** Answers the routes that follow a log: decides by the cursor, then hands the raw reply to a reader that outlives the handler. */
 @Injectable()
 export class StreamDelivery {
   constructor(
     private readonly streams: StreamsService,
     private readonly repository: StreamsRepository,
     private readonly openStreams: OpenStreams,
+    private readonly feeds: SharedFeeds,
     private readonly authenticator: Authenticator,
-    private readonly bus: EventBus,
     private readonly clock: Clock,
     private readonly log: Log,
   ) {}
@@ -54,41 +63,60 @@ export class StreamDelivery {
   async deliver({ actor, runId, query, request, reply }: StreamVisit): Promise<void> {
     const format = query.format ?? acceptedFormat(request.headers.accept);
     const cursor = cursorOf(request.headers['last-event-id'], query);
-    const first = await this.streams.page(actor, runId, cursor, PAGE_EVENTS);
-    if (first.ended && cursor === first.lastSeq) {
+    const { lastSeq, ended } = await this.streams.position(actor, runId, cursor);
+    if (ended && cursor === lastSeq) {
       // To a browser's EventSource, 204 is the word for "do not come back".
       void reply.status(204).send();
       return;
     }
+    const { repository } = this;
+    this.#follow(request, reply, {
+      actor,
+      access: FOLLOW_ACCESS,
+      format,
+      cursor: String(cursor),
+      until: String(lastSeq),
+      subject: `run ${runId}`,
+      source: () => runSource(repository, actor.organizationId, runId),
+      isReadable: (reader) => repository.isReadable(readScope(reader, 'stream:read'), runId),
+    });
+  }
+
+  #follow(request: FastifyRequest, reply: FastifyReply, reading: Reading): void {
+    const { actor, access, format, cursor, until } = reading;
     if (request.method === 'HEAD') {
       void reply.headers(headersOf(format)).send();
       return;
     }
-    const wakeups = new Wakeups();
-    const outlet = new StreamOutlet(reply.raw, wakeups.wake);
-    const place = this.openStreams.enter(actor.principalId, { onStop: wakeups.wake, onCut: () => outlet.cut() });
-    const unsubscribe = this.bus.subscribe(streamTopic(runId), wakeups.wake);
-    const feed = new StreamFeed({
-      runId,
-      actor,
+    // Set before anybody can call: a place is told things only later.
+    let reader: FeedReader | null = null;
+    const place = this.openStreams.enter(actor, {
+      onStop: () => reader?.disconnect('shutdown'),
+      onCut: () => reader?.cut(),
+    });
+    const { feed, group, leave } = this.feeds.enter({
+      ...reading,
+      request,
+      renewActor: (one) => this.authenticator.authenticate(one, access, { fresh: true }),
+    });
+    reader = new FeedReader({
+      feed,
+      group,
       cursor,
-      repository: this.repository,
+      until,
       encoder: encoderOf(format),
-      outlet,
-      wakeups,
+      outlet: (onChange) => new StreamOutlet(reply.raw, onChange),
       clock: this.clock,
-      renewActor: () => this.authenticator.authenticate(request, FOLLOW_ACCESS, { fresh: true }),
-      isStopping: () => place.isStopping,
+      onClosed: () => {
+        leave();
+        place.leave();
+      },
+      onFault: (error) =>
+        this.log.error('a stream broke off', { request_id: request.id, feed: feed.source.key, error }),
     });
     const headers = { ...rawHeaders(reply), ...headersOf(format) };
     reply.hijack();
-    void feed
-      .run(headers, first)
-      .catch((error: unknown) => this.log.error('a stream broke off', { request_id: request.id, run_id: runId, error }))
-      .finally(() => {
-        unsubscribe();
-        place.leave();
-      });
+    reader.open(headers);
   }
 }
 

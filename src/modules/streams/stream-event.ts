@@ -47,3 +47,8 @@ export const gapSchema = z
   .object({ from: z.int(), to: z.int(), oldest_seq: z.int() })
   .meta({ id: 'StreamGap' })
   .describe('Events `from` to `to` were dropped for their age; `oldest_seq` is the first still kept.');
+
+/** What is missing between a cursor and the next event there is; null where nothing is. */
+export function gapBetween(cursor: number, nextSeq: number): Gap | null {
+  return nextSeq > cursor + 1 ? { from: cursor + 1, to: nextSeq - 1, oldest_seq: nextSeq } : null;
+}

@@ -14,14 +14,14 @@ export interface StreamPage {
   ended: boolean;
 }
 
-/**
- * About how much one page holds. A page is in memory once for each reader, so this, and not the number of events, is what a
- * thousand readers cost; one event more than this fits may come along, so that a page always gets ahead.
- */
-const PAGE_BYTES = 256 * 1024;
+/** How much one page holds at most; one event more than fits may come along, so that a page always gets ahead. */
+export interface PageSize {
+  events: number;
+  bytes: number;
+}
 /** Batches looked at for a page; more would only be looked at in vain. */
 const PAGE_BATCHES = 100;
-/** Stored bytes of the batches opened for a page. They may be compressed, so this bounds the work and PAGE_BYTES the result. */
+/** Stored bytes of the batches opened for a page. They may be compressed, so this bounds the work and the page's size the result. */
 const BATCH_BYTES = 64 * 1024;
 
 @Injectable()
@@ -29,14 +29,24 @@ export class StreamsRepository {
   constructor(private readonly database: Database) {}
 
   /**
-   * Events after `after`, oldest first, at most `most` and about 256 KiB of them, with the stream's state in the same snapshot; one
-   * round trip. Null where the run is absent or its task not readable for this actor.
+   * Events after `after`, oldest first, with the stream's state in the same snapshot; one round trip. Null where the run is absent or
+   * its task not readable for this actor.
    */
-  async page(scope: ReadScope, runId: string, after: number, most: number): Promise<StreamPage | null> {
+  async page(scope: ReadScope, runId: string, after: number, most: PageSize): Promise<StreamPage | null> {
     return this.database.json<StreamPage>(
       scope,
       sql`select json_build_object('lastSeq', r.last_seq, 'ended', r.finished_at is not null, 'events',
           case when r.last_seq > ${after}::bigint then (${eventsAfter(after, most)}) else '[]'::json end)
+        from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+        where r.organization_id = ${scope.organizationId} and r.id = ${runId} and ${readableTask(scope, 't')}`,
+    );
+  }
+
+  /** Where the stream stands; null where the run is absent or its task not readable for this actor. */
+  async position(scope: ReadScope, runId: string): Promise<Omit<StreamPage, 'events'> | null> {
+    return this.database.json(
+      scope,
+      sql`select json_build_object('lastSeq', r.last_seq, 'ended', r.finished_at is not null)
         from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         where r.organization_id = ${scope.organizationId} and r.id = ${runId} and ${readableTask(scope, 't')}`,
     );
@@ -57,7 +67,7 @@ export class StreamsRepository {
  * The events of run `r` after a position, as a JSON array. First the batches that can hold a page by their stored size, then their
  * events by the size of their text: a batch may be many times a page, and a page must not be.
  */
-function eventsAfter(after: number, most: number): Sql {
+function eventsAfter(after: number, most: PageSize): Sql {
   return sql`
     select coalesce(json_agg(fitting.event order by fitting.seq), '[]')
     from (
@@ -79,7 +89,7 @@ function eventsAfter(after: number, most: number): Sql {
         cross join lateral jsonb_array_elements(batch.events) with ordinality as one (event, position)
         where batch.bytes_before < ${BATCH_BYTES} and batch.first_seq + one.position - 1 > ${after}::bigint
       ) sized
-      where sized.bytes_before < ${PAGE_BYTES}
-      order by sized.seq limit ${most}
+      where sized.bytes_before < ${most.bytes}
+      order by sized.seq limit ${most.events}
     ) fitting`;
 }

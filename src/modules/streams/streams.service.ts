@@ -1,10 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import { readScope, type Actor } from '../../access/index.js';
 import { DomainError, notFound } from '../../kernel/errors.js';
-import { gapBetween } from './stream-feed.js';
 import { type StreamUrl, StreamLinks } from './stream-links.js';
 import { type StreamPage, StreamsRepository } from './streams.repository.js';
+import { gapBetween } from './stream-event.js';
 import type { EventsQuery, StreamEvents } from './streams.schema.js';
+
+/** Most of a page of `/events`, about. */
+const PAGE_BYTES = 256 * 1024;
 
 @Injectable()
 export class StreamsService {
@@ -18,14 +21,16 @@ export class StreamsService {
    * @throws DomainError `not-found`; `cursor-ahead` for a position that the stream has not come to
    */
   async page(actor: Actor, runId: string, after: number, most: number): Promise<StreamPage> {
-    const page = await this.repository.page(readScope(actor, 'stream:read'), runId, after, most);
-    if (page === null) {
-      throw notFound('stream');
-    }
-    if (after > page.lastSeq) {
-      throw new DomainError('cursor-ahead', `The stream has come to event ${page.lastSeq}, not yet to ${after}.`);
-    }
-    return page;
+    const scope = readScope(actor, 'stream:read');
+    return reached(after, await this.repository.page(scope, runId, after, { events: most, bytes: PAGE_BYTES }));
+  }
+
+  /**
+   * Where the stream stands, for a reader that comes with a cursor.
+   * @throws DomainError `not-found`; `cursor-ahead` for a position that the stream has not come to
+   */
+  async position(actor: Actor, runId: string, after: number): Promise<Omit<StreamPage, 'events'>> {
+    return reached(after, await this.repository.position(readScope(actor, 'stream:read'), runId));
   }
 
   /** The same as JSON, with what the next call needs. */
@@ -49,4 +54,14 @@ export class StreamsService {
     }
     return this.links.streamUrl(actor.organizationId, actor.principalId, runId);
   }
+}
+
+function reached<Position extends { lastSeq: number }>(after: number, position: Position | null): Position {
+  if (position === null) {
+    throw notFound('stream');
+  }
+  if (after > position.lastSeq) {
+    throw new DomainError('cursor-ahead', `The stream has come to event ${position.lastSeq}, not yet to ${after}.`);
+  }
+  return position;
 }

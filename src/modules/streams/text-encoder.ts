@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { assertNever } from '../../kernel/assert-never.js';
+import type { FeedFrame } from './feed-source.js';
 import type { ReconnectReason, StreamEncoder } from './stream-encoder.js';
-import type { Gap, StreamEvent } from './stream-event.js';
+import { gapSchema, type StreamEvent } from './stream-event.js';
 
 /** Longest JSON shown of an event; people read the rest elsewhere. */
 const MOST_JSON_CHARACTERS = 2_000;
@@ -39,14 +40,33 @@ const endData = z.object({
  */
 export class TextEncoderForPeople implements StreamEncoder {
   readonly follows = true;
+  readonly isShared = false;
   #midLine = false;
   #spokenMessageId: string | null = null;
+  #heading: string | null = null;
 
   opening(): string {
     return '';
   }
 
-  event(event: StreamEvent): string {
+  frame({ body, event, heading }: FeedFrame): string {
+    if (event === null) {
+      const gap = gapSchema.safeParse(body);
+      return this.#line(
+        gap.success
+          ? `--  events ${gap.data.from} to ${gap.data.to} are no longer kept`
+          : '--  some events are no longer kept',
+      );
+    }
+    if (heading === this.#heading || heading === null) {
+      return this.#event(event);
+    }
+    this.#heading = heading;
+    this.#spokenMessageId = null;
+    return this.#line(`--  ${heading}`) + this.#event(event);
+  }
+
+  #event(event: StreamEvent): string {
     if (event.type === 'delta') {
       const delta = deltaData.safeParse(event.data);
       if (delta.success) {
@@ -63,15 +83,11 @@ export class TextEncoderForPeople implements StreamEncoder {
     return this.#line(`${event.at.slice(11, 19)}  ${describe(event)}`);
   }
 
-  gap(gap: Gap): string {
-    return this.#line(`--  events ${gap.from} to ${gap.to} are no longer kept`);
-  }
-
   heartbeat(): string {
     return '';
   }
 
-  reconnect(after: number, reason: ReconnectReason): string {
+  reconnect(after: string | number, reason: ReconnectReason): string {
     return this.#line(`--  disconnected (${reason}); go on with ?after=${after}`);
   }
 

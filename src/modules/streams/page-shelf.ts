@@ -1,0 +1,74 @@
+import type { FeedPage, FeedSource } from './feed-source.js';
+import { sseEncoder } from './sse-encoder.js';
+import { SharedChunk } from './stream-outlet.js';
+
+/** Pages kept for readers that come to them a little later: each about 64 KiB of text. */
+const KEPT_PAGES = 96;
+
+/** A page, worded once for all its readers. */
+export class SharedPage {
+  #sse: SharedChunk | null = null;
+
+  constructor(
+    readonly page: FeedPage,
+    /** How often its feed had been hinted at when the page was read: what came with a later hint may not be in it. */
+    readonly hintsBefore: number,
+  ) {}
+
+  get isEmpty(): boolean {
+    return this.page.frames.length === 0;
+  }
+
+  /** The page as server-sent events, framed for the wire. */
+  get sse(): SharedChunk {
+    this.#sse ??= new SharedChunk(this.page.frames.map((frame) => sseEncoder.frame(frame)).join(''));
+    return this.#sse;
+  }
+}
+
+/**
+ * The pages of all feeds of this process, each read and worded once. What a page says never changes, so one that is kept is as good as
+ * one that is read now; an empty page is not kept, for something may have come since.
+ */
+export class PageShelf {
+  readonly #kept = new Map<string, SharedPage>();
+  readonly #reading = new Map<string, Promise<SharedPage | null>>();
+
+  /** The page after a cursor; null where the log is gone. `hints` is asked when the reading begins. */
+  async page(source: FeedSource, after: string, hints: () => number): Promise<SharedPage | null> {
+    const place = `${source.key} ${after}`;
+    const kept = this.#kept.get(place);
+    if (kept !== undefined) {
+      return kept;
+    }
+    const underWay = this.#reading.get(place);
+    if (underWay !== undefined) {
+      return underWay;
+    }
+    const reading = this.#read(source, after, hints()).finally(() => this.#reading.delete(place));
+    this.#reading.set(place, reading);
+    return reading;
+  }
+
+  async #read(source: FeedSource, after: string, hintsBefore: number): Promise<SharedPage | null> {
+    const page = await source.read(after);
+    if (page === null) {
+      return null;
+    }
+    const shared = new SharedPage(page, hintsBefore);
+    if (!shared.isEmpty) {
+      this.#keep(`${source.key} ${after}`, shared);
+    }
+    return shared;
+  }
+
+  #keep(place: string, page: SharedPage): void {
+    this.#kept.set(place, page);
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= KEPT_PAGES) {
+        break;
+      }
+      this.#kept.delete(oldest);
+    }
+  }
+}

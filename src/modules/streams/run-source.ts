@@ -1,0 +1,59 @@
+import { unsafelySystemScope } from '../../access/index.js';
+import { streamTopic } from '../../engines/event-bus/event-bus.js';
+import type { FeedFrame, FeedPage, FeedSource } from './feed-source.js';
+import { type Gap, gapBetween, type StreamEvent } from './stream-event.js';
+import type { PageSize, StreamsRepository } from './streams.repository.js';
+
+/** A page is in memory for as long as a reader has not taken it, so it is small. */
+export const FEED_PAGE: PageSize = { events: 500, bytes: 64 * 1024 };
+
+/** The log of one run. Its cursor is the number of an event. */
+export function runSource(repository: StreamsRepository, organizationId: string, runId: string): FeedSource {
+  const scope = unsafelySystemScope(
+    organizationId,
+    'a page for all readers of a stream, each asked about before it is sent',
+  );
+  return {
+    key: `run ${runId}`,
+    topic: streamTopic(runId),
+    leastPauseMs: 0,
+    read: async (after) => {
+      const page = await repository.page(scope, runId, Number(after), FEED_PAGE);
+      return page === null ? null : feedPage(after, page);
+    },
+    isBeyond: (cursor, other) => Number(cursor) > Number(other),
+    tell: Number,
+  };
+}
+
+function feedPage(after: string, page: { events: StreamEvent[]; lastSeq: number; ended: boolean }): FeedPage {
+  const frames: FeedFrame[] = [];
+  let cursor = Number(after);
+  const tellGapBefore = (seq: number): void => {
+    const gap = gapBetween(cursor, seq);
+    if (gap !== null) {
+      frames.push(gapFrame(gap));
+      cursor = gap.to;
+    }
+  };
+  for (const event of page.events) {
+    tellGapBefore(event.seq);
+    frames.push(eventFrame(event));
+    cursor = event.seq;
+  }
+  if (page.events.length === 0) {
+    // The counter is ahead, but nothing is kept of it.
+    tellGapBefore(page.lastSeq + 1);
+  }
+  return { after, frames, next: String(cursor), isOver: page.ended && cursor >= page.lastSeq };
+}
+
+function eventFrame(event: StreamEvent): FeedFrame {
+  const { seq, type, at, data } = event;
+  return { id: String(seq), name: type, body: { seq, type, at, data }, event, heading: null };
+}
+
+/** Its id is the last event lost, so that a client that resumes from it gets the oldest one kept. */
+function gapFrame(gap: Gap): FeedFrame {
+  return { id: String(gap.to), name: 'gap', body: { ...gap }, event: null, heading: null };
+}

@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import type { Actor } from '../../access/index.js';
+import { EventBus } from '../../engines/event-bus/event-bus.js';
+import { Clock } from '../../kernel/clock.js';
+import type { FeedSource } from './feed-source.js';
+import { PageShelf } from './page-shelf.js';
+import { ReaderGroup } from './reader-group.js';
+import { SharedFeed } from './shared-feed.js';
+
+/** A reader that wants in. */
+export interface Newcomer {
+  actor: Actor;
+  request: FastifyRequest;
+  source: (group: ReaderGroup) => FeedSource;
+  /** Names what is read; with the credential, the group. */
+  subject: string;
+  isReadable: (actor: Actor) => Promise<boolean>;
+  renewActor: (request: FastifyRequest) => Promise<Actor>;
+}
+
+interface Membership {
+  group: ReaderGroup;
+  requests: Set<FastifyRequest>;
+}
+
+/** Every feed that somebody in this process reads, and who reads with the same credential. */
+@Injectable()
+export class SharedFeeds {
+  readonly #feeds = new Map<string, SharedFeed>();
+  readonly #groups = new Map<string, Membership>();
+  readonly #shelf = new PageShelf();
+
+  constructor(
+    private readonly bus: EventBus,
+    private readonly clock: Clock,
+  ) {}
+
+  /** The feed and the group of a reader. `leave` when the reader is gone; the reader itself joins and leaves the feed. */
+  enter(newcomer: Newcomer): { feed: SharedFeed; group: ReaderGroup; leave: () => void } {
+    const { request, subject } = newcomer;
+    const name = `${subject} ${credentialOf(request)}`;
+    let membership = this.#groups.get(name);
+    if (membership === undefined) {
+      membership = this.#found(newcomer);
+      this.#groups.set(name, membership);
+    }
+    const { group, requests } = membership;
+    requests.add(request);
+    return {
+      feed: this.#feed(newcomer.source(group)),
+      group,
+      leave: () => {
+        requests.delete(request);
+        if (requests.size === 0) {
+          this.#groups.delete(name);
+        }
+      },
+    };
+  }
+
+  #found({ actor, request, isReadable, renewActor }: Newcomer): Membership {
+    const requests = new Set<FastifyRequest>();
+    const group = new ReaderGroup({
+      actor,
+      clock: this.clock,
+      count: () => this.#groups.size,
+      isReadable,
+      // Any of them will do: they came with the same credential.
+      renewActor: () => renewActor(requests.values().next().value ?? request),
+    });
+    return { group, requests };
+  }
+
+  #feed(source: FeedSource): SharedFeed {
+    let feed = this.#feeds.get(source.key);
+    if (feed === undefined) {
+      feed = new SharedFeed(source, this.#shelf, this.bus, () => this.#feeds.delete(source.key));
+      this.#feeds.set(source.key, feed);
+    }
+    return feed;
+  }
+}
+
+/** The same text for requests that carry the same credential, and no way back to it. */
+function credentialOf({ headers, url }: FastifyRequest): string {
+  const signature = new URLSearchParams(url.slice(url.indexOf('?') + 1)).get('signature');
+  const parts = [headers.authorization, headers['api-key'], headers['apikey'], headers['x-api-key'], signature];
+  return createHash('sha256').update(JSON.stringify(parts)).digest('base64url');
+}
