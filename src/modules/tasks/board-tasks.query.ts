@@ -36,9 +36,11 @@ export interface BoardFilter {
   enabled?: boolean | undefined;
 }
 
-const BOARD_RUN = sql`(${runJson('r')} || jsonb_build_object('agent',
-  (select jsonb_build_object('slug', a.slug, 'version', a.version) from agents a
-    where a.organization_id = r.organization_id and a.id = r.agent_id), 'child_run_ids', ${childIdsJson('r')}))`;
+const BOARD_RUN = runJson(
+  'r',
+  sql`, (select json_build_object('slug', a.slug, 'version', a.version) from agents a
+    where a.organization_id = r.organization_id and a.id = r.agent_id) as agent, ${childIdsJson('r')} as child_run_ids`,
+);
 
 const BOARD_TASK = sql`json_build_object('id', t.id, 'title', t.title, 'prompt', t.prompt, 'model', t.model, 'enabled', t.enabled,
   'account_id', t.account_id, 'artist_account_id', t.artist_account_id,
