@@ -16,7 +16,7 @@
  * A lease that runs out is found by the reaper (`run-reaper.ts`), which ends or requeues the run in one statement that repeats the
  * state and deadline it saw. Heartbeats push the deadline; a worker does well to send one each third of the lease.
  */
-import type { WriteScope } from '../../access/index.js';
+import type { ReadScope, WriteScope } from '../../access/index.js';
 import { type Sql, sql } from '../../database/sql.js';
 import { DomainError } from '../../kernel/errors.js';
 
@@ -63,6 +63,11 @@ export function holdsNow(scope: WriteScope): Sql {
  */
 export const LEASED_MS = sql`greatest(0, least(r.timeout_seconds * 1000.0,
   r.timeout_seconds * 1000.0 - extract(epoch from r.deadline_at - clock_timestamp()) * 1000.0))::bigint`;
+
+/** The id of the run's task. A subselect: of a join the planner may make a product while it knows nothing of the tables. */
+export function taskOf(scope: ReadScope, runId: string): Sql {
+  return sql`(select r.task_id from runs r where r.organization_id = ${scope.organizationId} and r.id = ${runId})`;
+}
 
 /** The one answer to whoever does not hold the lease. */
 export function leaseLost(): DomainError {

@@ -8,6 +8,7 @@ import { Database, type Tx } from '../../database/database.js';
 import { contributableTask, live, tenant } from '../../database/scope.sql.js';
 import { type Sql, jsonb, sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
+import { taskOf } from './leases.js';
 import { cancelableAtOnce, ENDED_STATUSES, type RunStatus } from './run.state.js';
 
 export interface NewRun {
@@ -125,15 +126,13 @@ export class RunsRepository {
     // The lock first: a statement that waited for it would look for the run in the state it had before, and find it in none.
     return this.database.transaction(async (tx) => {
       const locked = await tx.row(sql`
-        select 1 from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
-        where r.id = ${runId} and ${may} for no key update of t`);
+        select 1 from tasks t where t.id = ${taskOf(scope, runId)} and ${may} for no key update`);
       const outcome =
         locked === null
           ? null
           : await tx.row<CancelOutcome & Record<string, unknown>>(sql`
       with task as materialized (
-        select t.organization_id, t.id from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
-        where r.id = ${runId} and ${may}
+        select t.organization_id, t.id from tasks t where t.id = ${taskOf(scope, runId)} and ${may}
       ), ended as (${this.#end(sql`r.id = ${runId} and r.status = any(${atOnce})`)}
       ), wished as (
         update runs r set cancel_requested_at = coalesce(r.cancel_requested_at, clock_timestamp()),
@@ -158,8 +157,9 @@ export class RunsRepository {
     options: { force: boolean; most: number },
   ): Promise<string[]> {
     const atOnce = options.force ? [...cancelableAtOnce(), 'running'] : cancelableAtOnce();
-    await tx.execute(sql`select 1 from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
-      where ${tenant(scope, 'r')} and r.id = ${runId} for no key update of t`);
+    await tx.execute(
+      sql`select 1 from tasks t where ${tenant(scope, 't')} and t.id = ${taskOf(scope, runId)} for no key update`,
+    );
     const changed = await tx.rows<{ id: string }>(sql`
       with recursive task as materialized (
         select r.organization_id, r.task_id as id from runs r where ${tenant(scope, 'r')} and r.id = ${runId} and r.status = 'canceled'

@@ -16,7 +16,7 @@ import { Database, type Tx } from '../../database/database.js';
 import { contributableTask, live, readableTask, tenant } from '../../database/scope.sql.js';
 import { type Sql, jsonb, raw, sql } from '../../database/sql.js';
 import { insertServerEvents, type ServerEvent } from '../streams/index.js';
-import { formatFence, holds, LEASED_MS, type Fence } from './leases.js';
+import { formatFence, holds, LEASED_MS, taskOf, type Fence } from './leases.js';
 import type { RunStatus } from './run.state.js';
 
 export type WaitKind = 'question' | 'approval' | 'children';
@@ -75,8 +75,9 @@ export class WaitsRepository {
 
   /** Locks the task and then the run that the caller has on lease; null where it does not. */
   async lockHeld(scope: WriteScope, tx: Tx, runId: string, fence: Fence): Promise<HeldRun | null> {
-    await tx.execute(sql`select 1 from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
-      where ${tenant(scope, 'r')} and r.id = ${runId} for no key update of t`);
+    await tx.execute(
+      sql`select 1 from tasks t where ${tenant(scope, 't')} and t.id = ${taskOf(scope, runId)} for no key update`,
+    );
     return tx.row<HeldRun & Record<string, unknown>>(sql`
       select r.task_id as "taskId", r.root_run_id as "rootRunId", r.depth, r.cancel_requested_at is not null as "cancelRequested",
         coalesce((r.run_config ->> 'ask_question')::boolean, true) as "askQuestion",
@@ -123,8 +124,7 @@ export class WaitsRepository {
   async lockReadable(scope: WriteScope, tx: Tx, runId: string): Promise<{ mayContribute: boolean } | null> {
     return tx.row<{ mayContribute: boolean }>(sql`
       select ${contributableTask(scope, 't')} as "mayContribute"
-      from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
-      where r.id = ${runId} and ${readableTask(scope, 't')} for no key update of t`);
+      from tasks t where t.id = ${taskOf(scope, runId)} and ${readableTask(scope, 't')} for no key update`);
   }
 
   /** A run whose task the transaction has locked. */
@@ -199,9 +199,8 @@ export class WaitsRepository {
 
   /** Locks the task of a run for a sweep; false where somebody else has it, who is then about to do the same. */
   async lockUnlessBusy(scope: WriteScope, tx: Tx, runId: string): Promise<boolean> {
-    const locked =
-      await tx.row(sql`select 1 from tasks t join runs r on r.organization_id = t.organization_id and r.task_id = t.id
-      where ${tenant(scope, 'r')} and r.id = ${runId} for no key update of t skip locked`);
+    const locked = await tx.row(sql`select 1 from tasks t
+        where ${tenant(scope, 't')} and t.id = ${taskOf(scope, runId)} for no key update skip locked`);
     return locked !== null;
   }
 

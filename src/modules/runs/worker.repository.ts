@@ -16,7 +16,7 @@ import {
 } from '../streams/index.js';
 import { backOffSeconds } from './back-off.js';
 import { type ClaimRequest, claimStatement } from './claim.query.js';
-import { formatFence, holds, holdsNow, LEASED_MS, type Fence } from './leases.js';
+import { formatFence, holds, holdsNow, LEASED_MS, taskOf, type Fence } from './leases.js';
 import type { RunStatus } from './run.state.js';
 
 export interface ClaimedRun {
@@ -289,11 +289,9 @@ export class WorkerRepository {
     return found?.release ?? null;
   }
 
-  /** By a subselect: of a join the planner may have made a product while the tables were new. */
   #lockedTask(scope: WriteScope, runId: string): Sql {
     return sql`task as materialized (
-      select t.id from tasks t where t.organization_id = ${scope.organizationId} and t.id =
-        (select r.task_id from runs r where r.organization_id = ${scope.organizationId} and r.id = ${runId}) for no key update of t)`;
+      select t.id from tasks t where t.organization_id = ${scope.organizationId} and t.id = ${taskOf(scope, runId)} for no key update)`;
   }
 }
 
