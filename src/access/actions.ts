@@ -42,6 +42,7 @@ export const WRITE_ACTIONS = [
   'run:contribute',
   'message:create',
   'asset:contribute',
+  'asset:upload',
   'schedule:contribute',
   'budget:manage',
   'retention:manage',

@@ -4,7 +4,7 @@ import type { Action } from './actions.js';
  * MAY YOU, first half: which role may ask for which action at all. The second half, which rows, is the scope.
  *
  * The table is layered: each layer adds to the one below, so a viewer's rights are provably a subset of a member's, a member's
- * of an admin's. `worker` stands apart: it holds the worker routes and nothing else, and only admin and owner include it.
+ * of an admin's. `worker` stands apart: it holds the worker routes and uploads to its runs, and only admin and owner include it.
  */
 export const ROLES = ['owner', 'admin', 'member', 'viewer', 'worker'] as const;
 export type Role = (typeof ROLES)[number];
@@ -46,10 +46,12 @@ const MEMBER: readonly Action[] = [
   'run:contribute',
   'message:create',
   'asset:contribute',
+  'asset:upload',
   'schedule:contribute',
 ];
 
-const WORKER: readonly Action[] = ['self:read', 'worker:act'];
+// What a worker uploads, it uploads to runs that it holds.
+const WORKER: readonly Action[] = ['self:read', 'worker:act', 'asset:upload'];
 
 const ADMIN: readonly Action[] = [
   ...MEMBER,

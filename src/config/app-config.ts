@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { type z } from 'zod';
 import { type Command, loadAgentsFile } from './agents-file.js';
 import { ConfigError } from './config-error.js';
@@ -26,6 +26,12 @@ export class AppConfig {
   readonly httpConcurrency: number;
   readonly commandConcurrency: number;
   readonly egressAllowCidrs: readonly string[];
+  /** Null: files lie in `dataDir`. */
+  readonly s3: S3Settings | null;
+  readonly assetMaxBytes: number;
+  /** Of each organisation; null: no limit. */
+  readonly assetQuotaBytes: number | null;
+  readonly ffmpegPath: string | null;
   readonly logLevel: Environment['LOG_LEVEL'];
   readonly bootstrapApiKey: string | null;
   readonly bootstrapAdmin: { readonly email: string; readonly password: string } | null;
@@ -54,6 +60,10 @@ export class AppConfig {
     this.httpConcurrency = environment.HTTP_CONCURRENCY;
     this.commandConcurrency = environment.COMMAND_CONCURRENCY;
     this.egressAllowCidrs = environment.EGRESS_ALLOW_CIDRS;
+    this.s3 = s3Settings(environment);
+    this.assetMaxBytes = environment.ASSET_MAX_BYTES;
+    this.assetQuotaBytes = environment.ASSET_QUOTA_BYTES === 0 ? null : environment.ASSET_QUOTA_BYTES;
+    this.ffmpegPath = environment.FFMPEG_PATH ?? findFfmpeg();
     this.logLevel = environment.LOG_LEVEL;
     this.bootstrapApiKey = environment.BOOTSTRAP_API_KEY ?? null;
     this.bootstrapAdmin =
@@ -124,6 +134,47 @@ function rootKey(text: string): Buffer {
     throw new ConfigError('ROOT_KEY must be 32 bytes as hex or base64; make one with: openssl rand -base64 32');
   }
   return bytes;
+}
+
+/** Where a bucket is, and how it is talked to. */
+export interface S3Settings {
+  readonly bucket: string;
+  readonly region: string;
+  readonly endpoint: string | null;
+  readonly pathStyle: boolean;
+  readonly prefix: string;
+  /** Null: what the environment of the process gives. */
+  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | null;
+}
+
+function s3Settings(environment: Environment): S3Settings | null {
+  if (environment.BLOB_STORE !== 's3') {
+    return null;
+  }
+  const { S3_BUCKET: bucket, S3_ACCESS_KEY_ID: accessKeyId, S3_SECRET_ACCESS_KEY: secretAccessKey } = environment;
+  if (bucket === undefined) {
+    throw new ConfigError('S3_BUCKET must be set with BLOB_STORE=s3.');
+  }
+  if ((accessKeyId === undefined) !== (secretAccessKey === undefined)) {
+    throw new ConfigError('S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY must be set together.');
+  }
+  return Object.freeze({
+    bucket,
+    region: environment.S3_REGION,
+    endpoint: environment.S3_ENDPOINT ?? null,
+    pathStyle: environment.S3_PATH_STYLE === 'true',
+    prefix: environment.S3_PREFIX,
+    credentials:
+      accessKeyId === undefined || secretAccessKey === undefined
+        ? null
+        : Object.freeze({ accessKeyId, secretAccessKey }),
+  });
+}
+
+/** The ffmpeg on the PATH, where there is one. */
+function findFfmpeg(): string | null {
+  const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => isAbsolute(folder));
+  return folders.map((folder) => join(folder, 'ffmpeg')).find((path) => existsSync(path)) ?? null;
 }
 
 function readRequired(path: string, name: string): string {

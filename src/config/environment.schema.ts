@@ -2,6 +2,11 @@ import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 
 const port = z.coerce.number().int().min(0).max(65_535);
+const wholeBytes = z.coerce
+  .number()
+  .int()
+  .min(0)
+  .max(5 * 1024 ** 4);
 const list = z.string().transform((text) =>
   text
     .split(',')
@@ -63,6 +68,38 @@ export const environmentSchema = z.object({
     .describe(
       'Networks (CIDRs, comma-separated) of your own that agents and hooks may call, by plain http and any port too.',
     ),
+  BLOB_STORE: z
+    .enum(['disk', 's3'])
+    .default('disk')
+    .describe('Where stored files lie: in DATA_DIR (disk), or in a bucket of an S3-compatible server (s3).'),
+  S3_BUCKET: z.string().optional().describe('The bucket; required with BLOB_STORE=s3.'),
+  S3_REGION: z.string().default('us-east-1').describe('Its region.'),
+  S3_ENDPOINT: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe('The server, where it is not Amazon’s; unset: that of the region.'),
+  S3_PATH_STYLE: z
+    .enum(['true', 'false'])
+    .default('false')
+    .describe('true: the bucket is named in the path, as most servers but Amazon’s want it; false: in the host.'),
+  S3_PREFIX: z
+    .string()
+    .regex(/^(?:[A-Za-z0-9_-]{1,64}\/){0,8}$/, 'must be names of letters, digits, _ and -, each followed by a slash')
+    .default('')
+    .describe('What every key begins with, such as taskyard/; for a bucket that holds other things too.'),
+  S3_ACCESS_KEY_ID: z
+    .string()
+    .optional()
+    .describe('Both or neither; unset: what the environment gives (role, profile).'),
+  S3_SECRET_ACCESS_KEY: z.string().optional().describe('Both or neither.'),
+  ASSET_MAX_BYTES: wholeBytes.default(5 * 1024 ** 3).describe('Largest file, in bytes.'),
+  ASSET_QUOTA_BYTES: wholeBytes
+    .default(0)
+    .describe('Most bytes of files that an organisation keeps; 0: as many as it likes.'),
+  FFMPEG_PATH: z
+    .string()
+    .optional()
+    .describe('The ffmpeg that takes pictures from videos; unset: the one on the PATH, where there is one.'),
   ROLE: z
     .enum(['all', 'api', 'worker'])
     .default('all')

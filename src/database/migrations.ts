@@ -6,6 +6,7 @@ import { Bulk1764000000004 } from '../../migrations/1764000000004-bulk.js';
 import { VerbatimReplies1764000000005 } from '../../migrations/1764000000005-verbatim-replies.js';
 import { Budgets1764000000006 } from '../../migrations/1764000000006-budgets.js';
 import { Retention1764000000007 } from '../../migrations/1764000000007-retention.js';
+import { AssetUploads1764000000010 } from '../../migrations/1764000000010-asset-uploads.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
 export const migrations = [
@@ -17,4 +18,5 @@ export const migrations = [
   VerbatimReplies1764000000005,
   Budgets1764000000006,
   Retention1764000000007,
+  AssetUploads1764000000010,
 ] as const;

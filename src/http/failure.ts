@@ -29,6 +29,7 @@ export const HTTP_STATUS = {
   'not-acceptable': [406, 'Not acceptable'],
   'payload-too-large': [413, 'The body is too large'],
   'unsupported-media-type': [415, 'Unsupported media type'],
+  'content-mismatch': [422, 'The bytes are not what was announced'],
   'range-not-satisfiable': [416, 'Range not satisfiable'],
   conflict: [409, 'Conflict'],
   'lease-lost': [409, 'The lease is lost'],

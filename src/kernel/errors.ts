@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   'not-acceptable': 'caller',
   'payload-too-large': 'caller',
   'unsupported-media-type': 'caller',
+  'content-mismatch': 'caller',
   'range-not-satisfiable': 'caller',
   conflict: 'conflict',
   'lease-lost': 'conflict',

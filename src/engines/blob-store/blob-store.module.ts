@@ -4,13 +4,14 @@ import { AppConfig } from '../../config/app-config.js';
 import { Clock } from '../../kernel/clock.js';
 import { BlobStore } from './blob-store.js';
 import { DiskBlobStore } from './disk/disk-blob-store.js';
+import { S3BlobStore } from './s3/s3-blob-store.js';
 
 /** Longer than any upload may stall, shorter than a disk fills with leftovers. */
 const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Binds `BlobStore` to files under the data folder. The store opens, and clears leftovers of earlier deaths, before anything is
- * served; a folder it cannot use stops the start.
+ * Binds `BlobStore` to files under the data folder, or to a bucket. The store opens, and clears leftovers of earlier deaths, before anything is
+ * served; a place it cannot use stops the start.
  */
 @Global()
 @Module({
@@ -19,7 +20,10 @@ const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000;
       provide: BlobStore,
       inject: [AppConfig, Clock],
       useFactory: async (config: AppConfig, clock: Clock): Promise<BlobStore> => {
-        const store = await DiskBlobStore.open(join(config.dataDir, 'blobs'), clock);
+        const store =
+          config.s3 === null
+            ? await DiskBlobStore.open(join(config.dataDir, 'blobs'), clock)
+            : await S3BlobStore.open(config.s3, clock);
         await store.sweepTemporaries(STALE_TEMPORARY_MS);
         return store;
       },

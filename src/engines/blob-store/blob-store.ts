@@ -56,6 +56,8 @@ export abstract class BlobStore {
 export interface PutLimits {
   maxBytes: number;
   signal?: AbortSignal;
+  /** Called with all that arrived, before any of it is shown; where it throws, nothing is kept and the put rejects with what it threw. */
+  accept?: (arrived: StoredBlob) => void;
 }
 
 export interface StoredBlob {

@@ -15,6 +15,7 @@ export const DETAILS: Readonly<Record<ErrorCode, string>> = {
   'not-acceptable': 'None of the types asked for can be sent.',
   'payload-too-large': 'The body is larger than this route takes.',
   'unsupported-media-type': 'Send the body as application/json.',
+  'content-mismatch': 'The bytes are image/png, and image/jpeg was announced.',
   'range-not-satisfiable': 'The range lies outside of what there is.',
   conflict: 'This contradicts the state things are in.',
   'lease-lost': 'This lease is no longer held.',

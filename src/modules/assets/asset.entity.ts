@@ -42,6 +42,36 @@ export class AssetEntity {
   @Column({ name: 'fence', type: 'bigint', nullable: true })
   fence!: string | null;
 
+  @Column({ name: 'declared_size_bytes', type: 'bigint', nullable: true })
+  declaredSizeBytes!: string | null;
+
+  @Column({ name: 'declared_sha256', type: 'text', nullable: true })
+  declaredSha256!: string | null;
+
+  @Column({ name: 'part_size_bytes', type: 'bigint', nullable: true })
+  partSizeBytes!: string | null;
+
+  @Column({ name: 'upload_expires_at', type: 'timestamptz', nullable: true })
+  uploadExpiresAt!: Date | null;
+
+  @Column({ name: 'upload_fence', type: 'text', nullable: true })
+  uploadFence!: string | null;
+
+  @Column({ name: 'external_url', type: 'text', nullable: true })
+  externalUrl!: string | null;
+
+  @Column({ name: 'job', type: 'text', nullable: true })
+  job!: string | null;
+
+  @Column({ name: 'job_due_at', type: 'timestamptz', nullable: true })
+  jobDueAt!: Date | null;
+
+  @Column({ name: 'job_attempts', type: 'integer', default: 0 })
+  jobAttempts!: number;
+
+  @Column({ name: 'thumbnail_bytes', type: 'integer', nullable: true })
+  thumbnailBytes!: number | null;
+
   @Column({ name: 'created_by', type: 'uuid', nullable: true })
   createdBy!: string | null;
 
@@ -50,4 +80,17 @@ export class AssetEntity {
 
   @Column({ name: 'updated_at', type: 'timestamptz', default: () => 'clock_timestamp()' })
   updatedAt!: Date;
+}
+
+/** What an organisation keeps; written by a trigger of `assets` alone. */
+@Entity({ name: 'asset_totals' })
+export class AssetTotalsEntity {
+  @PrimaryColumn({ name: 'organization_id', type: 'uuid' })
+  organizationId!: string;
+
+  @Column({ name: 'count', type: 'bigint', default: 0 })
+  count!: string;
+
+  @Column({ name: 'bytes', type: 'bigint', default: 0 })
+  bytes!: string;
 }

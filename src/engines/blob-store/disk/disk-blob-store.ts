@@ -72,7 +72,11 @@ export class DiskBlobStore extends BlobStore {
     }
   }
 
-  async put(key: BlobKey, body: AsyncIterable<Uint8Array>, { maxBytes, signal }: PutLimits): Promise<StoredBlob> {
+  async put(
+    key: BlobKey,
+    body: AsyncIterable<Uint8Array>,
+    { maxBytes, signal, accept }: PutLimits,
+  ): Promise<StoredBlob> {
     signal?.throwIfAborted();
     if ((await this.stat(key)) !== null) throw blobConflict();
     const temporary = join(this.temporaryFolder, `${newId()}.part`);
@@ -81,6 +85,7 @@ export class DiskBlobStore extends BlobStore {
       let stored: StoredBlob;
       try {
         stored = await receiveBody(file, body, maxBytes, signal);
+        accept?.(stored);
         await file.sync();
       } finally {
         await file.close();

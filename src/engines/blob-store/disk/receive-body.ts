@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { blobTooLarge } from '../blob-errors.js';
 import type { StoredBlob } from '../blob-store.js';
+import { nextPiece } from '../next-piece.js';
 
 /**
  * Writes a body to a file, counting and hashing what passes. Hears the signal also while it waits for the next piece, since a
@@ -33,29 +34,4 @@ export async function receiveBody(
     pieces.return?.().catch(() => undefined);
     throw error;
   }
-}
-
-/**
- * The next piece, or a rejection with the signal's reason. One listener per piece on purpose: racing every piece against one
- * long-lived promise would keep each piece reachable from it, and so the whole body in memory.
- */
-async function nextPiece<T>(pieces: AsyncIterator<T>, signal: AbortSignal | undefined): Promise<IteratorResult<T>> {
-  if (signal === undefined) return pieces.next();
-  signal.throwIfAborted();
-  return new Promise((resolve, reject) => {
-    const abort = (): void => {
-      try {
-        signal.throwIfAborted();
-      } catch (reason) {
-        reject(reason instanceof Error ? reason : new Error('aborted', { cause: reason }));
-      }
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    pieces
-      .next()
-      .then(resolve, reject)
-      .finally(() => {
-        signal.removeEventListener('abort', abort);
-      });
-  });
 }
