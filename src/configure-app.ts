@@ -13,6 +13,7 @@ import { refuseUncleanQuery, refuseUncleanText } from './http/json-body/clean-te
 import { HealthController } from './http/health.controller.js';
 import { registerJsonBody } from './http/json-body/json-content-type-parser.js';
 import { refuseMalformedHttp, refuseThrough, refuseUnroutable } from './http/refusals-before-routing.js';
+import { registerRawBodies } from './http/raw-body.js';
 import { pathOf } from './http/request.js';
 import { routeInventory } from './http/route-inventory.js';
 import { closeSilentConnections } from './http/silent-connections.js';
@@ -38,7 +39,9 @@ export function createAdapter(config: AppConfig): FastifyAdapter {
     clientErrorHandler: refuseMalformedHttp,
     routerOptions: { maxParamLength: MOST_PARAMETER_CHARACTERS, ignoreTrailingSlash: false, caseSensitive: true },
     // Slow or stuck senders must not hold a socket for ever; streams of replies are not affected.
-    requestTimeout: 60_000,
+    // Bodies have their own time (raw-body.ts): an upload may take as long as it keeps coming.
+    requestTimeout: 0,
+    http: { headersTimeout: 60_000 },
   });
 }
 
@@ -76,6 +79,7 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
     });
   }
   registerJsonBody(fastify);
+  registerRawBodies(fastify);
   fastify.addHook('onRoute', (route) => {
     const limit = route.config?.bodyLimitBytes;
     if (limit !== undefined) {

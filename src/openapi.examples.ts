@@ -50,6 +50,14 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, unknown>> = {
   runsCancel: { force: false },
   runPeopleDecide: { decision: 'decline', reason: 'Not without the figures.' },
   runPeopleReplay: {},
+  uploadsAnnounce: {
+    task_id: IDS.task,
+    name: 'keywords.png',
+    type: 'image',
+    content_type: 'image/png',
+    size: 48213,
+    sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+  },
   schedulesCreate: {
     task_id: IDS.task,
     cron: '0 9 * * 1-5',

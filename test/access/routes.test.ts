@@ -50,11 +50,16 @@ describe('the inventory of routes', () => {
     expect(reasons.filter((reason) => reason.length < 20)).toEqual([]);
   });
 
-  test('takes signed links on routes that only read', () => {
+  test('takes signed links on routes that only read, and to send what was announced', () => {
     const presigned = inventory.filter(
       ({ declaration }) => declaration.kind === 'requires' && declaration.presigned !== null,
     );
-    expect(presigned.map(nameOf)).toEqual(['GET /api/v1/assets/:id/content', 'GET /api/v1/streams/:id']);
+    expect(presigned.map(nameOf)).toEqual([
+      'GET /api/v1/assets/:id/content',
+      'PUT /api/v1/assets/:id/content',
+      'PUT /api/v1/assets/:id/parts/:number',
+      'GET /api/v1/streams/:id',
+    ]);
   });
 
   test('is all that the server routes to, but for the documents', () => {
@@ -169,9 +174,9 @@ describe('the policy', () => {
     expect([...POLICY.viewer].filter((action) => !action.endsWith(':read'))).toEqual(['self:update']);
   });
 
-  test('has worker within admin and owner only, and nothing in worker but its routes', () => {
+  test('has worker within admin and owner only, and nothing in worker but its routes and uploads', () => {
     expect(ROLES.filter((role) => role !== 'worker' && contains(role, 'worker'))).toEqual(['owner', 'admin']);
-    expect([...POLICY.worker].toSorted()).toEqual(['self:read', 'worker:act']);
+    expect([...POLICY.worker].toSorted()).toEqual(['asset:upload', 'self:read', 'worker:act']);
   });
 
   test('has no action that no route asks for, and no route asks for one that nobody has', () => {

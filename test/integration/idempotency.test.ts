@@ -45,6 +45,7 @@ interface Sample {
     | 'runs'
     | 'messages'
     | 'schedules'
+    | 'assets'
     | 'budgets'
     | 'bulk_operations';
   /** How many it adds. */
@@ -66,6 +67,11 @@ const SAMPLES: Readonly<Record<string, () => Sample | Promise<Sample>>> = {
     table: 'users',
   }),
   'POST /api/v1/teams': () => ({ path: `${V1}/teams`, body: { name: 'Once', slug: 'once' }, table: 'teams' }),
+  'POST /api/v1/assets': async () => ({
+    path: `${V1}/assets`,
+    body: { task_id: (await task()).task, name: 'once.png', content_type: 'image/png', size: 3 },
+    table: 'assets',
+  }),
   'POST /api/v1/projects': () => ({ path: `${V1}/projects`, body: { name: 'Once' }, table: 'projects' }),
   'POST /api/v1/accounts': () => ({
     path: `${V1}/accounts`,
@@ -136,8 +142,8 @@ const SAMPLES: Readonly<Record<string, () => Sample | Promise<Sample>>> = {
   }),
 };
 
-/** POST routes that answer 201 and are no creating of a client's: workers have their fence and their batch ids. */
-const EXEMPT = /^POST \/api\/v1\/(auth|worker)\//;
+/** POST routes that answer 201 and are no creating of a client's: workers have their fence and their batch ids. A form is a stream. */
+const EXEMPT = /^POST \/api\/v1\/((auth|worker)\/|assets\/upload$)/;
 
 describe('every route that creates', () => {
   test('takes an Idempotency-Key: the same again is the same reply and no second effect, another is refused', async () => {
@@ -287,7 +293,7 @@ describe('senders who hang up and send again', () => {
 });
 
 /** A reply, to the letter, without what a replay leaves out and says of it, and links, which are signed anew. */
-function lasting({ key: _key, note: _note, streamUrls: _urls, ...rest }: Reply['body']): string {
+function lasting({ key: _key, note: _note, streamUrls: _urls, upload: _upload, ...rest }: Reply['body']): string {
   return JSON.stringify(rest);
 }
 

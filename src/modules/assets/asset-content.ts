@@ -8,7 +8,7 @@ import { DomainError, notFound } from '../../kernel/errors.js';
 import { Log } from '../../kernel/log.js';
 import { AssetsRepository, type StoredAsset } from './assets.repository.js';
 import type { ContentQuery } from './assets.schema.js';
-import { ORIGINAL } from './assets.service.js';
+import { ORIGINAL } from './asset-parts.js';
 import { dispositionOf, entityTag, namesTag, requestedRange, servedType } from './content-headers.js';
 
 /** One request for an asset's bytes. */

@@ -7,6 +7,9 @@ import type { AssetStatus, AssetType } from './assets.schema.js';
 /** What a link to an asset is signed for; the routes name it. */
 export const ASSET_LINK_PURPOSE = 'asset:get';
 
+/** What a link to send bytes by is signed for: what it takes, how much and until when is on the asset's row. */
+export const UPLOAD_LINK_PURPOSE = 'asset:put';
+
 const LIFETIME_MS = 60 * 60 * 1000;
 
 /** Links to an asset's bytes and to what is made of them; null where there is nothing to link to (yet). */
@@ -14,6 +17,15 @@ export interface AssetLinkSet {
   url: string | null;
   thumbnail: string | null;
   embed: string | null;
+}
+
+/** What of an asset its links depend on. */
+export interface LinkedAsset {
+  id: string;
+  name: string;
+  type: AssetType;
+  status: AssetStatus;
+  has_thumbnail: boolean;
 }
 
 /** Presigned links to assets. No I/O: rights are looked up when a link is used, not when it is made. */
@@ -29,10 +41,7 @@ export class AssetLinks {
    * Links valid for an hour, with whatever rights their issuer has by then; one signature serves all. Call it only for an asset that
    * the issuer may read now.
    */
-  of(
-    issuer: { organizationId: string; principalId: string },
-    asset: { id: string; type: AssetType; status: AssetStatus },
-  ): AssetLinkSet {
+  of(issuer: { organizationId: string; principalId: string }, asset: LinkedAsset): AssetLinkSet {
     if (asset.status !== 'ready') {
       return { url: null, thumbnail: null, embed: null };
     }
@@ -43,8 +52,32 @@ export class AssetLinks {
       organization: issuer.organizationId,
       expiresAtMs: this.clock.nowMs() + LIFETIME_MS,
     });
-    const url = this.publicUrl.to(`/api/v1/assets/${asset.id}/content?${query}`);
-    // A picture is its own thumbnail until smaller ones are made.
-    return { url, thumbnail: asset.type === 'image' ? url : null, embed: null };
+    const base = this.publicUrl.to(`/api/v1/assets/${asset.id}`);
+    return {
+      url: `${base}/content?${query}`,
+      thumbnail: asset.has_thumbnail ? `${base}/thumbnail?${query}` : null,
+      embed: null,
+    };
+  }
+
+  /** The query of a link to send an announced asset's bytes by, with whatever rights its issuer has by then. */
+  upload(
+    issuer: { organizationId: string; principalId: string },
+    assetId: string,
+    lifetimeMs: number,
+  ): { query: string; expiresAt: string } {
+    const expiresAtMs = this.clock.nowMs() + lifetimeMs;
+    const query = this.signer.sign({
+      purpose: UPLOAD_LINK_PURPOSE,
+      resource: assetId,
+      issuer: issuer.principalId,
+      organization: issuer.organizationId,
+      expiresAtMs,
+    });
+    return { query, expiresAt: new Date(expiresAtMs).toISOString() };
+  }
+
+  to(path: string): string {
+    return this.publicUrl.to(path);
   }
 }

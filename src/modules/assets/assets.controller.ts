@@ -8,6 +8,7 @@ import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { AssetContent } from './asset-content.js';
 import { ASSET_LINK_PURPOSE } from './asset-links.js';
+import { ASSET_EXAMPLE } from './assets.examples.js';
 import {
   type Asset,
   type AssetListQuery,
@@ -18,26 +19,6 @@ import {
   contentQuerySchema,
 } from './assets.schema.js';
 import { AssetsService } from './assets.service.js';
-
-const EXAMPLE_LINK =
-  'http://localhost:3000/api/v1/assets/0198f0a0-0000-7000-8000-000000000004/content?expires=1767225600&issuer=0198c0de-0000-7000-8000-000000000002&organization=0198c0de-0000-7000-8000-000000000001&key=1&signature=uT3pXk0v9Qw';
-const EXAMPLE = {
-  id: '0198f0a0-0000-7000-8000-000000000004',
-  task_id: '0198f0a0-0000-7000-8000-000000000001',
-  run_id: '0198f0a0-0000-7000-8000-000000000002',
-  name: 'keywords.png',
-  type: 'image',
-  content_type: 'image/png',
-  size: 48213,
-  sha256: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
-  status: 'ready',
-  url: EXAMPLE_LINK,
-  thumbnail: EXAMPLE_LINK,
-  embed: null,
-  metadata: { width: 1200, height: 630 },
-  error: null,
-  created_at: '2026-01-31T09:00:02.000Z',
-};
 
 @ApiTags('Assets')
 @Controller('api/v1/assets')
@@ -50,7 +31,10 @@ export class AssetsController {
   @Get()
   @Requires('asset:read')
   @ApiOperation({ summary: 'List assets', description: 'Of one task with `task_id`, else of every task you may read.' })
-  @Returns(200, assetPageSchema, { description: 'A page of assets.', example: { data: [EXAMPLE], next_cursor: null } })
+  @Returns(200, assetPageSchema, {
+    description: 'A page of assets.',
+    example: { data: [ASSET_EXAMPLE], next_cursor: null },
+  })
   @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   async list(
     @Query({ schema: assetListQuerySchema }) query: AssetListQuery,
@@ -62,7 +46,7 @@ export class AssetsController {
   @Get(':id')
   @Requires('asset:read')
   @ApiOperation({ summary: 'Get an asset' })
-  @Returns(200, assetSchema, { description: 'The asset, with links for an hour.', example: EXAMPLE })
+  @Returns(200, assetSchema, { description: 'The asset, with links for an hour.', example: ASSET_EXAMPLE })
   @Problems('unauthenticated', 'forbidden', 'not-found')
   async get(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<Asset> {
     return this.assets.get(actor, id);

@@ -7,7 +7,7 @@ import { type Sql, all, jsonb, raw, sql } from '../../database/sql.js';
 import type { Asset, AssetListQuery, AssetType } from './assets.schema.js';
 
 /** An asset as stored: without its links, which need a key and a reader. */
-export type StoredAsset = Omit<Asset, 'url' | 'thumbnail' | 'embed'>;
+export type StoredAsset = Omit<Asset, 'url' | 'thumbnail' | 'embed'> & { has_thumbnail: boolean };
 
 export interface ReadyAssetRow {
   id: string;
@@ -54,13 +54,41 @@ export class AssetsRepository {
   /** Stores an asset whose bytes are kept already. False where there is no such task. */
   async insertReady(scope: WriteScope, tx: Tx, row: ReadyAssetRow): Promise<boolean> {
     const inserted = await tx.execute(sql`
-      insert into assets (organization_id, id, task_id, run_id, name, type, content_type, size_bytes, sha256, status, metadata, fence, created_by)
+      insert into assets (organization_id, id, task_id, run_id, name, type, content_type, size_bytes, sha256, status, metadata, fence, created_by,
+        job, job_due_at)
       select t.organization_id, ${row.id}::uuid, t.id, ${row.runId}::uuid, ${row.name}, ${row.type}, ${row.contentType},
         ${row.sizeBytes}::bigint, ${row.sha256}, 'ready', ${jsonb(row.metadata)},
         (select r.fence from runs r where r.organization_id = t.organization_id and r.id = ${row.runId}::uuid),
-        ${scope.isSystem ? null : scope.actor.creatorId}::uuid
+        ${scope.isSystem ? null : scope.actor.creatorId}::uuid,
+        ${row.type === 'file' ? null : 'preview'}, case when ${row.type !== 'file'} then clock_timestamp() end
       from tasks t where ${tenant(scope, 't')} and t.id = ${row.taskId} and t.deleted_at is null`);
     return inserted === 1;
+  }
+
+  /** The asset as whoever may send its bytes sees it, before and after they are there; null else. */
+  async findForUploader(scope: WriteScope, id: string): Promise<StoredAsset | null> {
+    return this.database.json<StoredAsset>(
+      scope,
+      sql`select ${assetJson('a')} from ${WITH_TASK} where a.id = ${id} and ${tenant(scope, 'a')} and t.deleted_at is null
+        and (a.created_by = ${scope.actor.creatorId} or ${contributableTask(scope, 't')})`,
+    );
+  }
+
+  /** Forgets an asset whose bytes never came. */
+  async discard(scope: WriteScope, id: string): Promise<void> {
+    await this.database.execute(
+      sql`delete from assets a where ${tenant(scope, 'a')} and a.id = ${id} and a.status in ('pending', 'uploading', 'failed')`,
+    );
+  }
+
+  async isReadableTask(scope: ReadScope, taskId: string): Promise<boolean> {
+    const select = sql`select true from tasks t where t.id = ${taskId} and ${readableTask(scope, 't')}`;
+    return (await this.database.json<boolean>(scope, select)) ?? false;
+  }
+
+  async hasRun(scope: ReadScope, taskId: string, runId: string): Promise<boolean> {
+    const select = sql`select true from runs r where ${tenant(scope, 'r')} and r.task_id = ${taskId} and r.id = ${runId}`;
+    return (await this.database.json<boolean>(scope, select)) ?? false;
   }
 
   /** True where there is such a row, whoever may read it. */
@@ -104,5 +132,5 @@ function assetJson(alias: string): Sql {
   const a = raw(alias);
   return sql`json_build_object('id', ${a}.id, 'task_id', ${a}.task_id, 'run_id', ${a}.run_id, 'name', ${a}.name, 'type', ${a}.type,
     'content_type', ${a}.content_type, 'size', ${a}.size_bytes, 'sha256', ${a}.sha256, 'status', ${a}.status,
-    'metadata', ${a}.metadata, 'error', ${a}.error, 'created_at', iso_utc(${a}.created_at))`;
+    'has_thumbnail', coalesce(${a}.thumbnail_bytes, 0) > 0, 'metadata', ${a}.metadata, 'error', ${a}.error, 'created_at', iso_utc(${a}.created_at))`;
 }

@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, readScope, writeScope, type WriteScope } from '../../access/index.js';
+import { AppConfig } from '../../config/app-config.js';
 import { Database, type Tx } from '../../database/database.js';
-import { blobKey, type BlobKey } from '../../engines/blob-store/blob-key.js';
+import { blobKey } from '../../engines/blob-store/blob-key.js';
 import { BlobStore } from '../../engines/blob-store/blob-store.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import { ListPages } from '../../http/list-query.js';
@@ -10,14 +11,11 @@ import { newId } from '../../kernel/ids.js';
 import { Log } from '../../kernel/log.js';
 import type { Page } from '../../kernel/page.js';
 import { AssetLinks } from './asset-links.js';
+import { AssetIntake } from './asset-intake.js';
+import { ORIGINAL, THUMBNAIL } from './asset-parts.js';
+import { HEAD_BYTES, kindOf, kindRefusal, mediaType, settleType, sniff } from './content-types.js';
 import { AssetsRepository, type StoredAsset } from './assets.repository.js';
 import type { Asset, AssetListQuery, AssetStatus, AssetType } from './assets.schema.js';
-
-/** The part of an asset's blobs that holds what was given; others may be made of it. */
-export const ORIGINAL = 'original';
-
-/** Largest file a run may leave. */
-const MOST_BYTES = 1024 * 1024 * 1024;
 
 /** A file that a run leaves behind. */
 export interface RunAsset {
@@ -48,6 +46,8 @@ export class AssetsService {
     private readonly repository: AssetsRepository,
     private readonly links: AssetLinks,
     private readonly blobs: BlobStore,
+    private readonly intake: AssetIntake,
+    private readonly config: AppConfig,
     private readonly database: Database,
     private readonly log: Log,
     sealer: CursorSealer,
@@ -81,7 +81,7 @@ export class AssetsService {
       const readable = await this.repository.find(readScope(actor, 'asset:read'), id);
       throw readable === null ? notFound('asset') : forbidden();
     }
-    await this.#removeBytes(keyOf(scope, id));
+    await this.#removeBytes(scope, id);
   }
 
   /**
@@ -95,23 +95,27 @@ export class AssetsService {
     asset: RunAsset,
     commit: (tx: Tx, asset: AssetNotice) => Promise<void>,
   ): Promise<{ id: string }> {
-    const { taskId, runId, name, type, contentType, bytes, metadata, signal } = asset;
+    const { taskId, runId, name, bytes, metadata, signal } = asset;
     const id = newId();
-    const key = keyOf(scope, id);
-    const limits = signal === undefined ? { maxBytes: MOST_BYTES } : { maxBytes: MOST_BYTES, signal };
-    const { sizeBytes, sha256 } = await this.blobs.put(key, bytes, limits);
+    const key = blobKey(scope.organizationId, id, ORIGINAL);
+    const maxBytes = this.config.assetMaxBytes;
+    const limits = signal === undefined ? { maxBytes } : { maxBytes, signal };
+    const head = new HeadOf(bytes);
+    const { sizeBytes, sha256 } = await this.blobs.put(key, head.body(), limits);
+    const kept = await keptAs(head.bytes, asset);
     try {
       await this.database.transaction(async (tx) => {
-        await commit(tx, { id, name, type, status: 'ready' });
-        const row = { id, taskId, runId, name, type, contentType, sizeBytes, sha256, metadata };
+        await commit(tx, { id, name, type: kept.type, status: 'ready' });
+        const row = { id, taskId, runId, name, ...kept, sizeBytes, sha256, metadata };
         if (!(await this.repository.insertReady(scope, tx, row))) {
           throw notFound('task');
         }
+        await this.intake.assertRoom(scope, 0, tx);
       });
     } catch (error) {
       // A connection lost at the commit leaves its outcome open: only bytes that surely have no row may go.
       if (!(await this.repository.isStored(scope, id).catch(() => true))) {
-        await this.#removeBytes(key);
+        await this.#removeBytes(scope, id);
       }
       throw error;
     }
@@ -125,7 +129,7 @@ export class AssetsService {
   async removeBytesOfTask(scope: WriteScope, taskId: string, most: number): Promise<number> {
     const ids = await this.repository.idsOfTask(scope, taskId, most);
     for (const id of ids) {
-      await this.blobs.remove(keyOf(scope, id));
+      await this.#removeParts(scope, id);
     }
     if (ids.length > 0) {
       await this.repository.forget(scope, taskId, ids);
@@ -136,25 +140,69 @@ export class AssetsService {
   /** Removes these assets of the organisation for good, bytes before rows; one that is gone already is no error. */
   async removeForGood(scope: WriteScope, ids: readonly string[]): Promise<void> {
     for (const id of ids) {
-      await this.blobs.remove(keyOf(scope, id));
+      await this.#removeParts(scope, id);
     }
     await this.repository.forgetAll(scope, ids);
   }
 
   #shown(actor: Actor, stored: StoredAsset): Asset {
-    return { ...stored, ...this.links.of(actor, stored) };
+    const { has_thumbnail: _, ...shown } = stored;
+    return { ...shown, ...this.links.of(actor, stored) };
+  }
+
+  /** What was given and what was made of it; of parts that never became a whole the sweep takes care. */
+  async #removeParts(scope: WriteScope, id: string): Promise<void> {
+    for (const part of [ORIGINAL, THUMBNAIL]) {
+      await this.blobs.remove(blobKey(scope.organizationId, id, part));
+    }
   }
 
   /** Bytes that stay behind are unreachable, so a failure here is the operator's to know and nobody's request to fail. */
-  async #removeBytes(key: BlobKey): Promise<void> {
+  async #removeBytes(scope: WriteScope, id: string): Promise<void> {
     try {
-      await this.blobs.remove(key);
+      await this.intake.removeAll(scope.organizationId, id);
     } catch (error) {
-      this.log.warn('bytes of a deleted asset could not be removed', { key, error });
+      this.log.warn('bytes of a deleted asset could not be removed; the sweep will', { asset_id: id, error });
     }
   }
 }
 
-function keyOf(scope: WriteScope, assetId: string): BlobKey {
-  return blobKey(scope.organizationId, assetId, ORIGINAL);
+/** Lets a body pass, and keeps its first bytes. */
+class HeadOf {
+  readonly #pieces: Uint8Array[] = [];
+  #length = 0;
+
+  constructor(private readonly source: AsyncIterable<Uint8Array>) {}
+
+  get bytes(): Uint8Array {
+    return Buffer.concat(this.#pieces);
+  }
+
+  async *body(): AsyncGenerator<Uint8Array> {
+    for await (const piece of this.source) {
+      if (this.#length < HEAD_BYTES) {
+        const part = Buffer.from(piece.subarray(0, HEAD_BYTES - this.#length));
+        this.#pieces.push(part);
+        this.#length += part.length;
+      }
+      yield piece;
+    }
+  }
+}
+
+/** A program names its files as it likes: where the first bytes say that one is something else, that is what it is kept as. */
+async function keptAs(
+  head: Uint8Array,
+  { type, contentType, name }: RunAsset,
+): Promise<{ type: AssetType; contentType: string }> {
+  try {
+    await settleType(head, mediaType(contentType), name);
+    return { type, contentType };
+  } catch {
+    const found = await sniff(head);
+    if (found === null) {
+      return { type, contentType };
+    }
+    return { type: kindRefusal(type, found) === null ? type : kindOf(found), contentType: found };
+  }
 }

@@ -2,6 +2,7 @@ export { RunAttemptEntity, RunEntity, TaskCounterEntity } from './run.entity.js'
 export { BulkModule } from './bulk/bulk.module.js';
 export { BulkWorker } from './bulk/bulk-worker.js';
 export { RunBatches } from './bulk/run-batches.service.js';
+export { holds, leaseLost, parseFence } from './leases.js';
 export { RunsModule } from './runs.module.js';
 export { RunsService, type CreateRun } from './runs.service.js';
 export type { ClaimedWork } from './worker-claims.js';

@@ -20,6 +20,7 @@ export interface ShownAsset {
   name: string;
   type: 'voice' | 'image' | 'sound' | 'video' | '360' | '3d';
   status: 'pending' | 'uploading' | 'processing' | 'ready' | 'failed';
+  has_thumbnail: boolean;
 }
 
 /** A task with what its latest run said and what all its runs made, plain files left out. */
@@ -62,7 +63,8 @@ const HAS_RUN = sql`t.latest_run_id is not null`;
 const SHOWN_TASK = sql`json_build_object('id', t.id, 'status', t.status, 'created_at', iso_utc(t.created_at),
   'log_lines', ${lastLogLines(PAGE_LINES)},
   'error_message', (select r.error ->> 'message' from runs r where r.organization_id = t.organization_id and r.id = t.latest_run_id),
-  'assets', coalesce((select json_agg(json_build_object('id', a.id, 'name', a.name, 'type', a.type, 'status', a.status)
+  'assets', coalesce((select json_agg(json_build_object('id', a.id, 'name', a.name, 'type', a.type, 'status', a.status,
+        'has_thumbnail', coalesce(a.thumbnail_bytes, 0) > 0)
       order by a.created_at, a.id)
     from assets a where a.organization_id = t.organization_id and a.task_id = t.id and a.type <> 'file'), '[]'::json))`;
 

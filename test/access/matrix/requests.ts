@@ -13,7 +13,7 @@ import { AGENT_SLUG, IDLE_AGENT_SLUG } from './stage.js';
  *   empty, and 409 where a worker holds no lease.
  */
 export interface Row {
-  door: 'open' | 'self' | 'read' | 'work' | 'administer' | 'worker' | 'operate';
+  door: 'open' | 'self' | 'read' | 'work' | 'administer' | 'worker' | 'operate' | 'upload';
   ok: number;
   about?: { kind: Kind; right: Right };
   hidden?: number;
@@ -175,6 +175,7 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'POST /api/v1/streams/:id/url': reads('task', ({ run }) => `${V1}/streams/${run}/url`),
   'GET /api/v1/assets/:id': reads('task', ({ asset }) => `${V1}/assets/${asset}`),
   'GET /api/v1/assets/:id/content': reads('task', ({ asset }) => `${V1}/assets/${asset}/content`),
+  'GET /api/v1/asset-usage': { door: 'read', ok: 200, ask: get(() => `${V1}/asset-usage`) },
   'GET /api/v1/schedules/:id': reads('task', ({ schedule }) => `${V1}/schedules/${schedule}`),
   'GET /api/v1/schedules/:id/upcoming': reads('task', ({ schedule }) => `${V1}/schedules/${schedule}/upcoming`),
   'POST /api/v1/schedules/preview': creates(`${V1}/schedules/preview`, () => ({ cron: '0 9 * * *' }), 'read', 200),
@@ -257,6 +258,41 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'POST /api/v1/runs/:id/replay': changes('task', 'c', ({ run }) => `${V1}/runs/${run}/replay`, {}),
   'POST /api/v1/runs/:id/cancel': changes('task', 'c', ({ run }) => `${V1}/runs/${run}/cancel`, {}),
   'DELETE /api/v1/assets/:id': removes('task', ({ asset }) => `${V1}/assets/${asset}`, 'work', 'c'),
+  'POST /api/v1/assets': {
+    door: 'upload',
+    ok: 201,
+    about: { kind: 'task', right: 'c' },
+    hidden: 400,
+    spends: true,
+    ask: ({ task }) => ({
+      path: `${V1}/assets`,
+      body: { task_id: task, name: 'a.png', content_type: 'image/png', size: 3 },
+    }),
+  },
+  // The door alone: a form is no JSON.
+  'POST /api/v1/assets/upload': { door: 'upload', ok: 415, ask: send(() => `${V1}/assets/upload`, {}) },
+  // It has its bytes, and none of them are parts: whoever may send them hears that.
+  'PUT /api/v1/assets/:id/content': {
+    ...changes('task', 'c', ({ asset }) => `${V1}/assets/${asset}/content`, {}, 'upload'),
+    ok: 409,
+  },
+  'PUT /api/v1/assets/:id/parts/:number': {
+    ...changes('task', 'c', ({ asset }) => `${V1}/assets/${asset}/parts/1`, {}, 'upload'),
+    ok: 409,
+  },
+  'GET /api/v1/assets/:id/parts': {
+    ...reads('task', ({ asset }) => `${V1}/assets/${asset}/parts`),
+    door: 'upload',
+    about: { kind: 'task', right: 'c' },
+    ok: 404,
+  },
+  'POST /api/v1/assets/:id/complete': changes(
+    'task',
+    'c',
+    ({ asset }) => `${V1}/assets/${asset}/complete`,
+    {},
+    'upload',
+  ),
   'POST /api/v1/schedules': {
     door: 'work',
     ok: 201,

@@ -46,24 +46,24 @@ export type ActorName = (typeof ACTORS)[number];
 
 /** What kinds of route an actor may come in by at all, whatever it is about: anything else is 403, there or not. */
 export const DOORS = grid(`
-              self read work administer worker operate
-strangerKey   y    y    y    y          y      -
-strangerOwner y    y    y    y          y      -
-viewer        y    y    -    -          -      -
-viewerKey     y    y    -    -          -      -
-outsider      y    y    y    -          -      -
-member        y    y    y    -          -      -
-maintainer    y    y    y    -          -      -
-creator       y    y    y    -          -      -
-teamKey       y    y    y    -          -      -
-adminTeamKey  y    y    y    -          -      -
-openKey       y    y    y    -          -      -
-boundKey      y    y    y    -          -      -
-workerKey     y    -    -    -          y      -
-admin         y    y    y    y          y      -
-adminKey      y    y    y    y          y      -
-owner         y    y    y    y          y      y
-operatorKey   y    y    y    y          y      y
+              self read work administer worker operate upload
+strangerKey   y    y    y    y          y      -       y
+strangerOwner y    y    y    y          y      -       y
+viewer        y    y    -    -          -      -       -
+viewerKey     y    y    -    -          -      -       -
+outsider      y    y    y    -          -      -       y
+member        y    y    y    -          -      -       y
+maintainer    y    y    y    -          -      -       y
+creator       y    y    y    -          -      -       y
+teamKey       y    y    y    -          -      -       y
+adminTeamKey  y    y    y    -          -      -       y
+openKey       y    y    y    -          -      -       y
+boundKey      y    y    y    -          -      -       y
+workerKey     y    -    -    -          y      -       y
+admin         y    y    y    y          y      -       y
+adminKey      y    y    y    y          y      -       y
+owner         y    y    y    y          y      y       y
+operatorKey   y    y    y    y          y      y       y
 `);
 
 /**

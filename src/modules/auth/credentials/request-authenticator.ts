@@ -119,7 +119,10 @@ export class RequestAuthenticator extends Authenticator {
     return actor === null || session.epoch > actor.epoch ? null : { actor, remainingMs: null };
   }
 
-  /** A link stands for its issuer as the issuer is now, and only to read: a route that changes anything takes no link. */
+  /**
+   * A link stands for its issuer as the issuer is now, to read, and to upload what was announced; no other route that changes anything
+   * takes one.
+   */
   async #issuerOf(
     request: FastifyRequest,
     declaration: AccessDeclaration & { kind: 'requires' },
@@ -127,9 +130,9 @@ export class RequestAuthenticator extends Authenticator {
     fresh: boolean,
   ): Promise<Actor> {
     const { action, parameters } = declaration;
-    const isRead = READ_ACTIONS.some((read) => read === action);
+    const takesLinks = action === 'asset:upload' || READ_ACTIONS.some((read) => read === action);
     const resource: unknown = Reflect.get(parametersOf(request), 'id');
-    if (!isRead || typeof resource !== 'string') {
+    if (!takesLinks || typeof resource !== 'string') {
       throw unauthenticated('a link where none is taken');
     }
     const signed = Object.fromEntries(Object.entries(queryOf(request)).filter(([name]) => !parameters.includes(name)));

@@ -1,0 +1,175 @@
+/**
+ * How bytes become an asset, whichever way they come: streamed into the blob store under what was announced of them, then made ready in
+ * one transaction that asks once more who may, under which lease, and whether there is room.
+ *
+ * - The first completed upload wins: the blob store never overwrites, and the row changes only while it waits. Whoever comes later
+ *   gets `conflict`.
+ * - Bytes before row: a crash in between leaves bytes that nothing names. The next upload of the same asset makes the row ready with
+ *   them, after reading them through the same check, and is told that it came later; else the sweep finds them.
+ * - Where the row refuses the bytes for good (lease lost, quota), it is failed first and the bytes removed after: nobody can then make a
+ *   row ready whose bytes go away.
+ */
+import { createHash } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import type { WriteScope } from '../../access/index.js';
+import { AppConfig } from '../../config/app-config.js';
+import { Database, StaleActorError, type Tx } from '../../database/database.js';
+import { type BlobKey, blobKey, blobPrefix } from '../../engines/blob-store/blob-key.js';
+import { BlobStore, type StoredBlob } from '../../engines/blob-store/blob-store.js';
+import { DomainError } from '../../kernel/errors.js';
+import { Log } from '../../kernel/log.js';
+import { WorkerService } from '../runs/index.js';
+import type { AssetType } from './assets.schema.js';
+import { ContentCheck } from './content-check.js';
+import { kindRefusal, UNKNOWN_TYPE } from './content-types.js';
+import { ORIGINAL } from './asset-parts.js';
+import { type UploadRow, UploadsRepository } from './uploads.repository.js';
+
+/** Where there is no room now, there hardly is in a second. */
+const QUOTA_RETRY_SECONDS = 3_600;
+
+@Injectable()
+export class AssetIntake {
+  constructor(
+    private readonly repository: UploadsRepository,
+    private readonly workers: WorkerService,
+    private readonly blobs: BlobStore,
+    private readonly database: Database,
+    private readonly config: AppConfig,
+    private readonly log: Log,
+  ) {}
+
+  /**
+   * Takes the bytes of an announced asset and makes it ready.
+   * @throws DomainError `content-mismatch`, `payload-too-large`, `conflict`, `lease-lost`, `limit-reached`, `unavailable`
+   */
+  async take(
+    scope: WriteScope,
+    asset: UploadRow,
+    body: AsyncIterable<Uint8Array>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const declared = asset.contentType === UNKNOWN_TYPE ? null : asset.contentType;
+    const check = new ContentCheck({ ...asset, contentType: declared });
+    const maxBytes = Math.min(this.config.assetMaxBytes, asset.sizeBytes ?? this.config.assetMaxBytes);
+    const key = blobKey(scope.organizationId, asset.id, ORIGINAL);
+    const checked = { maxBytes, accept: check.accept, ...(signal === undefined ? {} : { signal }) };
+    let stored: StoredBlob;
+    try {
+      stored = await this.blobs.put(key, check.of(body), checked);
+    } catch (error) {
+      if (isConflict(error)) {
+        const found = await this.#adopt(key, check);
+        await this.#finish(scope, asset, check.contentType, found);
+      }
+      throw error;
+    }
+    await this.#finish(scope, asset, check.contentType, stored);
+  }
+
+  /** @throws DomainError `payload-too-large`, `limit-reached` for what could never be kept */
+  async assertRoom(scope: WriteScope, sizeBytes: number, tx?: Tx): Promise<void> {
+    const { assetMaxBytes, assetQuotaBytes } = this.config;
+    if (sizeBytes > assetMaxBytes) {
+      throw new DomainError('payload-too-large', `A file may have ${assetMaxBytes} bytes here.`);
+    }
+    if (assetQuotaBytes !== null && (await this.repository.totals(scope, tx)).bytes + sizeBytes > assetQuotaBytes) {
+      throw quotaReached(assetQuotaBytes);
+    }
+  }
+
+  /** Removes every byte of an asset, parts that never became a whole included. */
+  async removeAll(organizationId: string, assetId: string): Promise<void> {
+    for await (const key of this.blobs.list(blobPrefix(organizationId, assetId))) {
+      await this.blobs.remove(key);
+    }
+  }
+
+  /** Bytes of an upload that ended before its row was written: read once more, through the same check. */
+  async #adopt(key: BlobKey, check: ContentCheck): Promise<StoredBlob> {
+    const found = await this.blobs.open(key);
+    if (found === null) {
+      throw new DomainError('conflict', 'Another upload of this asset ended at the same time; look at the asset.');
+    }
+    const hash = createHash('sha256');
+    let sizeBytes = 0;
+    for await (const piece of check.of(found.stream)) {
+      sizeBytes += piece.byteLength;
+      hash.update(piece);
+    }
+    const stored = { sizeBytes, sha256: hash.digest('hex') };
+    check.accept(stored);
+    return stored;
+  }
+
+  async #finish(scope: WriteScope, asset: UploadRow, contentType: string, stored: StoredBlob): Promise<void> {
+    const { id, name, runId, fence } = asset;
+    try {
+      const type = settledKind(asset.type, contentType);
+      await this.database.transaction(async (tx) => {
+        if (runId !== null && fence !== null) {
+          await this.workers.appendAsset(tx, scope, runId, fence, { id, name, type, status: 'ready' });
+        }
+        if (!(await this.repository.finish(scope, tx, id, { contentType, type, ...stored }))) {
+          await tx.assertLive(scope);
+          throw new DomainError('conflict', 'This asset does not wait for bytes any more.');
+        }
+        await this.#assertWithinQuota(scope, tx);
+      });
+    } catch (error) {
+      if (error instanceof StaleActorError) {
+        // The body is spent, so the request cannot simply run again.
+        throw new DomainError('unavailable', 'Your rights changed during the upload; send it again.', { cause: error });
+      }
+      if (isConflict(error) && (await this.repository.isKept(scope, id, stored.sha256))) {
+        // Somebody who came later found these very bytes, and was faster to say so.
+        return;
+      }
+      if (error instanceof DomainError && ['lease-lost', 'limit-reached', 'content-mismatch'].includes(error.code)) {
+        await this.#refuseForGood(scope, id, error.message);
+      }
+      throw error;
+    }
+  }
+
+  async #refuseForGood(scope: WriteScope, id: string, why: string): Promise<void> {
+    try {
+      if (await this.repository.fail(scope, id, why)) {
+        await this.removeAll(scope.organizationId, id);
+      }
+    } catch (error) {
+      this.log.warn('bytes of a refused upload could not be removed; the sweep will', { asset_id: id, error });
+    }
+  }
+
+  /** The totals' row is locked by the change before, so that of two that end at once one sees the other. */
+  async #assertWithinQuota(scope: WriteScope, tx: Tx): Promise<void> {
+    const { assetQuotaBytes } = this.config;
+    if (assetQuotaBytes !== null && (await this.repository.totals(scope, tx)).bytes > assetQuotaBytes) {
+      throw quotaReached(assetQuotaBytes);
+    }
+  }
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof DomainError && error.code === 'conflict';
+}
+
+/** The kind an asset is of, once its bytes are known. @throws DomainError `content-mismatch` */
+function settledKind(type: AssetType, contentType: string): AssetType {
+  const refusal = kindRefusal(type, contentType);
+  if (refusal !== null) {
+    throw new DomainError('content-mismatch', `The bytes are ${contentType}, but ${refusal}.`);
+  }
+  return type;
+}
+
+function quotaReached(quotaBytes: number): DomainError {
+  return new DomainError(
+    'limit-reached',
+    `This organization may keep ${quotaBytes} bytes of files; delete some first.`,
+    {
+      retryAfterSeconds: QUOTA_RETRY_SECONDS,
+    },
+  );
+}

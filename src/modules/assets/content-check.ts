@@ -1,0 +1,61 @@
+import { DomainError } from '../../kernel/errors.js';
+import type { StoredBlob } from '../../engines/blob-store/blob-store.js';
+import { HEAD_BYTES, settleType } from './content-types.js';
+
+/** What was said of bytes before they came; null where nothing was. */
+export interface Announced {
+  name: string;
+  contentType: string | null;
+  sizeBytes: number | null;
+  sha256: string | null;
+}
+
+/**
+ * Holds bytes on their way to what was announced of them: their kind as soon as enough are there to tell, so that a large wrong file
+ * is not read to its end, their size and digest at the end, before any of it is shown.
+ */
+export class ContentCheck {
+  #contentType: string | null = null;
+
+  constructor(private readonly announced: Announced) {}
+
+  /** The type to keep; known once `accept` was called. */
+  get contentType(): string {
+    if (this.#contentType === null) {
+      throw new Error('the content was not checked yet');
+    }
+    return this.#contentType;
+  }
+
+  /** The bytes as they come. @throws DomainError `content-mismatch` where they are of another kind or more than announced */
+  async *of(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const { name, contentType, sizeBytes } = this.announced;
+    let head = Buffer.alloc(0);
+    let seen = 0;
+    for await (const piece of body) {
+      seen += piece.byteLength;
+      if (sizeBytes !== null && seen > sizeBytes) {
+        throw new DomainError('content-mismatch', `More than the ${sizeBytes} bytes announced arrived.`);
+      }
+      if (this.#contentType === null) {
+        head = Buffer.concat([head, piece.subarray(0, HEAD_BYTES - head.length)]);
+        if (head.length === HEAD_BYTES) {
+          this.#contentType = await settleType(head, contentType, name);
+        }
+      }
+      yield piece;
+    }
+    this.#contentType ??= await settleType(head, contentType, name);
+  }
+
+  /** For the blob store, which calls it before it shows anything. @throws DomainError `content-mismatch` */
+  readonly accept = (arrived: StoredBlob): void => {
+    const { sizeBytes, sha256 } = this.announced;
+    if (sizeBytes !== null && arrived.sizeBytes !== sizeBytes) {
+      throw new DomainError('content-mismatch', `${arrived.sizeBytes} bytes arrived, and ${sizeBytes} were announced.`);
+    }
+    if (sha256 !== null && arrived.sha256 !== sha256) {
+      throw new DomainError('content-mismatch', `The bytes’ SHA-256 is ${arrived.sha256}, and another was announced.`);
+    }
+  };
+}

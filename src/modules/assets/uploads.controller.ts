@@ -1,0 +1,241 @@
+import { Body, Controller, Get, HttpCode, Param, Post, Put, Query, Req, Res } from '@nestjs/common';
+import { ApiBody, ApiConsumes, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { type Actor, Requires } from '../../access/index.js';
+import type { IdempotencyTicket } from '../../database/idempotency.js';
+import { created } from '../../http/created.js';
+import { CurrentActor } from '../../http/current-actor.js';
+import { IdempotencyKey } from '../../http/idempotency-key.js';
+import { rawBody, RawBody } from '../../http/raw-body.js';
+import { Problems, Returns } from '../../http/returns.js';
+import { idParam } from '../../http/schemas.js';
+import { UPLOAD_LINK_PURPOSE } from './asset-links.js';
+import { ASSET_EXAMPLE, UPLOAD_EXAMPLE } from './assets.examples.js';
+import { type Asset, assetSchema, type ContentQuery, contentQuerySchema } from './assets.schema.js';
+import { readForm } from './upload-form.js';
+import {
+  type AnnounceInput,
+  announceSchema,
+  type AnnouncedAsset,
+  announcedSchema,
+  type AssetPart,
+  type AssetParts,
+  type AssetTotals,
+  partNumberParam,
+  partSchema,
+  partsSchema,
+  totalsSchema,
+} from './uploads.schema.js';
+import { UploadsService } from './uploads.service.js';
+
+const BYTES_BODY = { schema: { type: 'string', format: 'binary' } } as const;
+
+@ApiTags('Assets')
+@Controller('api/v1')
+export class UploadsController {
+  constructor(private readonly uploads: UploadsService) {}
+
+  @Post('assets')
+  @Requires('asset:upload')
+  @ApiOperation({
+    summary: 'Announce an asset, and get the link to send its bytes by',
+    description:
+      'PUT the bytes to `upload.url`, with its headers and exactly as announced: the asset is ready when that PUT is answered. With ' +
+      '`part_size` they come in parts, and `POST /assets/{id}/complete` puts them together. With `external_url` the server fetches them. A ' +
+      'worker names its run and fence: then they come in under its lease, or not at all.',
+  })
+  @Returns(201, announcedSchema, {
+    description: 'Announced.',
+    example: {
+      asset: {
+        ...ASSET_EXAMPLE,
+        status: 'pending',
+        size: null,
+        sha256: null,
+        url: null,
+        thumbnail: null,
+        embed: null,
+        metadata: {},
+      },
+      upload: UPLOAD_EXAMPLE,
+    },
+  })
+  @Problems(
+    'invalid-request',
+    'unauthenticated',
+    'forbidden',
+    'payload-too-large',
+    'lease-lost',
+    'idempotency-in-progress',
+    'idempotency-mismatch',
+    'limit-reached',
+  )
+  async announce(
+    @Body({ schema: announceSchema }) input: AnnounceInput,
+    @CurrentActor() actor: Actor,
+    @IdempotencyKey() ticket: IdempotencyTicket | null,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<AnnouncedAsset> {
+    return created(
+      reply,
+      await this.uploads.announce(actor, input, ticket),
+      ({ asset }) => `/api/v1/assets/${asset.id}`,
+    );
+  }
+
+  @Post('assets/upload')
+  @RawBody()
+  @Requires('asset:upload')
+  @ApiOperation({
+    summary: 'Upload an asset in one request, as a form',
+    description:
+      'Fields first, then the file, which is streamed: `task_id`, and if you like `run_id`, `fence`, `name`, `type`, `content_type`, `size`, `sha256`; then `file`.',
+  })
+  @ApiConsumes('multipart/form-data')
+  @ApiBody({
+    schema: {
+      type: 'object',
+      required: ['task_id', 'file'],
+      properties: {
+        task_id: { type: 'string', format: 'uuid' },
+        run_id: { type: 'string', format: 'uuid' },
+        fence: { type: 'string' },
+        name: { type: 'string' },
+        type: { type: 'string' },
+        content_type: { type: 'string' },
+        size: { type: 'string', pattern: '^\\d{1,15}$' },
+        sha256: { type: 'string' },
+        file: { type: 'string', format: 'binary' },
+      },
+    },
+  })
+  @Returns(201, assetSchema, { description: 'Uploaded, and ready.', example: ASSET_EXAMPLE })
+  @Problems(
+    'invalid-request',
+    'unauthenticated',
+    'forbidden',
+    'payload-too-large',
+    'content-mismatch',
+    'unsupported-media-type',
+    'lease-lost',
+    'limit-reached',
+  )
+  async uploadForm(
+    @CurrentActor() actor: Actor,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Asset> {
+    const asset = await readForm(rawBody(request), (fields, file, signal) =>
+      this.uploads.receiveForm(actor, fields, file, signal),
+    );
+    void reply.header('location', `/api/v1/assets/${asset.id}`);
+    return keepOpen(request, reply, asset);
+  }
+
+  @Put('assets/:id/content')
+  @RawBody()
+  @Requires('asset:upload', { presigned: UPLOAD_LINK_PURPOSE })
+  @ApiOperation({
+    summary: 'Send the bytes of an announced asset',
+    description:
+      'By the link alone, or with a credential. Once: the first upload that is whole wins. One that fails leaves nothing, and may be sent again until the link expires.',
+  })
+  @ApiConsumes('*/*')
+  @ApiBody(BYTES_BODY)
+  @Returns(200, assetSchema, { description: 'The asset is ready.', example: ASSET_EXAMPLE })
+  @Problems(
+    'invalid-request',
+    'unauthenticated',
+    'forbidden',
+    'not-found',
+    'conflict',
+    'lease-lost',
+    'payload-too-large',
+    'content-mismatch',
+    'limit-reached',
+  )
+  async sendContent(
+    @Param('id', { schema: idParam }) id: string,
+    @Query({ schema: contentQuerySchema }) _query: ContentQuery,
+    @CurrentActor() actor: Actor,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Asset> {
+    return keepOpen(request, reply, await this.uploads.receive(actor, id, rawBody(request)));
+  }
+
+  @Put('assets/:id/parts/:number')
+  @RawBody()
+  @Requires('asset:upload', { presigned: UPLOAD_LINK_PURPOSE })
+  @ApiOperation({
+    summary: 'Send one part of an announced asset',
+    description: 'In any order, several at once; a part that is here already is 409.',
+  })
+  @ApiConsumes('*/*')
+  @ApiBody(BYTES_BODY)
+  @Returns(200, partSchema, {
+    description: 'The part is here.',
+    example: { number: 1, size: 8388608, sha256: ASSET_EXAMPLE.sha256 },
+  })
+  @Problems(
+    'invalid-request',
+    'unauthenticated',
+    'forbidden',
+    'not-found',
+    'conflict',
+    'payload-too-large',
+    'content-mismatch',
+  )
+  async sendPart(
+    @Param('id', { schema: idParam }) id: string,
+    @Param('number', { schema: partNumberParam }) number: number,
+    @Query({ schema: contentQuerySchema }) _query: ContentQuery,
+    @CurrentActor() actor: Actor,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<AssetPart> {
+    return keepOpen(request, reply, await this.uploads.receivePart(actor, id, number, rawBody(request)));
+  }
+
+  @Get('assets/:id/parts')
+  @Requires('asset:upload')
+  @ApiOperation({ summary: 'List the parts that are here, to go on where an upload broke off' })
+  @Returns(200, partsSchema, {
+    description: 'Their numbers.',
+    example: { part_size: 8388608, part_count: 3, parts: [1, 3] },
+  })
+  @Problems('unauthenticated', 'forbidden', 'not-found')
+  async listParts(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<AssetParts> {
+    return this.uploads.parts(actor, id);
+  }
+
+  @Post('assets/:id/complete')
+  @HttpCode(200)
+  @Requires('asset:upload')
+  @ApiOperation({ summary: 'Put the parts together', description: 'Of an asset that is ready already, answers it.' })
+  @Returns(200, assetSchema, { description: 'The asset is ready.', example: ASSET_EXAMPLE })
+  @Problems('unauthenticated', 'forbidden', 'not-found', 'conflict', 'lease-lost', 'content-mismatch', 'limit-reached')
+  async complete(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<Asset> {
+    return this.uploads.complete(actor, id);
+  }
+
+  @Get('asset-usage')
+  @Requires('asset:read')
+  @ApiOperation({ summary: 'Count the organization’s assets and their bytes' })
+  @Returns(200, totalsSchema, {
+    description: 'Counts, sizes and limits.',
+    example: { count: 120, bytes: 73400320, quota_bytes: null, max_asset_bytes: 5368709120 },
+  })
+  @Problems('unauthenticated', 'forbidden')
+  async usage(@CurrentActor() actor: Actor): Promise<AssetTotals> {
+    return this.uploads.totals(actor);
+  }
+}
+
+/** A body that was read to its end leaves the connection fit for the next request. */
+function keepOpen<Value>(request: FastifyRequest, reply: FastifyReply, value: Value): Value {
+  if (request.raw.complete) {
+    void reply.removeHeader('connection');
+  }
+  return value;
+}

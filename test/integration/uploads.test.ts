@@ -1,0 +1,447 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
+import { Readable } from 'node:stream';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { unsafelySystemScope } from '../../src/access/index.js';
+import { sql } from '../../src/database/sql.js';
+import { blobKey, blobPrefix } from '../../src/engines/blob-store/blob-key.js';
+import { BlobStore } from '../../src/engines/blob-store/blob-store.js';
+import { UploadsRepository } from '../../src/modules/assets/uploads.repository.js';
+import { makeYard, type Yard } from '../support/actors.js';
+import { AgentAtWork } from '../support/agent-at-work.js';
+import { firstOrganizationId } from '../support/seeds.js';
+import { type Credential, type Reply, startServer, type TestServer } from '../support/server.js';
+
+const QUOTA = 3_000_000;
+let server: TestServer;
+let yard: Yard;
+let agent: AgentAtWork;
+let taskId: string;
+let organizationId: string;
+
+beforeAll(async () => {
+  server = await startServer({ ROLE: 'api', ASSET_QUOTA_BYTES: String(QUOTA), ASSET_MAX_BYTES: '2000000' });
+  yard = await makeYard(server);
+  agent = await AgentAtWork.make(server, 'painter');
+  taskId = (await agent.task({ visibility: 'organization' })).taskId;
+  organizationId = await firstOrganizationId(server);
+});
+afterAll(() => server.stop());
+
+/** Begins like a PNG, which is all that the first bytes say. */
+const png = (bytes = 5000): Buffer =>
+  Buffer.concat([Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex'), randomBytes(bytes - 16)]);
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+const local = (url: string): string => url.replace(/^https?:\/\/[^/]+/, server.url);
+
+function announce(more: object = {}, as?: Credential): Promise<Reply> {
+  const body = { task_id: taskId, name: 'a.png', content_type: 'image/png', size: 5000, ...more };
+  return server.call('POST', '/api/v1/assets', { body, ...(as === undefined ? {} : { as }) });
+}
+
+async function put(url: string, bytes: Uint8Array, headers: Record<string, string> = {}): Promise<Reply> {
+  const reply = await fetch(local(url), {
+    method: 'PUT',
+    body: bytes,
+    headers: { 'content-type': 'image/png', ...headers },
+  });
+  const text = await reply.text();
+  return { status: reply.status, headers: reply.headers, body: JSON.parse(text), text };
+}
+
+async function keptBytes(id: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const key of server.app.get(BlobStore).list(blobPrefix(organizationId, id))) {
+    keys.push(key.split('/')[2] ?? '');
+  }
+  return keys.sort();
+}
+
+describe('an announced asset', () => {
+  test('is ready once its bytes are sent to its link, without another credential, and only once', async () => {
+    const bytes = png();
+    const announced = await announce({ sha256: sha256(bytes) });
+    const { asset, upload } = announced.body;
+    const sent = await put(upload.url, bytes, upload.headers);
+    const again = await put(upload.url, bytes);
+    const content = await fetch(local(sent.body.url));
+
+    expect([announced.status, asset.status, asset.url, asset.type]).toEqual([201, 'pending', null, 'image']);
+    expect(announced.headers.get('location')).toBe(`/api/v1/assets/${asset.id}`);
+    expect([sent.status, sent.body]).toEqual([
+      200,
+      {
+        ...asset,
+        status: 'ready',
+        size: 5000,
+        sha256: sha256(bytes),
+        url: expect.any(String),
+        thumbnail: null,
+        embed: null,
+      },
+    ]);
+    expect([again.status, again.body.code]).toEqual([409, 'conflict']);
+    expect(Buffer.from(await content.arrayBuffer()).equals(bytes)).toBe(true);
+    expect((await server.call('POST', `/api/v1/assets/${asset.id}/complete`)).body.status).toBe('ready');
+  });
+
+  test.each([
+    ['one byte less', (bytes: Buffer) => bytes.subarray(1), {}, 422, 'content-mismatch'],
+    ['one byte more', (bytes: Buffer) => Buffer.concat([bytes, Buffer.alloc(1)]), {}, 422, 'content-mismatch'],
+    [
+      'other bytes',
+      (bytes: Buffer) => Buffer.concat([bytes.subarray(0, 4999), Buffer.from([(bytes[4999] ?? 0) ^ 1])]),
+      {},
+      422,
+      'content-mismatch',
+    ],
+    ['another content type', (bytes: Buffer) => bytes, { 'content-type': 'image/jpeg' }, 422, 'content-mismatch'],
+    [
+      'a credential that is none',
+      (bytes: Buffer) => bytes,
+      { authorization: 'Bearer ty_wrong' },
+      401,
+      'unauthenticated',
+    ],
+  ])('takes nothing that differs: %s', async (_name, change, headers, status, code) => {
+    const bytes = png();
+    const { asset, upload } = (await announce({ sha256: sha256(bytes) })).body;
+    const refused = await put(upload.url, change(bytes), headers);
+    expect([refused.status, refused.body.code]).toEqual([status, code]);
+    expect(await keptBytes(asset.id)).toEqual([]);
+    expect((await put(upload.url, bytes)).status).toBe(200);
+  });
+
+  test.each([
+    ['a picture that is a page', 'image/png', Buffer.from('<!doctype html><script>alert(1)</script>')],
+    [
+      'a picture that is another',
+      'image/png',
+      Buffer.concat([Buffer.from([0xff, 0xd8, 0xff, 0xe0]), randomBytes(500)]),
+    ],
+    ['a program called text', 'text/plain', Buffer.concat([Buffer.from('\x7fELF\x02\x01\x01\0'), randomBytes(500)])],
+    ['a picture called JSON', 'application/json', png(500)],
+    ['noise called sound', 'audio/mpeg', Buffer.alloc(500, 1)],
+    ['nothing called a video', 'video/mp4', Buffer.alloc(0)],
+  ])('is what its first bytes say, whatever was announced: %s', async (_name, contentType, bytes) => {
+    const { asset, upload } = (await announce({ content_type: contentType, size: bytes.length })).body;
+    const refused = await put(upload.url, bytes, upload.headers);
+    expect([refused.status, refused.body.code]).toEqual([422, 'content-mismatch']);
+    expect(await keptBytes(asset.id)).toEqual([]);
+  });
+
+  test.each([
+    ['text that begins like a picture', 'text/plain', Buffer.from('BMW builds cars.')],
+    ['JSON', 'application/json', Buffer.from('{"a": "é"}')],
+    ['an SVG', 'image/svg+xml', Buffer.from('<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>')],
+    ['an empty text', 'text/plain', Buffer.alloc(0)],
+    ['glTF as JSON', 'model/gltf+json', Buffer.from('{"asset":{"version":"2.0"}}')],
+    ['a type of one’s own', 'application/x-own', randomBytes(100)],
+    [
+      'a name with accents under an alias',
+      'audio/x-wav',
+      Buffer.concat([Buffer.from('RIFF\x24\0\0\0WAVEfmt '), Buffer.alloc(60)]),
+    ],
+  ])('may be anything that it says it is: %s', async (_name, contentType, bytes) => {
+    const { upload } = (await announce({ name: 'naïve “é”.bin', content_type: contentType, size: bytes.length })).body;
+    const sent = await put(upload.url, bytes, upload.headers);
+    expect([sent.status, sent.body.status]).toEqual([200, 'ready']);
+  });
+
+  test.each([
+    [{ name: '../../etc/passwd' }, 400, '/name'],
+    [{ name: 'a\\b.png' }, 400, '/name'],
+    [{ name: 'gnp.‮exe' }, 400, '/name'],
+    [{ name: '' }, 400, '/name'],
+    [{ size: -1 }, 400, '/size'],
+    [{ size: undefined }, 400, '/size'],
+    [{ size: 1.5 }, 400, '/size'],
+    [{ size: 2_000_001 }, 413, undefined],
+    [{ content_type: 'pictures' }, 400, '/content_type'],
+    [{ content_type: 'text/html', type: 'image' }, 400, '/content_type'],
+    [{ type: 'hologram' }, 400, '/type'],
+    [{ sha256: 'ABC' }, 400, '/sha256'],
+    [{ part_size: 10 }, 400, '/part_size'],
+    [{ fence: '1.x' }, 400, '/run_id'],
+    [{ external_url: 'file:///etc/passwd' }, 400, '/external_url'],
+    [{ external_url: 'http://169.254.169.254/latest/meta-data' }, 400, '/external_url'],
+    [{ task_id: '01990f2e-6c1a-7b55-9d2c-0f6a4f1f2b10' }, 400, '/task_id'],
+    [{ run_id: '01990f2e-6c1a-7b55-9d2c-0f6a4f1f2b10' }, 400, '/run_id'],
+  ])('is refused for %j, by name', async (more, status, path) => {
+    const reply = await announce(more);
+    expect([reply.status, reply.body.errors[0]?.path]).toEqual([status, path]);
+  });
+
+  test('is the same one for the same Idempotency-Key, with a fresh link', async () => {
+    const headers = { 'idempotency-key': `announce-${taskId}` };
+    const body = { task_id: taskId, name: 'a.png', content_type: 'image/png', size: 5000 };
+    const first = await server.call('POST', '/api/v1/assets', { body, headers });
+    const second = await server.call('POST', '/api/v1/assets', { body, headers });
+    expect(second.body.asset.id).toBe(first.body.asset.id);
+    expect(second.headers.get('idempotency-replayed')).toBe('true');
+    expect((await put(second.body.upload.url, png())).status).toBe(200);
+  });
+
+  test('is nobody else’s to fill: a link is good for its asset, until it expires, and while its issuer may', async () => {
+    const { asset, upload } = (await announce()).body;
+    const other = (await announce()).body;
+    const moved = upload.url.replace(asset.id, other.asset.id);
+    const altered = upload.url.replace(
+      /expires=(\d)/,
+      (_: string, digit: string) => `expires=${(Number(digit) + 1) % 10}`,
+    );
+    const reading = (await put(upload.url, png())).body.url;
+    for (const url of [moved, altered, `${other.upload.url}&more=1`, reading.replace(asset.id, other.asset.id)]) {
+      expect((await put(url, png())).status).toBe(401);
+    }
+    server.clock.advance(16 * 60_000);
+    expect((await put(other.upload.url, png())).status).toBe(401);
+    server.clock.advance(-16 * 60_000);
+    await server.database.execute(
+      sql`update assets set upload_expires_at = clock_timestamp() - interval '1 second' where id = ${other.asset.id}`,
+    );
+    expect((await put(other.upload.url, png())).status).toBe(409);
+    expect([(await announce({}, yard.viewer.token)).status, (await announce({}, yard.strangerKey)).status]).toEqual([
+      403, 400,
+    ]);
+    expect((await announce({}, yard.outsider.token)).status).toBe(403);
+  });
+
+  test('is won by one of many uploads at once, and is whole', async () => {
+    const { upload } = (await announce({ size: 200_000 })).body;
+    const bodies = Array.from({ length: 6 }, () => png(200_000));
+    const replies = await Promise.all(bodies.map((bytes) => put(upload.url, bytes)));
+    const winner = replies.findIndex(({ status }) => status === 200);
+    expect(replies.map(({ status }) => status).sort()).toEqual([200, 409, 409, 409, 409, 409]);
+    expect(replies[winner]?.body.sha256).toBe(sha256(bodies[winner] ?? Buffer.alloc(0)));
+  });
+
+  test('keeps nothing of an upload that breaks off, and takes the next', async () => {
+    const { asset, upload } = (await announce()).body;
+    const { pathname, search, port } = new URL(local(upload.url));
+    const bytes = png();
+    await new Promise<void>((resolve) => {
+      const socket = connect(Number(port), '127.0.0.1', () => {
+        socket.write(
+          `PUT ${pathname}${search} HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: 5000\r\n\r\n`,
+        );
+        socket.write(bytes.subarray(0, 3000), () => socket.destroy());
+      });
+      socket.on('close', () => resolve());
+    });
+    // Sent in pieces of unknown number, without a length: what counts is what arrives.
+    const streamed = await fetch(local(upload.url), {
+      method: 'PUT',
+      headers: { 'content-type': 'image/png' },
+      body: Readable.toWeb(Readable.from([bytes.subarray(0, 1000), bytes.subarray(1000)])) as ReadableStream,
+      duplex: 'half',
+    });
+    expect(streamed.status).toBe(200);
+    expect(await keptBytes(asset.id)).toEqual(['original']);
+  });
+
+  test('adopts bytes whose row was not written when a process died', async () => {
+    const bytes = png();
+    const { asset, upload } = (await announce()).body;
+    await server.app
+      .get(BlobStore)
+      .put(blobKey(organizationId, asset.id, 'original'), Readable.from([bytes]), { maxBytes: 5000 });
+    const sent = await put(upload.url, png());
+    expect([sent.status, sent.body.code]).toEqual([409, 'conflict']);
+    expect((await server.call('GET', `/api/v1/assets/${asset.id}`)).body).toMatchObject({
+      status: 'ready',
+      sha256: sha256(bytes),
+    });
+  });
+});
+
+describe('a large asset', () => {
+  test('comes in parts, in any order, and goes on where it broke off', async () => {
+    const bytes = png(150_000);
+    const { asset, upload } = (await announce({ size: 150_000, part_size: 65_536, sha256: sha256(bytes) })).body;
+    expect([upload.part_size, upload.part_count]).toEqual([65_536, 3]);
+    const part = (number: number, from = bytes): Promise<Reply> =>
+      put(upload.url.replace('{number}', String(number)), from.subarray((number - 1) * 65_536, number * 65_536), {
+        'content-type': 'application/octet-stream',
+      });
+    const complete = (): Promise<Reply> => server.call('POST', `/api/v1/assets/${asset.id}/complete`);
+
+    expect((await part(3)).status).toBe(200);
+    expect([(await part(3)).status, (await part(4)).status]).toEqual([409, 404]);
+    expect((await put(upload.url.replace('{number}', '1'), bytes.subarray(0, 100))).status).toBe(422);
+    expect((await part(1)).body).toEqual({ number: 1, size: 65_536, sha256: sha256(bytes.subarray(0, 65_536)) });
+    expect([(await complete()).status, (await complete()).body.detail]).toEqual([
+      409,
+      '1 of 3 parts are not here yet, the first of them 2.',
+    ]);
+    expect((await server.call('GET', `/api/v1/assets/${asset.id}/parts`)).body).toEqual({
+      part_size: 65_536,
+      part_count: 3,
+      parts: [1, 3],
+    });
+    expect((await part(2)).status).toBe(200);
+    const completed = await complete();
+    expect([completed.status, completed.body.status, completed.body.sha256]).toEqual([200, 'ready', sha256(bytes)]);
+    expect((await complete()).status).toBe(200);
+    expect(await keptBytes(asset.id)).toEqual(['original']);
+  });
+
+  test('whose parts are not what was announced is refused for good, and nothing is kept', async () => {
+    const { asset, upload } = (await announce({ size: 70_000, part_size: 65_536, sha256: 'a'.repeat(64) })).body;
+    const bytes = png(70_000);
+    await put(upload.url.replace('{number}', '1'), bytes.subarray(0, 65_536));
+    await put(upload.url.replace('{number}', '2'), bytes.subarray(65_536));
+    const refused = await server.call('POST', `/api/v1/assets/${asset.id}/complete`);
+    expect([refused.status, refused.body.code]).toEqual([422, 'content-mismatch']);
+    expect((await server.call('GET', `/api/v1/assets/${asset.id}`)).body).toMatchObject({
+      status: 'failed',
+      error: expect.stringContaining('SHA-256'),
+    });
+    expect(await keptBytes(asset.id)).toEqual([]);
+  });
+});
+
+describe('a form', () => {
+  const form = (
+    fields: Record<string, string>,
+    file: Uint8Array | null,
+    name = 'a.png',
+    type = 'image/png',
+  ): FormData => {
+    const data = new FormData();
+    Object.entries(fields).forEach(([key, value]) => data.append(key, value));
+    if (file !== null) data.append('file', new Blob([file], { type }), name);
+    return data;
+  };
+  const send = async (body: FormData | string, headers: Record<string, string> = {}): Promise<Reply> => {
+    const reply = await fetch(`${server.url}/api/v1/assets/upload`, {
+      method: 'POST',
+      body,
+      headers: { authorization: `Bearer ${yard.admin.token}`, ...headers },
+    });
+    const text = await reply.text();
+    return { status: reply.status, headers: reply.headers, body: JSON.parse(text), text };
+  };
+
+  test('becomes an asset in one request', async () => {
+    const bytes = png();
+    const sent = await send(form({ task_id: taskId, type: '360' }, bytes));
+    expect([sent.status, sent.body.type, sent.body.name, sent.body.sha256]).toEqual([
+      201,
+      '360',
+      'a.png',
+      sha256(bytes),
+    ]);
+    expect(sent.headers.get('location')).toBe(`/api/v1/assets/${sent.body.id}`);
+    const guessed = await send(
+      form({ task_id: taskId }, Buffer.from('words'), 'words.txt', 'application/octet-stream'),
+    );
+    expect([guessed.status, guessed.body.content_type, guessed.body.type]).toEqual([201, 'text/plain', 'file']);
+  });
+
+  test('that is wrong is refused, and leaves nothing', async () => {
+    const boundary = { 'content-type': 'multipart/form-data; boundary=b' };
+    const before = await server.database.row(sql`select count(*)::int as count from assets`);
+    const late = `--b\r\ncontent-disposition: form-data; name="task_id"\r\n\r\n${taskId}\r\n--b\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\ncontent-type: text/plain\r\n\r\nwords\r\n--b\r\ncontent-disposition: form-data; name="name"\r\n\r\nx\r\n--b--\r\n`;
+    const replies = [
+      await send(form({ task_id: taskId }, png(), '../a.png')),
+      await send(form({ task_id: taskId }, null)),
+      await send(form({}, png())),
+      await send(form({ task_id: taskId, colour: 'red' }, png())),
+      await send(form({ task_id: taskId, sha256: 'a'.repeat(64) }, png())),
+      await send(form({ task_id: taskId, size: '1' }, png())),
+      await send(form({ task_id: taskId }, Buffer.from('<html>'))),
+      await send(form({ task_id: taskId }, png(2_000_001))),
+      await send(late, boundary),
+      await send(late.slice(0, -30), boundary),
+      await send('--b', boundary),
+      await send('{}', { 'content-type': 'application/json' }),
+      await send('x', { 'content-type': 'multipart/form-data' }),
+    ];
+    expect(replies.map(({ status }) => status)).toEqual([
+      400, 400, 400, 400, 422, 422, 422, 413, 400, 400, 400, 415, 415,
+    ]);
+    expect(await server.database.row(sql`select count(*)::int as count from assets`)).toEqual(before);
+  });
+});
+
+describe('a worker', () => {
+  test('sends what its run made under its fence, with an event in the run’s log', async () => {
+    const { taskId: task, runId } = await agent.task();
+    const { fence } = await claimOf(runId);
+    const bytes = png();
+    const announced = await announce({ task_id: task, run_id: runId, fence }, yard.workerKey);
+    const sent = await put(announced.body.upload.url, bytes);
+    expect([announced.status, sent.status, sent.body.status, sent.body.url]).toEqual([201, 200, 'ready', null]);
+    const events = await server.call('GET', `/api/v1/streams/${runId}/events`);
+    expect(events.body.data.at(-1)).toMatchObject({
+      type: 'asset',
+      data: { asset_id: sent.body.id, name: 'a.png', type: 'image', status: 'ready' },
+    });
+    expect((await server.call('GET', `/api/v1/assets/${sent.body.id}`)).body).toMatchObject({
+      run_id: runId,
+      task_id: task,
+    });
+  });
+
+  test('that lost its run leaves nothing, however far it got', async () => {
+    const { taskId: task, runId } = await agent.task();
+    const { fence } = await claimOf(runId);
+    const announced = await announce({ task_id: task, run_id: runId, fence }, yard.workerKey);
+    await server.database.execute(sql`update runs set lease_expires_at = clock_timestamp() where id = ${runId}`);
+    const late = await put(announced.body.upload.url, png());
+    const later = await announce({ task_id: task, run_id: runId, fence }, yard.workerKey);
+    const foreign = await announce({ task_id: taskId, run_id: runId, fence }, yard.workerKey);
+    const withoutFence = await announce({ task_id: task, run_id: runId }, yard.workerKey);
+    expect([late, later, foreign].map(({ status, body }) => [status, body.code])).toEqual(
+      Array(3).fill([409, 'lease-lost']),
+    );
+    expect(withoutFence.status).toBe(400);
+    expect(await keptBytes(announced.body.asset.id)).toEqual([]);
+    expect((await server.call('GET', `/api/v1/assets/${announced.body.asset.id}`)).body.status).toBe('failed');
+  });
+
+  async function claimOf(runId: string): Promise<{ fence: string }> {
+    for (;;) {
+      const reply = await server.call('POST', '/api/v1/worker/claim', {
+        as: yard.workerKey,
+        body: { agents: [agent.slug], max: 100 },
+      });
+      const found = reply.body.runs.find((one: { run: { id: string } }) => one.run.id === runId);
+      if (found !== undefined) return { fence: found.lease.fence };
+      if (reply.body.runs.length === 0) throw new Error('nothing to claim');
+    }
+  }
+});
+
+describe('what an organization keeps', () => {
+  test('is counted, to the byte, and held to its quota among uploads that end at once', async () => {
+    const as = yard.strangerKey;
+    const slug = 'elsewhere-agent';
+    await server.call('POST', '/api/v1/agents', { as, body: { slug, name: slug, kind: 'worker' } });
+    const task = (await server.call('POST', '/api/v1/tasks', { as, body: { agent: slug, prompt: 'x' } })).body.task.id;
+    const usage = async (): Promise<unknown> => (await server.call('GET', '/api/v1/asset-usage', { as })).body;
+    expect(await usage()).toEqual({ count: 0, bytes: 0, quota_bytes: QUOTA, max_asset_bytes: 2_000_000 });
+
+    const announced = await Promise.all([1, 2, 3].map(() => announce({ task_id: task, size: 1_400_000 }, as)));
+    const sent = await Promise.all(announced.map(({ body }) => put(body.upload.url, png(1_400_000))));
+    expect(sent.map(({ status }) => status).sort()).toEqual([200, 200, 429]);
+    expect(await usage()).toMatchObject({ count: 2, bytes: 2_800_000 });
+    const refused = await announce({ task_id: task, size: 300_000 }, as);
+    expect([refused.status, refused.body.code, Number(refused.headers.get('retry-after'))]).toEqual([
+      429,
+      'limit-reached',
+      3600,
+    ]);
+
+    const kept = sent.find(({ status }) => status === 200);
+    expect((await server.call('DELETE', `/api/v1/assets/${kept?.body.id}`, { as })).status).toBe(204);
+    expect(await usage()).toMatchObject({ count: 1, bytes: 1_400_000 });
+    expect((await announce({ task_id: task, size: 300_000 }, as)).status).toBe(201);
+    const scope = unsafelySystemScope(organizationId, 'a test counts');
+    const counted = await server.database.row<{ count: number; bytes: number }>(
+      sql`select count(*)::int as count, coalesce(sum(size_bytes), 0)::int as bytes from assets where organization_id = ${organizationId} and status = 'ready'`,
+    );
+    expect(await server.app.get(UploadsRepository).totals(scope)).toEqual(counted);
+  });
+});
