@@ -22,7 +22,9 @@ import { ExecutorsModule } from './modules/executors/index.js';
 import { RetentionModule } from './modules/retention/index.js';
 import { RunsModule } from './modules/runs/index.js';
 import { TasksModule } from './modules/tasks/index.js';
+import { CallbackPresenter, WebhooksModule } from './modules/webhooks/index.js';
 import { NeocuModule } from './wire/neocu/neocu.module.js';
+import { NlaCallbackPresenter } from './wire/nla/nla-callback-presenter.js';
 import { NlaModule } from './wire/nla/nla.module.js';
 import { RecoupableModule } from './wire/recoupable/recoupable.module.js';
 
@@ -48,8 +50,11 @@ export class ProcessModule {
 @Global()
 @Module({
   imports: [AgentsModule],
-  providers: [{ provide: NewOrganizationSetup, useExisting: DefaultAgentSetup }],
-  exports: [NewOrganizationSetup],
+  providers: [
+    { provide: NewOrganizationSetup, useExisting: DefaultAgentSetup },
+    { provide: CallbackPresenter, useClass: NlaCallbackPresenter },
+  ],
+  exports: [NewOrganizationSetup, CallbackPresenter],
 })
 export class BindingsModule {}
 
@@ -81,6 +86,7 @@ export class AppModule {
         SchedulesModule,
         TasksModule,
         ExecutorsModule,
+        WebhooksModule,
         NeocuModule,
         RecoupableModule,
         NlaModule,

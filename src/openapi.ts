@@ -30,6 +30,7 @@ const TAGS: readonly (readonly [name: string, description: string])[] = [
   ['Schedules', 'When tasks run by themselves.'],
   ['Agents', 'Who does the work.'],
   ['Workers', 'The protocol by which your own programs do the work: claim, report, end.'],
+  ['Webhooks', 'Being told: webhooks, callbacks, what was sent and how that went.'],
   ['Budgets', 'What may be spent, and what has been.'],
   ['Retention', 'How long what runs leave is kept.'],
   ['Neocu', 'A published API, served at its own paths.'],

@@ -20,6 +20,8 @@ export const READ_ACTIONS = [
   'budget:read',
   'usage:read',
   'retention:read',
+  'webhook:read',
+  'delivery:read',
 ] as const;
 
 export const WRITE_ACTIONS = [
@@ -46,6 +48,8 @@ export const WRITE_ACTIONS = [
   'schedule:contribute',
   'budget:manage',
   'retention:manage',
+  'webhook:manage',
+  'delivery:manage',
   'worker:act',
 ] as const;
 

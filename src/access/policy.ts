@@ -66,6 +66,10 @@ const ADMIN: readonly Action[] = [
   'budget:manage',
   'retention:read',
   'retention:manage',
+  'webhook:read',
+  'webhook:manage',
+  'delivery:read',
+  'delivery:manage',
   // The bootstrap key is an admin's; only it and the owners of the first organisation have `Actor.operatesInstance`, which `may` asks.
   'instance:operate',
 ];

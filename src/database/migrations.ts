@@ -7,6 +7,7 @@ import { VerbatimReplies1764000000005 } from '../../migrations/1764000000005-ver
 import { Budgets1764000000006 } from '../../migrations/1764000000006-budgets.js';
 import { Retention1764000000007 } from '../../migrations/1764000000007-retention.js';
 import { AssetUploads1764000000010 } from '../../migrations/1764000000010-asset-uploads.js';
+import { Outbox1764000000012 } from '../../migrations/1764000000012-outbox.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
 export const migrations = [
@@ -19,4 +20,5 @@ export const migrations = [
   Budgets1764000000006,
   Retention1764000000007,
   AssetUploads1764000000010,
+  Outbox1764000000012,
 ] as const;

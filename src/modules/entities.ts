@@ -17,6 +17,7 @@ import { RetentionPolicyEntity } from './retention/index.js';
 import { RunAttemptEntity, RunEntity, TaskCounterEntity } from './runs/index.js';
 import { ScheduleEntity } from './schedules/index.js';
 import { TaskEntity, TaskShareEntity } from './tasks/index.js';
+import { WebhookEndpointEntity } from './webhooks/index.js';
 
 /** Every entity of every module; the data source is built from this list, and a test holds it against the migrations. */
 export const entities = [
@@ -40,5 +41,6 @@ export const entities = [
   TeamEntity,
   TeamMemberEntity,
   UserEntity,
+  WebhookEndpointEntity,
   ...authEntities,
 ] as const;

@@ -38,8 +38,12 @@ const WITHOUT_ENTITY = [
   'bulk_operations',
   'agent_workers',
   'budget_counters',
+  'deliveries',
+  'delivery_hosts',
+  'delivery_lanes',
   'idempotency_records',
   'login_throttles',
+  'outbox_messages',
   'run_child_batches',
   'run_events',
   'retention_marks',
@@ -48,6 +52,7 @@ const WITHOUT_ENTITY = [
   'run_slots',
   'schema_migrations',
   'sealed_keys',
+  'signing_secrets',
   'usage_archive',
 ];
 

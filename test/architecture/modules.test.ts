@@ -17,6 +17,7 @@ const LINE = [
   'schedules',
   'tasks',
   'executors',
+  'webhooks',
 ];
 
 /** Modules that a client talks to: each has a module, a controller, a repository or query, and a door. */
@@ -32,6 +33,7 @@ const WITH_CONTROLLER = [
   'retention',
   'schedules',
   'tasks',
+  'webhooks',
 ];
 
 const files = sources('src/modules');

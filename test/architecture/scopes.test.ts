@@ -44,6 +44,9 @@ const WITHOUT_SCOPE: Readonly<Record<string, string>> = {
   'BudgetsRepository.sweepCounters': 'a sweep over every organisation',
   'RetentionDueQuery.classes': 'looks for work over every organisation',
   'BulkOperationsRepository.claim': 'looks for work over every organisation',
+  'DispatchRepository.dueLanes': 'looks for work over every organisation',
+  'DispatchRepository.lease': 'takes lanes of several organisations at once',
+  'DispatchRepository.sweep': 'a sweep over every organisation',
   'ExecutorsRepository.dueOrganizations': 'looks for work over every organisation',
   'ExecutorsRepository.livingTasks': 'folders on this machine are of every organisation',
 };
@@ -84,6 +87,8 @@ const SYSTEM_SCOPES: readonly string[] = [
   'src/modules/runs/questions.service.ts',
   'src/modules/streams/run-source.ts',
   'src/modules/tasks/task-purger.ts',
+  'src/modules/webhooks/delivery-dispatcher.ts',
+  'src/modules/webhooks/hook-secrets.ts',
 ];
 
 test('a system scope is taken only where this list says', () => {

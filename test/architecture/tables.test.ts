@@ -49,6 +49,13 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   // Written by a trigger of assets only.
   asset_totals: [],
   schedules: ['modules/schedules'],
+  webhook_endpoints: ['modules/webhooks'],
+  signing_secrets: ['modules/webhooks'],
+  // Filled by triggers of what is told of.
+  outbox_messages: ['modules/webhooks'],
+  deliveries: ['modules/webhooks'],
+  delivery_lanes: ['modules/webhooks'],
+  delivery_hosts: ['modules/webhooks'],
   idempotency_records: ['database'],
 };
 

@@ -250,8 +250,11 @@ describe('the OpenAPI document', () => {
       'POST /api/tasks',
       'POST /api/v1/api-keys/{id}/rotate',
       'POST /api/v1/bulk-operations',
+      'POST /api/v1/callback-secret/rotate',
       'POST /api/v1/runs/{id}/replay',
       'POST /api/v1/tasks/batch',
+      'POST /api/v1/webhooks/{id}/rotate-secret',
+      'POST /api/v1/webhooks/{id}/test',
     ];
     expect(taking.sort()).toEqual([...creating, ...others].sort());
   });

@@ -28,6 +28,12 @@ async function task(): Promise<{ task: string; run: string }> {
   return { task: body.task.id, run: body.stream.streamId };
 }
 
+const WEBHOOK = { url: 'https://hooks.example.com/', events: ['asset.ready'] };
+
+async function webhook(): Promise<string> {
+  return (await server.call('POST', `${V1}/webhooks`, { body: WEBHOOK })).body.id;
+}
+
 interface Sample {
   path: string;
   body: unknown;
@@ -47,7 +53,10 @@ interface Sample {
     | 'schedules'
     | 'assets'
     | 'budgets'
-    | 'bulk_operations';
+    | 'bulk_operations'
+    | 'webhook_endpoints'
+    | 'signing_secrets'
+    | 'deliveries';
   /** How many it adds. */
   rows?: number;
   /** The field of the first reply that a replay leaves out. */
@@ -102,6 +111,29 @@ const SAMPLES: Readonly<Record<string, () => Sample | Promise<Sample>>> = {
     path: `${V1}/budgets`,
     body: { name: 'Once', scope: { kind: 'run' }, limit_cents: 1_000_000 },
     table: 'budgets',
+  }),
+  'POST /api/v1/webhooks': () => ({
+    path: `${V1}/webhooks`,
+    body: WEBHOOK,
+    table: 'webhook_endpoints',
+    secret: 'secret',
+  }),
+  'POST /api/v1/webhooks/{id}/rotate-secret': async () => ({
+    path: `${V1}/webhooks/${await webhook()}/rotate-secret`,
+    body: {},
+    table: 'signing_secrets',
+    secret: 'secret',
+  }),
+  'POST /api/v1/webhooks/{id}/test': async () => ({
+    path: `${V1}/webhooks/${await webhook()}/test`,
+    body: {},
+    table: 'deliveries',
+  }),
+  'POST /api/v1/callback-secret/rotate': () => ({
+    path: `${V1}/callback-secret/rotate`,
+    body: {},
+    table: 'signing_secrets',
+    secret: 'secret',
   }),
   'POST /api/v1/tasks': () => ({ path: `${V1}/tasks`, body: { agent: 'keyed', prompt: 'once' }, table: 'tasks' }),
   'POST /api/v1/tasks/batch': () => ({
@@ -293,7 +325,14 @@ describe('senders who hang up and send again', () => {
 });
 
 /** A reply, to the letter, without what a replay leaves out and says of it, and links, which are signed anew. */
-function lasting({ key: _key, note: _note, streamUrls: _urls, upload: _upload, ...rest }: Reply['body']): string {
+function lasting({
+  key: _key,
+  secret: _secret,
+  note: _note,
+  streamUrls: _urls,
+  upload: _upload,
+  ...rest
+}: Reply['body']): string {
   return JSON.stringify(rest);
 }
 

@@ -8,8 +8,10 @@
  *   is refused refuses all: half a rebinding is one.
  * - The address that was checked is the one connected to; Host, SNI and the certificate are those of the name.
  * - https; plain http, ports other than 443 and 8443, and this server's own host and port only inside the operator's networks.
- * - No user name in a URL, no redirect followed, no proxy taken from the environment, no connection kept for a next request (which
- *   could be another tenant's), no compression (a small reply cannot become a large one).
+ * - No user name in a URL, no redirect followed, no proxy taken from the environment, no compression (a small reply cannot become a
+ *   large one).
+ * - A connection is kept for a next request only where the caller names who shares it (`shared`), which must never be two tenants; for a
+ *   few seconds, and less than a minute in all, so that a name that moves is looked up again.
  * - It ends: DNS, TCP and TLS within the connect timeout, all of it within the total one, at once when the signal aborts; and a
  *   reply longer than asked for breaks off.
  *
@@ -27,6 +29,11 @@ export interface EgressRequest {
   replyLimitBytes: number;
   /** Ends the request, and the reading of its reply, with its own reason. */
   signal: AbortSignal;
+  /**
+   * Requests of the same name, scheme, host and port may use one connection after another. Name one tenant's one destination. Where a
+   * kept connection turns out to be closed, the request is sent once more on a new one: only for what the receiver can tell is the same.
+   */
+  shared?: string;
 }
 
 export interface EgressReply {

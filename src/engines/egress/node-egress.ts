@@ -1,6 +1,12 @@
 /** Egress by Node's own http and https. See `egress.ts` for what it promises, `docs/decisions/0006-egress.md` for why so. */
 import { lookup as systemLookup } from 'node:dns/promises';
-import { Agent as HttpAgent, type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http';
+import {
+  Agent as HttpAgent,
+  type ClientRequest,
+  type IncomingMessage,
+  request as httpRequest,
+  type RequestOptions,
+} from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { isIPv6, type LookupFunction, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
@@ -22,12 +28,18 @@ export interface NodeEgressOptions {
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const LONGEST_TIMER_MS = 2_147_483_647;
+/** A kept connection: unused, and in all. Most receivers close theirs after five seconds. */
+const KEPT_IDLE_MS = 4_000;
+const KEPT_MS = 50_000;
+const MOST_KEPT_EACH = 16;
 
 export class NodeEgress extends Egress {
   readonly #rules: EgressRules;
   readonly #resolve: Resolve;
   readonly #certificateAuthority: string | undefined;
   readonly #connectTimeoutMs: number;
+  /** Agents by who shares them; gone when nobody has used them for as long as a connection may live. */
+  readonly #kept = new Map<string, { agent: HttpAgent | HttpsAgent; usedAtMs: number }>();
 
   constructor(options: NodeEgressOptions) {
     super();
@@ -50,23 +62,31 @@ export class NodeEgress extends Egress {
         `This URL cannot be called: it ${reason.replace(/^the /, 'is refused, since the ')}.`,
       );
     }
-    const timeout = AbortSignal.timeout(Math.min(input.totalTimeoutMs, LONGEST_TIMER_MS));
-    const signal = AbortSignal.any([input.signal, timeout]);
+    const limits = new Limits(input);
+    const { signal } = limits;
     // What a signal ended says so by its reason; a socket would only say that it was cut.
     const explained = (error: unknown): unknown => {
       if (input.signal.aborted) {
         return input.signal.reason;
       }
-      return timeout.aborted
+      return limits.isTimedOut
         ? new EgressError('timed-out', 'The other side took too long.', error)
         : toEgressError(error);
     };
     let response: IncomingMessage;
     try {
-      response = await this.#head(input, destination, signal);
+      response = await this.#head(input, destination, signal).catch((error: unknown) => {
+        if (!(error instanceof KeptConnectionClosed)) {
+          throw error;
+        }
+        const { shared: _shared, ...alone } = input;
+        return this.#head(alone, destination, signal);
+      });
     } catch (error) {
+      limits.lift();
       throw explained(error);
     }
+    response.once('close', () => limits.lift());
     return {
       status: response.statusCode ?? 0,
       headers: firstOfEach(response.headers),
@@ -87,21 +107,29 @@ export class NodeEgress extends Egress {
       lookup: this.#lookup(destination),
       signal,
     };
-    // An agent of its own for each request: nothing is kept alive, and no global setting (proxies of the environment) applies.
+    // Never the global agent: no setting of the environment (proxies) applies.
     const request = isTls
       ? httpsRequest({
           ...options,
-          agent: new HttpsAgent({ keepAlive: false, maxCachedSessions: 0 }),
+          agent: this.#agent(input.shared, destination),
           servername: address === null ? hostname : '',
           minVersion: 'TLSv1.2',
           ...(this.#certificateAuthority === undefined ? {} : { ca: this.#certificateAuthority }),
         })
-      : httpRequest({ ...options, agent: new HttpAgent({ keepAlive: false }) });
+      : httpRequest({ ...options, agent: this.#agent(input.shared, destination) });
     return new Promise<IncomingMessage>((resolve, reject) => {
       const connecting = setTimeout(() => {
         request.destroy(new EgressError('timed-out', 'No connection could be made in time.'));
       }, this.#connectTimeoutMs);
       request.on('socket', (socket: Socket) => {
+        if (request.reusedSocket) {
+          clearTimeout(connecting);
+          return;
+        }
+        if (input.shared !== undefined) {
+          const ageing = setTimeout(() => retired.add(socket), KEPT_MS).unref();
+          socket.once('close', () => clearTimeout(ageing));
+        }
         socket.once('connect', () => this.#assertPermitted(socket, destination));
         socket.once(isTls ? 'secureConnect' : 'connect', () => clearTimeout(connecting));
       });
@@ -112,15 +140,47 @@ export class NodeEgress extends Egress {
           reject(new EgressError('broken', 'The reply is compressed, which was not asked for.'));
           return;
         }
+        // Closed instead of kept for the next: Node's agent keeps what it is not told to close.
+        if (retired.has(response.socket)) {
+          response.once('end', () => response.socket.destroy());
+        }
         resolve(response);
       });
-      request.on('error', reject);
+      request.on('error', (error) => reject(wasKeptAndClosed(request, error) ? new KeptConnectionClosed() : error));
       request.once('close', () => {
         clearTimeout(connecting);
         reject(new EgressError('broken', 'The connection was closed before a reply.'));
       });
       request.end(input.body);
     });
+  }
+
+  /** One of its own for a request that shares with nobody: nothing is kept alive. */
+  #agent(shared: string | undefined, { url, hostname, port }: Destination): HttpAgent | HttpsAgent {
+    const make = (keepAlive: boolean): HttpAgent | HttpsAgent => {
+      const settings = keepAlive
+        ? { keepAlive, maxFreeSockets: MOST_KEPT_EACH, timeout: KEPT_IDLE_MS, maxCachedSessions: 0 }
+        : { keepAlive, maxCachedSessions: 0 };
+      return url.protocol === 'https:' ? new HttpsAgent(settings) : new HttpAgent(settings);
+    };
+    if (shared === undefined) {
+      return make(false);
+    }
+    const nowMs = performance.now();
+    const name = JSON.stringify([shared, url.protocol, hostname, port]);
+    const kept = this.#kept.get(name) ?? { agent: make(true), usedAtMs: nowMs };
+    // Last used, last in the map: the first ones are those to let go.
+    this.#kept.delete(name);
+    this.#kept.set(name, kept);
+    kept.usedAtMs = nowMs;
+    for (const [other, { agent, usedAtMs }] of this.#kept) {
+      if (nowMs - usedAtMs < KEPT_MS) {
+        break;
+      }
+      this.#kept.delete(other);
+      agent.destroy();
+    }
+    return kept.agent;
   }
 
   /** The hook by which a socket learns where to connect: it is told nothing that was not checked. */
@@ -181,6 +241,47 @@ export class NodeEgress extends Egress {
       throw new EgressError('barred', 'The host must not be called: it is this server.');
     }
   }
+}
+
+/** Ends a request at its timeout, or with the caller's signal. Lifted when it is over: thousands a second leave no timers behind. */
+class Limits {
+  readonly #ending = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+  readonly #caller: AbortSignal;
+  isTimedOut = false;
+
+  constructor({ totalTimeoutMs, signal }: Pick<EgressRequest, 'totalTimeoutMs' | 'signal'>) {
+    this.#caller = signal;
+    signal.addEventListener('abort', this.#end);
+    this.#timer = setTimeout(
+      () => {
+        this.isTimedOut = true;
+        this.#ending.abort();
+      },
+      Math.min(totalTimeoutMs, LONGEST_TIMER_MS),
+    );
+  }
+
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  lift(): void {
+    clearTimeout(this.#timer);
+    this.#caller.removeEventListener('abort', this.#end);
+  }
+
+  readonly #end = (): void => this.#ending.abort();
+}
+
+/** Sockets that have been kept for long enough. */
+const retired = new WeakSet<Socket>();
+
+/** A kept connection that the other side had closed before the request got there. */
+class KeptConnectionClosed extends Error {}
+
+function wasKeptAndClosed(request: ClientRequest, error: Error): boolean {
+  return request.reusedSocket && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
 }
 
 async function resolveBySystem(hostname: string): Promise<string[]> {

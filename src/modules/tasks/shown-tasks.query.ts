@@ -50,6 +50,8 @@ export interface TaskResult {
   agent: { id: string; name: string };
   /** Its creator; null for a key without a user. */
   user: { id: string; email: string } | null;
+  /** Where the end of each of its root runs is told. */
+  callback: string | null;
 }
 
 /** Lines that a page of tasks shows of each, and that a result shows. */
@@ -69,6 +71,7 @@ const SHOWN_TASK = sql`json_build_object('id', t.id, 'status', t.status, 'create
     from assets a where a.organization_id = t.organization_id and a.task_id = t.id and a.type <> 'file'), '[]'::json))`;
 
 const TASK_RESULT = sql`json_build_object('id', t.id, 'title', t.title, 'status', t.status, 'created_at', iso_utc(t.created_at),
+  'callback', t.callback,
   'log_lines', ${lastLogLines(RESULT_LINES)},
   'output', (select r.output from runs r where r.organization_id = t.organization_id and r.id = t.latest_run_id),
   'agent', (select json_build_object('id', a.id, 'name', a.name) from agents a

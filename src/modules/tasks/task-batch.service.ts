@@ -39,6 +39,7 @@ const PLAIN: ReadonlySet<string> = new Set<keyof NewTask>([
   'artist_account_id',
   'is_isolated',
   'secret_names',
+  'callback',
   'tags',
   'metadata',
   'enabled',

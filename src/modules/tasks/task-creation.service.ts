@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, writeScope } from '../../access/index.js';
 import type { Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
+import { Egress } from '../../engines/egress/egress.js';
 import { notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import { type AgentRow, AgentsService } from '../agents/index.js';
@@ -9,6 +10,7 @@ import { SchedulesService } from '../schedules/index.js';
 import { TaskConversation } from './task-conversation.service.js';
 import {
   agreedModel,
+  assertCallback,
   assertMayRefer,
   assertNoSecrets,
   assertTimesStart,
@@ -30,6 +32,7 @@ export class TaskCreation {
     private readonly agents: AgentsService,
     private readonly schedules: SchedulesService,
     private readonly conversation: TaskConversation,
+    private readonly egress: Egress,
   ) {}
 
   /**
@@ -72,6 +75,7 @@ export class TaskCreation {
   /** What the task will be, with all it refers to looked up; changes nothing. @throws DomainError as `create` */
   async decide(tx: Tx, scope: WriteScope, input: NewTask, lookups = new TaskLookups()): Promise<TaskValues> {
     assertNoSecrets(input.secret_names);
+    assertCallback(this.egress, input.callback);
     assertTimesStart(input, startsAtOnce(input));
     const model = agreedModel(input.model, input.run_config?.model);
     const agent = await this.#agent(scope, tx, input, lookups);
@@ -95,6 +99,7 @@ export class TaskCreation {
       visibility: visibilityFor(input.visibility, references.teamId),
       accountId: input.account_id === undefined ? ownAccountId : input.account_id,
       isIsolated: input.is_isolated ?? false,
+      callback: input.callback ?? null,
       tags: input.tags ?? [],
       metadata: input.metadata ?? {},
       enabled: input.enabled ?? true,

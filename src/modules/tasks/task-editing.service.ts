@@ -2,12 +2,20 @@ import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import { type Actor, type WriteScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { Egress } from '../../engines/egress/egress.js';
 import { mergePatch } from '../../http/merge-patch.js';
 import { DomainError, forbidden, invalid, notFound } from '../../kernel/errors.js';
 import { AgentsService, runConfigSchema } from '../agents/index.js';
 import { RunsService } from '../runs/index.js';
 import { SchedulesService } from '../schedules/index.js';
-import { agreedModel, assertMayRefer, assertNoSecrets, namedInBody, visibilityFor } from './task.rules.js';
+import {
+  agreedModel,
+  assertCallback,
+  assertMayRefer,
+  assertNoSecrets,
+  namedInBody,
+  visibilityFor,
+} from './task.rules.js';
 import { type StoredDetail, TasksQuery } from './tasks.query.js';
 import { type LockedTask, type TaskValues, TasksRepository } from './tasks.repository.js';
 import { TASK_LIMITS, type TaskPatch, fitsJson } from './tasks.schema.js';
@@ -22,23 +30,25 @@ export class TaskEditing {
     private readonly agents: AgentsService,
     private readonly runs: RunsService,
     private readonly schedules: SchedulesService,
+    private readonly egress: Egress,
   ) {}
 
   /**
    * Applies a merge patch (RFC 7396). Whoever may contribute changes what the task is about; who sees it, and where it stands
-   * (`visibility`, `team_id`, `project_id`), takes the right to manage it. Runs that exist keep what they were started with.
+   * (`visibility`, `team_id`, `project_id`), and where its ends are told (`callback`), takes the right to manage it. Runs that exist keep what they were started with.
    *
    * @throws DomainError `not-found`, `forbidden`, `invalid-request`, `not-available`
    */
   async update(actor: Actor, id: string, patch: TaskPatch): Promise<StoredDetail> {
     const scope = writeScope(actor, 'task:contribute');
     assertNoSecrets(patch.secret_names);
+    assertCallback(this.egress, patch.callback);
     return this.database.write(scope, async (tx) => {
       const task = await this.repository.lock(scope, tx, id);
       if (task === null) {
         throw notFound('task');
       }
-      if (!task.mayContribute || (moves(patch) && !task.mayManage)) {
+      if (!task.mayContribute || ((moves(patch) || patch.callback !== undefined) && !task.mayManage)) {
         throw forbidden();
       }
       await this.#apply(scope, tx, id, task, patch);
@@ -125,6 +135,7 @@ function contents(task: LockedTask, patch: TaskPatch): Partial<TaskValues> {
     accountId: patch.account_id,
     artistAccountId: patch.artist_account_id,
     isIsolated: patch.is_isolated,
+    callback: patch.callback,
     tags: patch.tags === null ? [] : patch.tags,
     metadata: patch.metadata === undefined ? undefined : mergedMetadata(task, patch.metadata),
     enabled: patch.enabled,

@@ -1,4 +1,5 @@
 /** Rules of a task that need no database. */
+import type { Egress } from '../../engines/egress/egress.js';
 import { DomainError, forbidden, invalid, notAvailable } from '../../kernel/errors.js';
 import type { ReferenceStandings } from './tasks.repository.js';
 import { TASK_LIMITS, type Visibility } from './tasks.schema.js';
@@ -44,6 +45,14 @@ export function visibilityFor(wanted: Visibility | undefined, teamId: string | n
 export function assertNoSecrets(names: readonly string[] | undefined): void {
   if (names !== undefined && names.length > 0) {
     throw notAvailable('/secret_names', 'Secrets');
+  }
+}
+
+/** @throws DomainError `invalid-request` for a URL that the server must not call */
+export function assertCallback(egress: Egress, url: string | null | undefined): void {
+  const reason = url === undefined || url === null ? null : egress.refusal(url);
+  if (reason !== null) {
+    throw invalid('/callback', reason);
   }
 }
 

@@ -21,6 +21,7 @@ export interface TaskValues {
   accountId: string | null;
   artistAccountId: string | null;
   isIsolated: boolean;
+  callback: string | null;
   tags: readonly string[];
   metadata: Record<string, unknown>;
   enabled: boolean;
@@ -112,6 +113,7 @@ export class TasksRepository {
       account_id: task.accountId,
       artist_account_id: task.artistAccountId,
       is_isolated: task.isIsolated,
+      callback: task.callback,
       tags: task.tags,
       metadata: task.metadata,
       enabled: task.enabled,
@@ -122,13 +124,13 @@ export class TasksRepository {
     // One parameter of JSON: the statement is the same for any number, so that it stays prepared.
     await tx.execute(sql`
       insert into tasks (organization_id, id, title, prompt, payload, model, run_config, agent_id, project_id, team_id, visibility,
-        account_id, artist_account_id, created_by, is_isolated, tags, metadata, enabled, max_attempts, priority, concurrency_key)
+        account_id, artist_account_id, created_by, is_isolated, callback, tags, metadata, enabled, max_attempts, priority, concurrency_key)
       select ${scope.organizationId}::uuid, g.id, g.title, g.prompt, g.payload, g.model, g.run_config, g.agent_id, g.project_id, g.team_id,
-        g.visibility, g.account_id, g.artist_account_id, ${scope.actor.creatorId}::uuid, g.is_isolated, g.tags, g.metadata, g.enabled,
+        g.visibility, g.account_id, g.artist_account_id, ${scope.actor.creatorId}::uuid, g.is_isolated, g.callback, g.tags, g.metadata, g.enabled,
         g.max_attempts, g.priority, g.concurrency_key
       from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as g (id uuid, title text, prompt text, payload jsonb, model text,
         run_config jsonb, agent_id uuid, project_id uuid, team_id uuid, visibility text, account_id uuid, artist_account_id uuid,
-        is_isolated boolean, tags text[], metadata jsonb, enabled boolean, max_attempts smallint, priority smallint, concurrency_key text)`);
+        is_isolated boolean, callback text, tags text[], metadata jsonb, enabled boolean, max_attempts smallint, priority smallint, concurrency_key text)`);
   }
 
   /** Locks a task; null where it is not there for this actor. */
@@ -158,6 +160,7 @@ export class TasksRepository {
       account_id: given(change.accountId),
       artist_account_id: given(change.artistAccountId),
       is_isolated: given(change.isIsolated),
+      callback: given(change.callback),
       tags: given(change.tags, (tags) => sql`${tags}::text[]`),
       metadata: given(change.metadata, jsonb),
       enabled: given(change.enabled),

@@ -63,10 +63,13 @@ const maxAttempts = z.int().min(1).max(100);
 /** Secrets come later; naming none is no request for them. */
 const secretNames = z.array(z.string()).describe('Only [] in this version.');
 
-const LATER = {
-  callback: 'A callback',
-  ...laterScheduleFields('schedule'),
-} as const;
+const callback = z
+  .string()
+  .min(1)
+  .max(2048)
+  .describe('A URL that is sent the result of each root run that ends: https, port 443 or 8443, a public host.');
+
+const LATER = laterScheduleFields('schedule');
 
 export const newTask = withNotAvailable(
   z
@@ -85,6 +88,7 @@ export const newTask = withNotAvailable(
       artist_account_id: idQuery.nullable().optional(),
       is_isolated: z.boolean().optional(),
       secret_names: secretNames.optional(),
+      callback: callback.nullable().optional(),
       tags: tags.optional(),
       metadata: metadata.optional(),
       enabled: z.boolean().optional(),
@@ -121,6 +125,7 @@ export const taskPatch = withNotAvailable(
       artist_account_id: idQuery.nullable().optional(),
       is_isolated: z.boolean().optional(),
       secret_names: secretNames.optional(),
+      callback: callback.nullable().optional().describe('Null: no more callbacks. Takes the right to manage the task.'),
       tags: tags.nullable().optional(),
       metadata: z.record(z.string(), z.unknown()).nullable().optional().describe('Merged into the one it has.'),
       enabled: z.boolean().optional(),

@@ -16,7 +16,7 @@ const STATUS = {
 } as const satisfies Record<TaskResult['status'], NlaStatus>;
 
 export function toNlaTask(result: TaskResult): NlaTask {
-  const { id, title, agent, user, created_at, log_lines, output, status } = result;
+  const { id, title, agent, user, created_at, log_lines, output, status, callback } = result;
   return {
     id,
     name: title,
@@ -26,8 +26,7 @@ export function toNlaTask(result: TaskResult): NlaTask {
     logs: log_lines,
     output: output ?? {},
     status: STATUS[status],
-    // Tasks cannot name one yet: requests that try are refused.
-    callback: null,
+    callback,
     agent,
     user,
   };

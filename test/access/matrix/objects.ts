@@ -115,6 +115,25 @@ export async function keepBytes(server: TestServer, { organization = '', asset =
     .put(blobKey(organization, asset, 'original'), Readable.from([BYTES]), { maxBytes: 1024 });
 }
 
+/** A webhook, and something that could not be delivered to it. */
+export async function insertWebhook(server: TestServer, organizationId: string, creatorId: string): Promise<Ids> {
+  const [webhook, delivery, message] = [newId(), newId(), newId()];
+  await server.database.execute(sql`
+    with an_endpoint as (
+      insert into webhook_endpoints (organization_id, id, url, events, created_by)
+      values (${organizationId}, ${webhook}, 'https://hooks.example.com/', '{schedule.missed}', ${creatorId})
+    ), a_secret as (
+      insert into signing_secrets (organization_id, id, endpoint_id, version, sealed, root_key_id, last_four)
+      values (${organizationId}, ${newId()}, ${webhook}, 1, '\\x00', 'matrix', 'none')
+    ), a_message as (
+      insert into outbox_messages (organization_id, id, kind, type, body)
+      values (${organizationId}, ${message}, 'test', 'webhook.test', '{}')
+    )
+    insert into deliveries (organization_id, id, message_id, endpoint_id, lane_id, status, next_attempt_at)
+    values (${organizationId}, ${delivery}, ${message}, ${webhook}, ${webhook}, 'failed', null)`);
+  return { webhook, delivery };
+}
+
 export async function insertTeam(server: TestServer, organizationId: string): Promise<string> {
   const id = newId();
   await server.database.execute(

@@ -159,6 +159,11 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'GET /api/v1/agents': list('agent', `${V1}/agents`),
   'GET /api/v1/api-keys': list('key', `${V1}/api-keys`, 'administer'),
   'GET /api/v1/bulk-operations': list('operation', `${V1}/bulk-operations`),
+  'GET /api/v1/webhooks': list('webhook', `${V1}/webhooks`, 'administer'),
+  'GET /api/v1/deliveries': {
+    ...list('webhook', `${V1}/deliveries`, 'administer'),
+    lists: { kind: 'webhook', id: 'delivery', ids: data },
+  },
   'GET /api/v1/budgets': list('budget', `${V1}/budgets`, 'administer'),
   'GET /api/v1/organizations': list('organization', `${V1}/organizations`, 'operate'),
 
@@ -193,6 +198,12 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   },
   'GET /api/v1/api-keys/:id': { ...reads('key', ({ key }) => `${V1}/api-keys/${key}`), door: 'administer' },
   'GET /api/v1/bulk-operations/:id': reads('operation', ({ operation }) => `${V1}/bulk-operations/${operation}`),
+  'GET /api/v1/webhooks/:id': { ...reads('webhook', ({ webhook }) => `${V1}/webhooks/${webhook}`), door: 'administer' },
+  'GET /api/v1/deliveries/:id': {
+    ...reads('webhook', ({ delivery }) => `${V1}/deliveries/${delivery}`),
+    door: 'administer',
+  },
+  'GET /api/v1/callback-secret': { door: 'administer', ok: 200, ask: get(() => `${V1}/callback-secret`) },
   'GET /api/v1/budgets/:id': { ...reads('budget', ({ budget }) => `${V1}/budgets/${budget}`), door: 'administer' },
   'GET /api/v1/usage': { door: 'read', ok: 200, ask: get(() => `${V1}/usage`) },
   'GET /api/v1/retention': { door: 'administer', ok: 200, ask: get(() => `${V1}/retention`) },
@@ -379,6 +390,35 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
     { name: 'Changed' },
     'administer',
   ),
+  'PATCH /api/v1/webhooks/:id': changes(
+    'webhook',
+    'm',
+    ({ webhook }) => `${V1}/webhooks/${webhook}`,
+    { description: 'Changed' },
+    'administer',
+  ),
+  'POST /api/v1/webhooks/:id/rotate-secret': changes(
+    'webhook',
+    'm',
+    ({ webhook }) => `${V1}/webhooks/${webhook}/rotate-secret`,
+    {},
+    'administer',
+  ),
+  'POST /api/v1/webhooks/:id/test': {
+    ...changes('webhook', 'm', ({ webhook }) => `${V1}/webhooks/${webhook}/test`, {}, 'administer'),
+    ok: 202,
+  },
+  'POST /api/v1/deliveries/:id/redeliver': {
+    ...changes('webhook', 'm', ({ delivery }) => `${V1}/deliveries/${delivery}/redeliver`, {}, 'administer'),
+    ok: 202,
+  },
+  'POST /api/v1/deliveries/redeliver': creates(
+    `${V1}/deliveries/redeliver`,
+    () => ({ filter: { type: 'task.deleted' } }),
+    'administer',
+    202,
+  ),
+  'DELETE /api/v1/webhooks/:id': removes('webhook', ({ webhook }) => `${V1}/webhooks/${webhook}`, 'administer'),
   'DELETE /api/v1/budgets/:id': removes('budget', ({ budget }) => `${V1}/budgets/${budget}`, 'administer'),
   'PATCH /api/v1/retention': creates(`${V1}/retention`, () => ({ logs_days: 365 }), 'administer', 200),
   'PATCH /api/v1/organization': creates(`${V1}/organization`, () => ({ settings: {} }), 'administer', 200),
@@ -410,6 +450,12 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
     'work',
     200,
   ),
+  'POST /api/v1/webhooks': creates(
+    `${V1}/webhooks`,
+    () => ({ url: 'https://hooks.example.com/', events: ['schedule.missed'] }),
+    'administer',
+  ),
+  'POST /api/v1/callback-secret/rotate': creates(`${V1}/callback-secret/rotate`, () => ({}), 'administer', 200),
   'POST /api/v1/budgets': creates(
     `${V1}/budgets`,
     () => ({ name: 'New', scope: { kind: 'run' }, limit_cents: 1_000_000, enabled: false }),

@@ -222,6 +222,17 @@ owner         m       m      m         -
 operatorKey   m       r      m         -
 `);
 
+/** Webhooks, and what was sent to them. */
+const WEBHOOKS = grid(`
+              ours foreign
+strangerKey   -    m
+strangerOwner -    m
+admin         m    -
+adminKey      m    -
+owner         m    -
+operatorKey   m    -
+`);
+
 const BUDGETS = grid(`
               ours foreign
 strangerKey   -    m
@@ -270,6 +281,7 @@ export const RIGHTS = {
   agent: AGENTS,
   key: KEYS,
   budget: BUDGETS,
+  webhook: WEBHOOKS,
   operation: OPERATIONS,
   organization: ORGANIZATIONS,
 } as const;

@@ -16,6 +16,7 @@ import {
   insertTask,
   insertTeam,
   insertUser,
+  insertWebhook,
   joinTeam,
   keepBytes,
 } from './objects.js';
@@ -136,6 +137,7 @@ export class Stage {
       'agent',
       'key',
       'budget',
+      'webhook',
       'operation',
       'organization',
     ] as const) {
@@ -187,6 +189,8 @@ export class Stage {
         'agent',
         'key',
         'budget',
+        'webhook',
+        'delivery',
         'operation',
         'organization',
       ];
@@ -239,6 +243,8 @@ export class Stage {
         const { credential: as } = this.cast.actors[isForeign ? 'strangerKey' : 'operatorKey'];
         return { budget: (await server.call('POST', '/api/v1/budgets', { as, body })).body.id };
       }
+      case 'webhook':
+        return insertWebhook(server, organization, creatorId);
       case 'organization':
         return { organization: object === 'second' ? this.#countries.second.organizationId : organization };
       case 'lease':

@@ -1,0 +1,33 @@
+import { Module } from '@nestjs/common';
+import { CallbackSecretController } from './callback-secret.controller.js';
+import { DeliveriesController } from './deliveries.controller.js';
+import { DeliveriesRepository } from './deliveries.repository.js';
+import { DeliveriesService } from './deliveries.service.js';
+import { DeliveryAttempt } from './delivery-attempt.js';
+import { DeliveryDispatcher } from './delivery-dispatcher.js';
+import { DeliverySweeper } from './delivery-sweeper.js';
+import { DispatchRepository } from './dispatch.repository.js';
+import { HookSecrets } from './hook-secrets.js';
+import { HookSecretsRepository } from './hook-secrets.repository.js';
+import { SecretSealer } from './secret-sealer.js';
+import { WebhooksController } from './webhooks.controller.js';
+import { WebhooksRepository } from './webhooks.repository.js';
+import { WebhooksService } from './webhooks.service.js';
+
+@Module({
+  controllers: [WebhooksController, CallbackSecretController, DeliveriesController],
+  providers: [
+    WebhooksRepository,
+    WebhooksService,
+    DeliveriesRepository,
+    DeliveriesService,
+    HookSecretsRepository,
+    HookSecrets,
+    SecretSealer,
+    DispatchRepository,
+    DeliveryAttempt,
+    DeliveryDispatcher,
+    DeliverySweeper,
+  ],
+})
+export class WebhooksModule {}
