@@ -44,6 +44,8 @@ const WITHOUT_SCOPE: Readonly<Record<string, string>> = {
   'BudgetsRepository.sweepCounters': 'a sweep over every organisation',
   'RetentionDueQuery.classes': 'looks for work over every organisation',
   'BulkOperationsRepository.claim': 'looks for work over every organisation',
+  'HookSecretStore.rewrap': 'brings records of every organisation under the present root key',
+  'HookSecretStore.count': 'as above',
   'DispatchRepository.dueLanes': 'looks for work over every organisation',
   'DispatchRepository.lease': 'takes lanes of several organisations at once',
   'DispatchRepository.sweep': 'a sweep over every organisation',

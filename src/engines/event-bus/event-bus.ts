@@ -46,5 +46,8 @@ export function workTopic(organizationId: string): string {
   return `work:${organizationId}`;
 }
 
+/** Something was put into the outbox that no log tells of. */
+export const OUTBOX_TOPIC = 'outbox';
+
 /** Work became due somewhere: what a process that serves every organisation listens to. */
 export const ANY_WORK_TOPIC = 'work';

@@ -5,7 +5,7 @@ import { HTTP_STATUS } from '../failure.js';
 export const DETAILS: Readonly<Record<ErrorCode, string>> = {
   'invalid-request': '/title: must be at most 200 characters',
   'malformed-json': 'The body is not valid JSON.',
-  'not-available': 'A callback is not available in this version.',
+  'not-available': 'Changing the concurrency key is not available in this version.',
   'invalid-cursor': 'This cursor does not belong to this list; start again without one.',
   unauthenticated: 'Send one valid credential.',
   'invalid-credentials': 'E-mail or password is wrong.',
@@ -38,7 +38,7 @@ export const DETAILS: Readonly<Record<ErrorCode, string>> = {
 
 const ISSUES: Partial<Record<ErrorCode, InputIssue[]>> = {
   'invalid-request': [{ path: '/title', message: 'must be at most 200 characters' }],
-  'not-available': [{ path: '/callback', message: 'A callback is not available in this version.' }],
+  'not-available': [{ path: '/concurrency_key', message: 'Changing the concurrency key is not available in this version.' }],
 };
 
 /** A problem document as it comes with this code. */

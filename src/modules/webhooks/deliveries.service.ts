@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, readScope, writeScope } from '../../access/index.js';
 import { Database } from '../../database/database.js';
+import { EventBus, OUTBOX_TOPIC } from '../../engines/event-bus/event-bus.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import { ListPages } from '../../http/list-query.js';
 import { DomainError, notFound } from '../../kernel/errors.js';
@@ -18,6 +19,7 @@ export class DeliveriesService {
   constructor(
     private readonly repository: DeliveriesRepository,
     private readonly database: Database,
+    private readonly bus: EventBus,
     sealer: CursorSealer,
   ) {
     this.#pages = new ListPages(sealer, 'deliveries');
@@ -42,6 +44,7 @@ export class DeliveriesService {
       if (!isLiving) {
         throw new DomainError('conflict', 'The webhook that this was for is gone.');
       }
+      tx.afterCommit(() => this.bus.publish(OUTBOX_TOPIC));
       return required(await this.repository.find(scope, id, tx));
     });
   }
@@ -52,6 +55,7 @@ export class DeliveriesService {
     const redelivered = await this.database.write(scope, (tx) =>
       this.repository.redeliverAll(scope, tx, filter, MOST_REDELIVERED),
     );
+    this.bus.publish(OUTBOX_TOPIC);
     return { redelivered, remaining: redelivered === MOST_REDELIVERED };
   }
 }

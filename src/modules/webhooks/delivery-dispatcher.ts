@@ -12,21 +12,22 @@
  * **The dead do not hold up the living.** Lanes that have never succeeded, or failed last, get a part of the places and one request
  * each; a receiver that fails on is left alone for longer and longer, and a host that cannot be reached is tried by one lane at a time.
  *
- * Hints are not needed here: a look costs next to nothing where nothing is pending.
+ * Hints make it quick and nothing else: whoever hears that a log grew looks for what is due, as everybody does twice a second.
  */
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { setTimeout as delay } from 'node:timers/promises';
 import { unsafelySystemScope } from '../../access/index.js';
 import { AppConfig } from '../../config/app-config.js';
+import { ANY_STREAM_TOPIC, EventBus, OUTBOX_TOPIC } from '../../engines/event-bus/event-bus.js';
 import { Log } from '../../kernel/log.js';
 import { DeliveryAttempt } from './delivery-attempt.js';
 import { DispatchRepository, type DueLane, type LaneKey, type LeasedLane } from './dispatch.repository.js';
 import { HookSecrets } from './hook-secrets.js';
 import { LaneDelivery } from './lane-delivery.js';
 
-const LOOK_MS = 250;
-/** Between looks, however much there is to do. */
-const BREATH_MS = 10;
+const LOOK_MS = 500;
+/** Between looks, however much there is to do, and however many hints come. */
+const BREATH_MS = 25;
 /** Lanes at once, and how many of them may be doubtful. */
 const MOST_LANES = 256;
 const MOST_DOUBTFUL = 192;
@@ -53,6 +54,7 @@ export class DeliveryDispatcher implements OnApplicationBootstrap, BeforeApplica
     private readonly repository: DispatchRepository,
     private readonly attempts: DeliveryAttempt,
     private readonly secrets: HookSecrets,
+    private readonly bus: EventBus,
     private readonly log: Log,
   ) {}
 
@@ -90,7 +92,8 @@ export class DeliveryDispatcher implements OnApplicationBootstrap, BeforeApplica
       if (!more) {
         await Promise.race([
           woken,
-          delay(LOOK_MS, undefined, { signal: ended.signal, ref: false }).catch(() => undefined),
+          this.bus.wait(ANY_STREAM_TOPIC, LOOK_MS, ended.signal),
+          this.bus.wait(OUTBOX_TOPIC, LOOK_MS, ended.signal),
         ]);
         ended.abort();
       }

@@ -3,6 +3,7 @@ import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { tenant } from '../../database/scope.sql.js';
 import { sql } from '../../database/sql.js';
+import type { SealContext } from '../../engines/envelope/envelope.js';
 
 /** A secret as it is kept. `endpointId` is null for the one of the organisation's callbacks. */
 export interface SealedSecret {
@@ -12,6 +13,14 @@ export interface SealedSecret {
   sealed: Buffer;
   rootKeyId: string;
   lastFour: string;
+}
+
+/** What its seal is bound to. */
+export function sealContextOf(
+  organizationId: string,
+  { id, endpointId, version }: Pick<SealedSecret, 'id' | 'endpointId' | 'version'>,
+): SealContext {
+  return { organizationId, purpose: endpointId === null ? 'callback' : 'webhook', objectId: id, version };
 }
 
 @Injectable()

@@ -6,10 +6,10 @@ import { randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { unsafelySystemScope, type WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { Envelope } from '../../engines/envelope/envelope.js';
 import { secretText } from '../../engines/egress/standard-webhooks.js';
 import { newId } from '../../kernel/ids.js';
-import { HookSecretsRepository } from './hook-secrets.repository.js';
-import { type SealContext, SecretSealer } from './secret-sealer.js';
+import { HookSecretsRepository, sealContextOf } from './hook-secrets.repository.js';
 
 /** How long the secret before goes on signing. */
 export const OVERLAP_HOURS = 24;
@@ -19,7 +19,7 @@ const BYTES = 32;
 export class HookSecrets {
   constructor(
     private readonly repository: HookSecretsRepository,
-    private readonly sealer: SecretSealer,
+    private readonly envelope: Envelope,
     private readonly database: Database,
   ) {}
 
@@ -32,7 +32,10 @@ export class HookSecrets {
     const bytes = randomBytes(BYTES);
     const text = secretText(bytes);
     const id = newId();
-    const { sealed, rootKeyId } = this.sealer.seal(contextOf(scope.organizationId, { id, endpointId, version }), bytes);
+    const { sealed, rootKeyId } = this.envelope.seal(
+      sealContextOf(scope.organizationId, { id, endpointId, version }),
+      bytes,
+    );
     await this.repository.insert(scope, tx, { id, endpointId, version, sealed, rootKeyId, lastFour: text.slice(-4) });
     return text;
   }
@@ -50,13 +53,6 @@ export class HookSecrets {
       });
       found = await this.repository.usable(scope, endpointId);
     }
-    return found.map((secret) => this.sealer.open(contextOf(organizationId, secret), secret.sealed));
+    return found.map((secret) => this.envelope.open(sealContextOf(organizationId, secret), secret.sealed));
   }
-}
-
-function contextOf(
-  organizationId: string,
-  { id, endpointId, version }: { id: string; endpointId: string | null; version: number },
-): SealContext {
-  return { organizationId, purpose: endpointId === null ? 'callback' : 'webhook', objectId: id, version };
 }

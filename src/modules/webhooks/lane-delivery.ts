@@ -5,6 +5,7 @@
  * A lane that failed is felt for with one request at a time; after some failures in a row, or where the receiver asks for it, it is left
  * alone for a while. Nothing that waits in it spends an attempt meanwhile.
  */
+import { randomInt } from 'node:crypto';
 import type { WriteScope } from '../../access/index.js';
 import type { Log } from '../../kernel/log.js';
 import type { Attempted, DeliveryAttempt } from './delivery-attempt.js';
@@ -24,6 +25,7 @@ export interface LaneParts {
 
 /** Requests at once to a receiver that answers well. */
 const MOST_AT_ONCE = 8;
+const RANDOM_STEPS = 2 ** 32;
 /** A turn; other lanes may be waiting for the place. */
 const TURN_MS = 20_000;
 /** The receiver wants no more, ever. */
@@ -203,6 +205,8 @@ export class LaneDelivery {
       hasSucceeded: this.#hasSucceeded,
       pauseSeconds: this.#pauseSeconds,
     };
+    // Said with the outcome that asks for it, and not again with the next.
+    this.#pauseSeconds = 0;
     return this.parts.repository.record(this.scope, this.lane, results, standing, release);
   }
 
@@ -223,6 +227,6 @@ function resultOf(delivery: DueDelivery, attempted: Attempted): AttemptResult {
     retry_seconds:
       attempted.error === null || isFinal
         ? null
-        : secondsToNextAttempt(delivery.attempt + 1, attempted.retryAfterSeconds, Math.random()),
+        : secondsToNextAttempt(delivery.attempt + 1, attempted.retryAfterSeconds, randomInt(RANDOM_STEPS) / RANDOM_STEPS),
   };
 }

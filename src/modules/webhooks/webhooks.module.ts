@@ -8,8 +8,8 @@ import { DeliveryDispatcher } from './delivery-dispatcher.js';
 import { DeliverySweeper } from './delivery-sweeper.js';
 import { DispatchRepository } from './dispatch.repository.js';
 import { HookSecrets } from './hook-secrets.js';
+import { HookSecretStore } from './hook-secret-store.repository.js';
 import { HookSecretsRepository } from './hook-secrets.repository.js';
-import { SecretSealer } from './secret-sealer.js';
 import { WebhooksController } from './webhooks.controller.js';
 import { WebhooksRepository } from './webhooks.repository.js';
 import { WebhooksService } from './webhooks.service.js';
@@ -23,7 +23,7 @@ import { WebhooksService } from './webhooks.service.js';
     DeliveriesService,
     HookSecretsRepository,
     HookSecrets,
-    SecretSealer,
+    HookSecretStore,
     DispatchRepository,
     DeliveryAttempt,
     DeliveryDispatcher,

@@ -3,6 +3,7 @@ import { type Actor, readScope, writeScope } from '../../access/index.js';
 import { Database } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
 import { Egress } from '../../engines/egress/egress.js';
+import { EventBus, OUTBOX_TOPIC } from '../../engines/event-bus/event-bus.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import { ListPages } from '../../http/list-query.js';
 import { DomainError, invalid, notFound } from '../../kernel/errors.js';
@@ -45,6 +46,7 @@ export class WebhooksService {
     private readonly database: Database,
     private readonly idempotency: Idempotency,
     private readonly egress: Egress,
+    private readonly bus: EventBus,
     sealer: CursorSealer,
   ) {
     this.#pages = new ListPages(sealer, 'webhooks');
@@ -129,6 +131,7 @@ export class WebhooksService {
       }
       const deliveryId = newId();
       await this.repository.insertTest(scope, tx, id, deliveryId);
+      tx.afterCommit(() => this.bus.publish(OUTBOX_TOPIC));
       return required(await this.deliveries.find(scope, deliveryId, tx));
     });
   }

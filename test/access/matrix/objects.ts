@@ -124,7 +124,7 @@ export async function insertWebhook(server: TestServer, organizationId: string, 
       values (${organizationId}, ${webhook}, 'https://hooks.example.com/', '{schedule.missed}', ${creatorId})
     ), a_secret as (
       insert into signing_secrets (organization_id, id, endpoint_id, version, sealed, root_key_id, last_four)
-      values (${organizationId}, ${newId()}, ${webhook}, 1, '\\x00', 'matrix', 'none')
+      select ${organizationId}::uuid, ${newId()}::uuid, ${webhook}::uuid, 1, '\\x00', k.root_key_id, 'none' from sealed_keys k limit 1
     ), a_message as (
       insert into outbox_messages (organization_id, id, kind, type, body)
       values (${organizationId}, ${message}, 'test', 'webhook.test', '{}')
