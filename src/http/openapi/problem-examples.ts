@@ -38,7 +38,9 @@ export const DETAILS: Readonly<Record<ErrorCode, string>> = {
 
 const ISSUES: Partial<Record<ErrorCode, InputIssue[]>> = {
   'invalid-request': [{ path: '/title', message: 'must be at most 200 characters' }],
-  'not-available': [{ path: '/concurrency_key', message: 'Changing the concurrency key is not available in this version.' }],
+  'not-available': [
+    { path: '/concurrency_key', message: 'Changing the concurrency key is not available in this version.' },
+  ],
 };
 
 /** A problem document as it comes with this code. */

@@ -227,6 +227,10 @@ function resultOf(delivery: DueDelivery, attempted: Attempted): AttemptResult {
     retry_seconds:
       attempted.error === null || isFinal
         ? null
-        : secondsToNextAttempt(delivery.attempt + 1, attempted.retryAfterSeconds, randomInt(RANDOM_STEPS) / RANDOM_STEPS),
+        : secondsToNextAttempt(
+            delivery.attempt + 1,
+            attempted.retryAfterSeconds,
+            randomInt(RANDOM_STEPS) / RANDOM_STEPS,
+          ),
   };
 }
