@@ -6,6 +6,7 @@ import { Bulk1764000000004 } from '../../migrations/1764000000004-bulk.js';
 import { VerbatimReplies1764000000005 } from '../../migrations/1764000000005-verbatim-replies.js';
 import { Budgets1764000000006 } from '../../migrations/1764000000006-budgets.js';
 import { Retention1764000000007 } from '../../migrations/1764000000007-retention.js';
+import { Streams1764000000009 } from '../../migrations/1764000000009-streams.js';
 import { AssetUploads1764000000010 } from '../../migrations/1764000000010-asset-uploads.js';
 import { Outbox1764000000012 } from '../../migrations/1764000000012-outbox.js';
 
@@ -19,6 +20,7 @@ export const migrations = [
   VerbatimReplies1764000000005,
   Budgets1764000000006,
   Retention1764000000007,
+  Streams1764000000009,
   AssetUploads1764000000010,
   Outbox1764000000012,
 ] as const;

@@ -53,6 +53,7 @@ const WITHOUT_ENTITY = [
   'schema_migrations',
   'sealed_keys',
   'signing_secrets',
+  'stream_marks',
   'usage_archive',
 ];
 

@@ -88,6 +88,7 @@ const SYSTEM_SCOPES: readonly string[] = [
   'src/modules/runs/children.service.ts',
   'src/modules/runs/questions.service.ts',
   'src/modules/streams/run-source.ts',
+  'src/modules/streams/task-source.ts',
   'src/modules/tasks/task-purger.ts',
   'src/modules/webhooks/delivery-dispatcher.ts',
   'src/modules/webhooks/hook-secrets.ts',

@@ -37,6 +37,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   agent_workers: ['modules/runs'],
   run_events: ['modules/streams', 'modules/retention'],
   run_log_lines: ['modules/streams', 'modules/retention'],
+  stream_marks: ['modules/streams'],
   run_stops: ['modules/runs'],
   budgets: ['modules/budgets'],
   budget_counters: ['modules/budgets'],

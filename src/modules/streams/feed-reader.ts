@@ -69,7 +69,9 @@ export class FeedReader implements Attendant {
   open(headers: OutgoingHttpHeaders): void {
     this.#feed.join(this);
     this.#outlet.open(headers);
-    const opening = this.#parts.encoder.opening();
+    const { encoder } = this.#parts;
+    const first = this.#feed.source.opening(this.#cursor);
+    const opening = encoder.opening() + (first === null ? '' : encoder.frame(first));
     if (opening !== '') {
       this.#outlet.offer(new SharedChunk(opening));
     }
@@ -91,6 +93,10 @@ export class FeedReader implements Attendant {
       return false;
     }
     const { encoder } = this.#parts;
+    if (shared.page.frames.length === 0) {
+      this.#cursor = shared.page.next;
+      return true;
+    }
     const chunk = encoder.isShared
       ? shared.sse
       : new SharedChunk(shared.page.frames.map((frame) => encoder.frame(frame)).join(''));
@@ -180,7 +186,7 @@ export class FeedReader implements Attendant {
       if (!this.#isWalking()) {
         return;
       }
-      if (!shared.isEmpty) {
+      if (shared.isFurther) {
         this.take(shared);
       } else if (shared.page.isOver || !this.#parts.encoder.follows) {
         this.finish();

@@ -31,13 +31,15 @@ export interface FeedPage {
 export interface FeedSource {
   /** Names the feed: readers of one key share its pages. */
   readonly key: string;
-  /** What hints at something new. */
-  readonly topic: string;
+  /** What hints at something new, as far as is known after the last read. */
+  topics: () => Iterable<string>;
   /** No more often than this does a hint make it look. */
   readonly leastPauseMs: number;
+  /** Sent first to a reader that begins at the cursor; null for nothing. */
+  opening: (cursor: string) => FeedFrame | null;
   /** A page, from one snapshot; null where there is no such log any more. */
   read: (after: string) => Promise<FeedPage | null>;
-  /** Whether the first cursor is further on; null where a page cannot be cut at a cursor. */
+  /** Whether the first cursor is further on; null where a page cannot be cut at a cursor, or ids of frames are not cursors as they are. */
   readonly isBeyond: ((cursor: string, other: string) => boolean) | null;
   /** The cursor as clients are told it. */
   tell: (cursor: string) => string | number;

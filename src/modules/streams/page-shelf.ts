@@ -15,8 +15,9 @@ export class SharedPage {
     readonly hintsBefore: number,
   ) {}
 
-  get isEmpty(): boolean {
-    return this.page.frames.length === 0;
+  /** True where a reader is further on after it; there may be nothing in it that this reader is to see. */
+  get isFurther(): boolean {
+    return this.page.next !== this.page.after;
   }
 
   /** The page as server-sent events, framed for the wire. */
@@ -28,7 +29,7 @@ export class SharedPage {
 
 /**
  * The pages of all feeds of this process, each read and worded once. What a page says never changes, so one that is kept is as good as
- * one that is read now; an empty page is not kept, for something may have come since.
+ * one that is read now; a page that leads nowhere is not kept, for something may have come since.
  */
 export class PageShelf {
   readonly #kept = new Map<string, SharedPage>();
@@ -56,7 +57,7 @@ export class PageShelf {
       return null;
     }
     const shared = new SharedPage(page, hintsBefore);
-    if (!shared.isEmpty) {
+    if (shared.isFurther) {
       this.#keep(`${source.key} ${after}`, shared);
     }
     return shared;

@@ -13,10 +13,12 @@ export function runSource(repository: StreamsRepository, organizationId: string,
     organizationId,
     'a page for all readers of a stream, each asked about before it is sent',
   );
+  const topics = [streamTopic(runId)];
   return {
     key: `run ${runId}`,
-    topic: streamTopic(runId),
+    topics: () => topics,
     leastPauseMs: 0,
+    opening: () => null,
     read: async (after) => {
       const page = await repository.page(scope, runId, Number(after), FEED_PAGE);
       return page === null ? null : feedPage(after, page);

@@ -50,7 +50,7 @@ interface Room {
 export class SharedFeed {
   readonly #rooms = new Map<string, Room>();
   readonly #readers = new Set<Attendant>();
-  readonly #unsubscribe: () => void;
+  readonly #subscriptions = new Map<string, () => void>();
   readonly #timer: NodeJS.Timeout;
   #pausing: NodeJS.Timeout | null = null;
   #hints = 0;
@@ -60,10 +60,10 @@ export class SharedFeed {
   constructor(
     readonly source: FeedSource,
     private readonly shelf: PageShelf,
-    bus: EventBus,
+    private readonly bus: EventBus,
     private readonly onEmpty: () => void,
   ) {
-    this.#unsubscribe = bus.subscribe(source.topic, this.#hint);
+    this.#subscribe();
     this.#timer = setInterval(() => this.#tick(), LOOK_EACH_MS);
   }
 
@@ -91,6 +91,9 @@ export class SharedFeed {
   /** The page after a cursor, shared with whoever asks for the same; null where the log is gone. */
   async page(after: string): Promise<SharedPage | null> {
     const shared = await this.shelf.page(this.source, after, () => this.#hints);
+    if (this.#readers.size > 0) {
+      this.#subscribe();
+    }
     return shared === null ? null : this.#upToTheFrontier(shared);
   }
 
@@ -122,6 +125,27 @@ export class SharedFeed {
       }, leastPauseMs);
     }
   };
+
+  /** Listens to what the source names now, and to nothing else. */
+  #subscribe(): void {
+    const topics = new Set(this.source.topics());
+    for (const [topic, unsubscribe] of this.#subscriptions) {
+      if (!topics.delete(topic)) {
+        unsubscribe();
+        this.#subscriptions.delete(topic);
+      }
+    }
+    for (const topic of topics) {
+      this.#subscriptions.set(topic, this.bus.subscribe(topic, this.#hint));
+    }
+  }
+
+  #unsubscribe(): void {
+    for (const unsubscribe of this.#subscriptions.values()) {
+      unsubscribe();
+    }
+    this.#subscriptions.clear();
+  }
 
   #look(): void {
     this.#hints += 1;
@@ -160,7 +184,7 @@ export class SharedFeed {
         if (shared === null) {
           throw new Disconnect('rights');
         }
-        if (!shared.isEmpty) {
+        if (shared.isFurther) {
           await this.#deliver(room, shared);
           room.mustLookAgain = true;
         } else if (shared.page.isOver) {

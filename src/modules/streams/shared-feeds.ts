@@ -13,7 +13,8 @@ import { SharedFeed } from './shared-feed.js';
 export interface Newcomer {
   actor: Actor;
   request: FastifyRequest;
-  source: (group: ReaderGroup) => FeedSource;
+  /** `name` is the group's own. */
+  source: (group: ReaderGroup, name: string) => FeedSource;
   /** Names what is read; with the credential, the group. */
   subject: string;
   isReadable: (actor: Actor) => Promise<boolean>;
@@ -49,7 +50,7 @@ export class SharedFeeds {
     const { group, requests } = membership;
     requests.add(request);
     return {
-      feed: this.#feed(newcomer.source(group)),
+      feed: this.#feed(newcomer.source(group, name)),
       group,
       leave: () => {
         requests.delete(request);

@@ -41,14 +41,14 @@ export interface WorkerBatch {
   batchDigest: Buffer | null;
 }
 
-/** `insert into run_events`: a worker's batch under the fence it holds, numbered and dated here. */
+/** `insert into run_events`: a worker's batch under the fence it holds, numbered and dated here. It is no part of the lifecycle (`xid`). */
 export function insertWorkerBatch(source: string, batch: WorkerBatch): Sql {
-  return sql`insert into run_events (organization_id, run_id, first_seq, last_seq, events, fence, batch_id, batch_digest)
+  return sql`insert into run_events (organization_id, run_id, first_seq, last_seq, events, fence, batch_id, batch_digest, xid)
     select s.organization_id, s.id, s.last_seq - ${batch.count}::int + 1, s.last_seq,
       (select jsonb_agg(jsonb_build_object('seq', s.last_seq - ${batch.count}::int + e.position, 'type', e.event -> 'type',
           'at', iso_utc(clock_timestamp()), 'data', e.event -> 'data') order by e.position)
        from jsonb_array_elements(${batch.eventsJson}::jsonb) with ordinality as e (event, position)),
-      ${batch.fence}::bigint, ${batch.batchId}::text, ${batch.batchDigest}::bytea
+      ${batch.fence}::bigint, ${batch.batchId}::text, ${batch.batchDigest}::bytea, null
     from ${raw(source)} s`;
 }
 

@@ -1,21 +1,34 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type AccessDeclaration, type Actor, readScope } from '../../access/index.js';
+import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import { Authenticator } from '../../http/authenticator.js';
 import { rawHeaders } from '../../http/raw-headers.js';
 import { Clock } from '../../kernel/clock.js';
+import { notFound } from '../../kernel/errors.js';
 import { Log } from '../../kernel/log.js';
 import { encoderOf } from './encoders.js';
 import { FeedReader } from './feed-reader.js';
+import { LifecycleQuery } from './lifecycle.query.js';
+import {
+  assertSettled,
+  cursorText,
+  fromTheOldest,
+  LifecycleCursors,
+  lifecycleSource,
+  startingNow,
+} from './lifecycle-source.js';
 import { OpenStreams } from './open-streams.js';
 import { runSource } from './run-source.js';
 import { type Newcomer, SharedFeeds } from './shared-feeds.js';
 import { acceptedFormat, MEDIA_TYPES, type StreamFormat } from './stream-format.js';
 import { STREAM_LINK_PURPOSE } from './stream-links.js';
 import { StreamOutlet } from './stream-outlet.js';
-import { StreamsRepository } from './streams.repository.js';
-import { cursorOf, FOLLOW_PARAMETERS, type FollowQuery } from './streams.schema.js';
+import { type PageSize, StreamsRepository } from './streams.repository.js';
+import { cursorOf, feedCursorOf, FOLLOW_PARAMETERS, type FeedQuery, type FollowQuery } from './streams.schema.js';
 import { StreamsService } from './streams.service.js';
+import { TaskFeedQuery } from './task-feed.query.js';
+import { assertReached, positionText, TASK_START, TaskCursors, taskSource } from './task-source.js';
 
 /** What the route that is followed here declares; who is behind it is looked up again while it is open. */
 export const FOLLOW_ACCESS = {
@@ -34,6 +47,22 @@ export interface StreamVisit {
   reply: FastifyReply;
 }
 
+/** One request to read a feed over many runs. */
+export interface TaskVisit {
+  actor: Actor;
+  taskId: string;
+  query: FeedQuery;
+  request: FastifyRequest;
+  reply: FastifyReply;
+}
+
+/** What the routes over many runs declare. */
+const FEED_ACCESS = { kind: 'requires', action: 'stream:read', presigned: null, parameters: [] } as const satisfies AccessDeclaration;
+
+/** The cursor that stands for all that is kept. */
+const OLDEST = '0';
+const NO_EVENTS: PageSize = { events: 0, bytes: 0 };
+
 /** What is read, by whom, from where. */
 interface Reading extends Omit<Newcomer, 'request' | 'renewActor'> {
   access: AccessDeclaration;
@@ -49,6 +78,9 @@ export class StreamDelivery {
   constructor(
     private readonly streams: StreamsService,
     private readonly repository: StreamsRepository,
+    private readonly taskFeed: TaskFeedQuery,
+    private readonly lifecycle: LifecycleQuery,
+    private readonly sealer: CursorSealer,
     private readonly openStreams: OpenStreams,
     private readonly feeds: SharedFeeds,
     private readonly authenticator: Authenticator,
@@ -79,6 +111,58 @@ export class StreamDelivery {
       subject: `run ${runId}`,
       source: () => runSource(repository, actor.organizationId, runId),
       isReadable: (reader) => repository.isReadable(readScope(reader, 'stream:read'), runId),
+    });
+  }
+
+  /**
+   * Sends the events of all runs of a task, those to come included.
+   * @throws DomainError as `deliver` does, and `invalid-cursor`
+   */
+  async deliverTask({ actor, taskId, query, request, reply }: TaskVisit): Promise<void> {
+    const format = query.format ?? acceptedFormat(request.headers.accept);
+    const given = feedCursorOf(request.headers['last-event-id'], query);
+    const cursors = new TaskCursors(this.sealer, actor.organizationId, taskId);
+    const { taskFeed } = this;
+    const isReadable = (reader: Actor): Promise<boolean> =>
+      taskFeed.isReadable(readScope(reader, 'stream:read'), taskId);
+    if (!(await isReadable(actor))) {
+      throw notFound('task');
+    }
+    const position = given === null ? TASK_START : cursors.open(given);
+    assertReached((await taskFeed.page(readScope(actor, 'stream:read'), taskId, position, NO_EVENTS)) ?? []);
+    this.#follow(request, reply, {
+      actor,
+      access: FEED_ACCESS,
+      format,
+      cursor: positionText(position),
+      until: null,
+      subject: `task ${taskId}`,
+      source: () => taskSource(taskFeed, cursors, actor.organizationId, taskId),
+      isReadable,
+    });
+  }
+
+  /**
+   * Sends what happens to the runs that the actor may see.
+   * @throws DomainError as `deliver` does, and `invalid-cursor`
+   */
+  async deliverLifecycle({ actor, query, request, reply }: Omit<TaskVisit, 'taskId'>): Promise<void> {
+    const format = query.format ?? acceptedFormat(request.headers.accept);
+    const given = feedCursorOf(request.headers['last-event-id'], query);
+    const cursors = new LifecycleCursors(this.sealer, actor.organizationId);
+    const { lifecycle, clock } = this;
+    const now = await lifecycle.now(readScope(actor, 'stream:read'));
+    const cursor = given === null ? startingNow(now) : given === OLDEST ? fromTheOldest(now) : cursors.open(given);
+    assertSettled(cursor, now);
+    this.#follow(request, reply, {
+      actor,
+      access: FEED_ACCESS,
+      format,
+      cursor: cursorText(cursor),
+      until: null,
+      subject: `lifecycle ${actor.organizationId}`,
+      source: (group, name) => lifecycleSource(lifecycle, cursors, clock, group, name),
+      isReadable: (reader) => lifecycle.isLive(readScope(reader, 'stream:read')),
     });
   }
 

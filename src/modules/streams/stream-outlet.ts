@@ -7,12 +7,14 @@ const KEEP_ALIVE_MS = 15_000;
 /** Bytes as they go to the socket: one chunk of the chunked coding, framed once and sent to however many readers. */
 export class SharedChunk {
   readonly framed: Buffer;
+  readonly isEmpty: boolean;
   readonly #start: number;
 
   constructor(text: string) {
     const head = `${Buffer.byteLength(text).toString(16)}\r\n`;
     this.framed = Buffer.from(`${head}${text}\r\n`);
     this.#start = head.length;
+    this.isEmpty = text === '';
   }
 
   /** The bytes without the coding, for clients of HTTP/1.0. */
@@ -72,6 +74,10 @@ export class StreamOutlet {
     const socket = this.#socket;
     if (socket === null || socket.writableNeedDrain) {
       return false;
+    }
+    if (chunk.isEmpty) {
+      // In the chunked coding an empty chunk is the end.
+      return true;
     }
     socket.write(this.#raw.chunkedEncoding ? chunk.framed : chunk.plain);
     return true;

@@ -11,6 +11,8 @@ import {
   type EventsQuery,
   eventsQuerySchema,
   type FollowQuery,
+  feedQuerySchema,
+  type FeedQuery,
   followQuerySchema,
   type StreamEvents,
   streamEventsSchema,
@@ -25,6 +27,16 @@ const EXAMPLE_EVENT = {
   data: { status: 'running', attempt: 1 },
 };
 
+const EXAMPLE_LIFECYCLE = {
+  type: 'run.started',
+  at: '2026-01-31T09:00:00.000Z',
+  task_id: '0198f0a0-0000-7000-8000-000000000000',
+  run_id: '0198f0a0-0000-7000-8000-000000000001',
+  run_number: 1,
+  seq: 2,
+  data: { status: 'running', attempt: 1 },
+};
+
 @ApiTags('Streams')
 @Controller('api/v1/streams')
 export class StreamsController {
@@ -32,6 +44,52 @@ export class StreamsController {
     private readonly streams: StreamsService,
     private readonly delivery: StreamDelivery,
   ) {}
+
+  @Get()
+  @Requires('stream:read')
+  @ApiOperation({
+    summary: 'Follow the runs of the organisation',
+    description:
+      'What a dashboard follows: each change of state of every run that the caller may see (`run.queued`, `run.delayed`, `run.started`, ' +
+      '`run.waiting`, `run.completed`, `run.failed`, `run.timed_out`, `run.canceled`, `run.expired`), and its `asset`, `question` and `answer` ' +
+      'events. Begins with a `ready` frame and what happens from then on; `after=0` begins with the oldest kept. Each frame’s `id` resumes the ' +
+      'feed for 24 hours, with nothing lost or repeated; an older one gets a `gap` first. Rights are looked up with every page.',
+  })
+  @ApiHeader({
+    name: 'Last-Event-ID',
+    required: false,
+    description: 'The last frame the client has; wins over `after`.',
+  })
+  @ApiResponse({
+    status: 200,
+    description: 'The feed.',
+    content: {
+      'text/event-stream': {
+        schema: { type: 'string' },
+        example: `id: 1.WyI3MzEi.0Zb1\nevent: run.started\ndata: ${JSON.stringify(EXAMPLE_LIFECYCLE)}\n\n`,
+      },
+      'application/x-ndjson': { schema: { type: 'string' }, example: `${JSON.stringify(EXAMPLE_LIFECYCLE)}\n` },
+      'text/plain': { schema: { type: 'string' }, example: '09:00:00  running (attempt 1)\n' },
+    },
+  })
+  @Problems(
+    'invalid-request',
+    'invalid-cursor',
+    'unauthenticated',
+    'forbidden',
+    'not-acceptable',
+    'cursor-ahead',
+    'limit-reached',
+    'unavailable',
+  )
+  async followOrganization(
+    @Query({ schema: feedQuerySchema }) query: FeedQuery,
+    @CurrentActor() actor: Actor,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    await this.delivery.deliverLifecycle({ actor, query, request, reply });
+  }
 
   @Get(':id')
   @Requires(FOLLOW_ACCESS.action, FOLLOW_ACCESS)

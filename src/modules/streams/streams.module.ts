@@ -3,13 +3,25 @@ import { OpenStreams } from './open-streams.js';
 import { SharedFeeds } from './shared-feeds.js';
 import { StreamDelivery } from './stream-delivery.js';
 import { StreamLinks } from './stream-links.js';
+import { LifecycleQuery } from './lifecycle.query.js';
+import { TaskFeedQuery } from './task-feed.query.js';
+import { TaskStreamController } from './task-stream.controller.js';
 import { StreamsController } from './streams.controller.js';
 import { StreamsRepository } from './streams.repository.js';
 import { StreamsService } from './streams.service.js';
 
 @Module({
-  controllers: [StreamsController],
-  providers: [StreamsRepository, StreamsService, StreamDelivery, StreamLinks, OpenStreams, SharedFeeds],
+  controllers: [StreamsController, TaskStreamController],
+  providers: [
+    StreamsRepository,
+    TaskFeedQuery,
+    LifecycleQuery,
+    StreamsService,
+    StreamDelivery,
+    StreamLinks,
+    OpenStreams,
+    SharedFeeds,
+  ],
   exports: [StreamLinks, OpenStreams],
 })
 export class StreamsModule {}

@@ -36,7 +36,7 @@ export class StreamsRepository {
     return this.database.json<StreamPage>(
       scope,
       sql`select json_build_object('lastSeq', r.last_seq, 'ended', r.finished_at is not null, 'events',
-          case when r.last_seq > ${after}::bigint then (${eventsAfter(after, most)}) else '[]'::json end)
+          case when r.last_seq > ${after}::bigint then (${eventsAfter(sql`${after}::bigint`, most)}) else '[]'::json end)
         from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         where r.organization_id = ${scope.organizationId} and r.id = ${runId} and ${readableTask(scope, 't')}`,
     );
@@ -67,7 +67,7 @@ export class StreamsRepository {
  * The events of run `r` after a position, as a JSON array. First the batches that can hold a page by their stored size, then their
  * events by the size of their text: a batch may be many times a page, and a page must not be.
  */
-function eventsAfter(after: number, most: PageSize): Sql {
+export function eventsAfter(after: Sql, most: PageSize): Sql {
   return sql`
     select coalesce(json_agg(fitting.event order by fitting.seq), '[]')
     from (
@@ -80,14 +80,14 @@ function eventsAfter(after: number, most: PageSize): Sql {
           from (
             -- The first batch of interest is the last that begins at or before the position's next event.
             select b.first_seq, b.events from run_events b
-            where b.organization_id = r.organization_id and b.run_id = r.id and b.last_seq > ${after}::bigint and b.first_seq >= coalesce((
+            where b.organization_id = r.organization_id and b.run_id = r.id and b.last_seq > ${after} and b.first_seq >= coalesce((
               select max(c.first_seq) from run_events c
-              where c.organization_id = r.organization_id and c.run_id = r.id and c.first_seq <= ${after}::bigint + 1), 0)
+              where c.organization_id = r.organization_id and c.run_id = r.id and c.first_seq <= ${after} + 1), 0)
             order by b.first_seq limit ${PAGE_BATCHES}
           ) e
         ) batch
         cross join lateral jsonb_array_elements(batch.events) with ordinality as one (event, position)
-        where batch.bytes_before < ${BATCH_BYTES} and batch.first_seq + one.position - 1 > ${after}::bigint
+        where batch.bytes_before < ${BATCH_BYTES} and batch.first_seq + one.position - 1 > ${after}
       ) sized
       where sized.bytes_before < ${most.bytes}
       order by sized.seq limit ${most.events}

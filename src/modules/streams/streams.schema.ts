@@ -37,6 +37,18 @@ export type FollowQuery = z.output<typeof followQuerySchema>;
 /** Names of `followQuerySchema` that are the route's own and no part of a link. */
 export const FOLLOW_PARAMETERS = ['after', 'last_seq', 'format'] as const;
 
+/** The query of a feed over many runs, whose cursors are opaque. */
+export const feedQuerySchema = z.strictObject({
+  after: z
+    .string()
+    .min(1)
+    .max(1024)
+    .optional()
+    .describe('The `id` of a frame: send what comes after it. The header Last-Event-ID wins.'),
+  format: z.enum(STREAM_FORMATS).optional().describe('Overrides the Accept header.'),
+});
+export type FeedQuery = z.output<typeof feedQuerySchema>;
+
 export const eventsQuerySchema = z.strictObject({
   after: position.optional().describe('Events after this one; 0, the beginning, where absent.'),
   limit: limitQuery,
@@ -68,4 +80,15 @@ export function cursorOf(lastEventId: string | readonly string[] | undefined, qu
     throw invalid('Last-Event-ID', 'Last-Event-ID must be the id of an event of this stream.');
   }
   return parsed.data;
+}
+
+/** The client's cursor in a feed over many runs; null where it has none. @throws DomainError `invalid-request` */
+export function feedCursorOf(lastEventId: string | readonly string[] | undefined, query: FeedQuery): string | null {
+  if (lastEventId === undefined) {
+    return query.after ?? null;
+  }
+  if (typeof lastEventId !== 'string' || lastEventId === '' || lastEventId.length > 1024) {
+    throw invalid('Last-Event-ID', 'Last-Event-ID must be the id of a frame of this feed.');
+  }
+  return lastEventId;
 }

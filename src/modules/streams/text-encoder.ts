@@ -49,7 +49,10 @@ export class TextEncoderForPeople implements StreamEncoder {
     return '';
   }
 
-  frame({ body, event, heading }: FeedFrame): string {
+  frame({ name, body, event, heading }: FeedFrame): string {
+    if (event === null && name !== 'gap') {
+      return '';
+    }
     if (event === null) {
       const gap = gapSchema.safeParse(body);
       return this.#line(

@@ -175,6 +175,9 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'GET /api/v1/tasks/:id/shares': reads('task', ({ task }) => `${V1}/tasks/${task}/shares`),
   'GET /api/v1/runs/:id': reads('task', ({ run }) => `${V1}/runs/${run}`),
   'GET /api/v1/runs/:id/tree': reads('task', ({ run }) => `${V1}/runs/${run}/tree`),
+  // Following ends with the request only: asked for as a download.
+  'GET /api/v1/streams': { door: 'read', ok: 200, ask: get(() => `${V1}/streams?format=ndjson`) },
+  'GET /api/v1/tasks/:id/stream': reads('task', ({ task }) => `${V1}/tasks/${task}/stream?format=ndjson`),
   'GET /api/v1/streams/:id': reads('task', ({ run }) => `${V1}/streams/${run}`),
   'GET /api/v1/streams/:id/events': reads('task', ({ run }) => `${V1}/streams/${run}/events`),
   'POST /api/v1/streams/:id/url': reads('task', ({ run }) => `${V1}/streams/${run}/url`),
