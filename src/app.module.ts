@@ -1,6 +1,7 @@
 import { type DynamicModule, Global, Module, type Provider } from '@nestjs/common';
 import { AppConfig } from './config/app-config.js';
 import { DatabaseModule } from './database/database.module.js';
+import { AuditTrailModule } from './engines/audit-trail/audit-trail.module.js';
 import { BlobStoreModule } from './engines/blob-store/blob-store.module.js';
 import { EgressModule } from './engines/egress/egress.module.js';
 import { EnvelopeModule } from './engines/envelope/envelope.module.js';
@@ -16,6 +17,7 @@ import { entities } from './modules/entities.js';
 import { NewOrganizationSetup, OrganizationsModule } from './modules/organizations/index.js';
 import { AuthModule } from './modules/auth/index.js';
 import { MessagesModule } from './modules/messages/index.js';
+import { SecretsModule } from './modules/secrets/index.js';
 import { SchedulesModule } from './modules/schedules/index.js';
 import { StreamsModule } from './modules/streams/index.js';
 import { ExecutorsModule } from './modules/executors/index.js';
@@ -69,6 +71,7 @@ export class AppModule {
         DatabaseModule.register([...entities]),
         KeyringModule,
         EnvelopeModule,
+        AuditTrailModule,
         EgressModule,
         EventBusModule,
         BlobStoreModule,
@@ -77,6 +80,7 @@ export class AppModule {
         OrganizationsModule,
         AuthModule,
         AgentsModule,
+        SecretsModule,
         MessagesModule,
         StreamsModule,
         RunsModule,

@@ -37,6 +37,7 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, unknown>> = {
   apiKeysRotate: { overlap_seconds: 3600 },
   agentsCreate: { slug: 'summarise', name: 'Summarise', kind: 'worker', max_attempts: 5, lease_seconds: 60 },
   agentsUpdate: { description: 'Says it in three sentences.', timeout_seconds: 600 },
+  secretsPut: { value: 'sk-live-4f9a1c77e2' },
   tasksCreate: {
     agent: 'digest',
     title: 'Digest of the handbook',

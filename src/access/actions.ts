@@ -22,6 +22,8 @@ export const READ_ACTIONS = [
   'retention:read',
   'webhook:read',
   'delivery:read',
+  'secret:read',
+  'audit:read',
 ] as const;
 
 export const WRITE_ACTIONS = [
@@ -50,6 +52,7 @@ export const WRITE_ACTIONS = [
   'retention:manage',
   'webhook:manage',
   'delivery:manage',
+  'secret:manage',
   'worker:act',
 ] as const;
 

@@ -1,6 +1,21 @@
 import type { Action } from './actions.js';
 import { POLICY, type Role, type TeamRole } from './policy.js';
 
+/** The request in which an actor acts, as the audit trail tells of it. */
+export interface RequestOrigin {
+  readonly requestId: string;
+  readonly address: string;
+  readonly method: string;
+  /** The route's template: `/api/v1/teams/:id`. */
+  readonly route: string;
+  /** What stands in the path, by name. */
+  readonly parameters: Readonly<Record<string, string>>;
+  /** The id that a body or query names, where the path has none. */
+  readonly named: string | null;
+  /** The members of the body, by name: what a change was about, without its values. */
+  readonly fields: readonly string[];
+}
+
 /**
  * A principal with its roles, during one request. Built by authentication from the database (never from a token's claims) and
  * held at most seconds; the epoch in every statement makes a stale one harmless.
@@ -25,6 +40,8 @@ export interface Actor {
   readonly operatesInstance: boolean;
   /** For `worker` keys held to some agents: their ids; null is any. */
   readonly agentIds: readonly string[] | null;
+  /** Where this request comes from; absent where no request does. */
+  readonly origin?: RequestOrigin;
 }
 
 /** True where the actor's role grants the action at all; which rows is the scope's affair. */

@@ -1,5 +1,5 @@
 export { READ_ACTIONS, WRITE_ACTIONS, type Action, type ReadAction, type WriteAction } from './actions.js';
-export { may, type Actor } from './actor.js';
+export { may, type Actor, type RequestOrigin } from './actor.js';
 export {
   POLICY,
   ROLES,
@@ -13,3 +13,4 @@ export {
 } from './policy.js';
 export { ReadScope, WriteScope, readScope, unsafelySystemScope, writeScope, type Reach } from './scope.js';
 export { Public, Requires, accessDeclaration, type AccessDeclaration } from './requires.js';
+export { isAudited } from './audited.js';

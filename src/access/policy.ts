@@ -33,6 +33,8 @@ const VIEWER: readonly Action[] = [
 
 const MEMBER: readonly Action[] = [
   ...VIEWER,
+  // Names alone, for whoever writes a task; nobody reads a value.
+  'secret:read',
   // A maintainer of a team changes its members; the scope holds it to teams the actor maintains.
   'team:manage',
   'project:create',
@@ -70,6 +72,8 @@ const ADMIN: readonly Action[] = [
   'webhook:manage',
   'delivery:read',
   'delivery:manage',
+  'secret:manage',
+  'audit:read',
   // The bootstrap key is an admin's; only it and the owners of the first organisation have `Actor.operatesInstance`, which `may` asks.
   'instance:operate',
 ];

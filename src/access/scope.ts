@@ -74,6 +74,18 @@ export class ReadScope {
 
 export class WriteScope extends ReadScope {
   readonly #writes = true;
+  readonly #action: WriteAction | null;
+
+  /** @internal made by the functions below only */
+  constructor(actor: Actor, reason: string | null, action: WriteAction | null) {
+    super(actor, reason);
+    this.#action = action;
+  }
+
+  /** What the policy was asked; null for work no request asked for. */
+  get action(): WriteAction | null {
+    return this.#action;
+  }
 
   /** Keeps the class nominal, and lets a test ask. */
   get writes(): boolean {
@@ -90,7 +102,7 @@ export function readScope(actor: Actor, action: ReadAction): ReadScope {
 /** The scope of a change; throws `forbidden` where the role does not have the action. */
 export function writeScope(actor: Actor, action: WriteAction): WriteScope {
   assertMay(actor, action);
-  return new WriteScope(actor);
+  return new WriteScope(actor, null, action);
 }
 
 /**
@@ -113,6 +125,7 @@ export function unsafelySystemScope(organizationId: string, reason: string): Wri
       agentIds: null,
     },
     reason,
+    null,
   );
 }
 

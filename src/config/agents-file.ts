@@ -37,6 +37,10 @@ const commandSchema = z.strictObject({
     )
     .max(200)
     .default([]),
+  secret_names: z
+    .array(variableName.refine((name) => !NEVER_PASSED.includes(name), 'is a variable of the server’s own'))
+    .max(100)
+    .optional(),
   timeout_seconds: z.int().min(1).max(604_800).optional(),
   max_output_bytes: z
     .int()
@@ -58,6 +62,8 @@ export interface Command {
   readonly args: readonly string[];
   /** All that the program finds in its environment, but for what says which run it is. */
   readonly env: Readonly<Record<string, string>>;
+  /** Secrets of runs that it may find in its environment; null leaves it to their names. */
+  readonly secretNames: readonly string[] | null;
   /** Null: the agent's own limit alone. */
   readonly timeoutSeconds: number | null;
   readonly maxOutputBytes: number;
@@ -94,6 +100,7 @@ export function loadAgentsFile(
           program: command.program,
           args: command.args,
           env: { ...Object.fromEntries(passed), ...command.env },
+          secretNames: command.secret_names ?? null,
           timeoutSeconds: command.timeout_seconds ?? null,
           maxOutputBytes: command.max_output_bytes,
         },

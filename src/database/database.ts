@@ -9,7 +9,8 @@
 import { Injectable } from '@nestjs/common';
 import type { PoolClient, QueryResult, QueryResultRow, Pool } from 'pg';
 import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
-import type { ReadScope } from '../access/index.js';
+import { type ReadScope, WriteScope } from '../access/index.js';
+import type { ChangeRecorder } from './change-recorder.js';
 import { live } from './scope.sql.js';
 import { isRetryable, toDomainError } from './sql-errors.js';
 import { Sql, sql } from './sql.js';
@@ -140,6 +141,7 @@ export class Tx {
 export class Database {
   readonly #pool: Pool;
   readonly #names = new StatementNames();
+  #recorder: ChangeRecorder | null = null;
   /** For tests that count round trips, and for benchmarks that repeat a statement without us. */
   readonly observers = new Set<Observer>();
 
@@ -150,6 +152,11 @@ export class Database {
     readonly url: string,
   ) {
     this.#pool = pool;
+  }
+
+  /** From now on every change of a caller is recorded with this, in its own transaction. */
+  recordWith(recorder: ChangeRecorder): void {
+    this.#recorder = recorder;
   }
 
   /** Rows of one statement, in one round trip. */
@@ -184,12 +191,22 @@ export class Database {
 
   /**
    * Runs `work` in one transaction for a caller: liveness is its first statement. Deadlocks and serialisation failures are
-   * tried again, so `work` must have no effect outside the transaction.
+   * tried again, so `work` must have no effect outside the transaction. The change goes into the audit trail with it.
+   *
+   * @param changed false of a result that changed nothing: an answer that was given before
    */
-  async write<Result>(scope: ReadScope, work: (tx: Tx) => Promise<Result>): Promise<Result> {
+  async write<Result>(
+    scope: ReadScope,
+    work: (tx: Tx) => Promise<Result>,
+    changed: (result: Result) => boolean = () => true,
+  ): Promise<Result> {
     return this.transaction(async (tx) => {
       await tx.assertLive(scope);
-      return work(tx);
+      const result = await work(tx);
+      if (this.#recorder !== null && scope instanceof WriteScope && changed(result)) {
+        await this.#recorder.recordChange(tx, scope, result);
+      }
+      return result;
     });
   }
 

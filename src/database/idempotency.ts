@@ -47,7 +47,7 @@ export class Idempotency {
     if (ticket === null) {
       return { value: await this.database.write(scope, work), replayed: false };
     }
-    return this.database.write(scope, async (tx) => {
+    const keyed = async (tx: Tx): Promise<Outcome<Value>> => {
       await this.#lock(tx, scope, ticket);
       const stored = await tx.row<{ fingerprint: Buffer; body: Value }>(
         sql`select fingerprint, body from idempotency_records where ${identity(scope, ticket)}`,
@@ -66,7 +66,8 @@ export class Idempotency {
         insert into idempotency_records (organization_id, principal_id, route, key, fingerprint, body)
         values (${scope.organizationId}, ${scope.actor.principalId}, ${ticket.route}, ${ticket.key}, ${ticket.fingerprints[0]}, ${JSON.stringify(value)}::json)`);
       return { value, replayed: false };
-    });
+    };
+    return this.database.write(scope, keyed, ({ replayed }) => !replayed);
   }
 
   /** Deletes records past their time, some at once; returns how many. */

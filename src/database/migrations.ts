@@ -9,6 +9,7 @@ import { Retention1764000000007 } from '../../migrations/1764000000007-retention
 import { Streams1764000000009 } from '../../migrations/1764000000009-streams.js';
 import { AssetUploads1764000000010 } from '../../migrations/1764000000010-asset-uploads.js';
 import { Outbox1764000000012 } from '../../migrations/1764000000012-outbox.js';
+import { Trust1764000000013 } from '../../migrations/1764000000013-trust.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
 export const migrations = [
@@ -23,4 +24,5 @@ export const migrations = [
   Streams1764000000009,
   AssetUploads1764000000010,
   Outbox1764000000012,
+  Trust1764000000013,
 ] as const;

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { accessDeclaration, may } from '../access/index.js';
 import { DomainError } from '../kernel/errors.js';
 import { Authenticator } from './authenticator.js';
+import { withOrigin } from './request-origin.js';
 import './request.js';
 
 /**
@@ -22,10 +23,10 @@ export class AccessGuard implements CanActivate {
       return true;
     }
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    request.actor = await this.authenticator.authenticate(request, declaration, { fresh: false });
+    request.actor = withOrigin(await this.authenticator.authenticate(request, declaration, { fresh: false }), request);
     if (!may(request.actor, declaration.action)) {
       // A cached role may be too small as well as too great: only a fresh one refuses.
-      request.actor = await this.authenticator.authenticate(request, declaration, { fresh: true });
+      request.actor = withOrigin(await this.authenticator.authenticate(request, declaration, { fresh: true }), request);
     }
     if (!may(request.actor, declaration.action)) {
       throw new DomainError('forbidden', 'Your role does not allow this.', {

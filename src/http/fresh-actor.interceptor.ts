@@ -5,6 +5,7 @@ import { accessDeclaration, may } from '../access/index.js';
 import { StaleActorError } from '../database/database.js';
 import { DomainError } from '../kernel/errors.js';
 import { Authenticator } from './authenticator.js';
+import { withOrigin } from './request-origin.js';
 
 /**
  * Runs a request once more, with a freshly loaded actor, when a statement found the cached one out of date. Nothing had
@@ -27,7 +28,7 @@ export class FreshActorInterceptor implements NestInterceptor {
             if (!may(actor, declaration.action)) {
               return throwError(() => new DomainError('forbidden', 'Your role does not allow this.'));
             }
-            request.actor = actor;
+            request.actor = withOrigin(actor, request);
             return next.handle();
           }),
         );

@@ -15,6 +15,7 @@ import {
 } from './organizations/index.js';
 import { RetentionPolicyEntity } from './retention/index.js';
 import { RunAttemptEntity, RunEntity, TaskCounterEntity } from './runs/index.js';
+import { SecretEntity } from './secrets/index.js';
 import { ScheduleEntity } from './schedules/index.js';
 import { TaskEntity, TaskShareEntity } from './tasks/index.js';
 import { WebhookEndpointEntity } from './webhooks/index.js';
@@ -35,6 +36,7 @@ export const entities = [
   RunAttemptEntity,
   RunEntity,
   ScheduleEntity,
+  SecretEntity,
   TaskCounterEntity,
   TaskEntity,
   TaskShareEntity,

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Database, type Tx } from '../../database/database.js';
 import { jsonb, sql } from '../../database/sql.js';
 
-export type KeyPurpose = 'canary' | 'pepper' | 'token' | 'presign' | 'cursor';
+export type KeyPurpose = 'canary' | 'pepper' | 'token' | 'presign' | 'cursor' | 'audit' | 'audit_head';
 
 export interface SealedKeyRow {
   name: string;

@@ -22,7 +22,10 @@ export interface TokenKey {
   publicKey: KeyObject;
 }
 
-const SYMMETRIC: readonly KeyPurpose[] = ['canary', 'pepper', 'presign', 'cursor'];
+/** An Ed25519 pair that signs the heads of audit chains. */
+export type HeadKey = TokenKey;
+
+const SYMMETRIC: readonly KeyPurpose[] = ['canary', 'pepper', 'presign', 'cursor', 'audit'];
 
 export class KeyRing {
   private constructor(
@@ -31,6 +34,9 @@ export class KeyRing {
     readonly presign: readonly SecretKey[],
     readonly cursor: readonly SecretKey[],
     readonly tokens: readonly TokenKey[],
+    /** What the links of audit chains are keyed with. */
+    readonly audit: readonly SecretKey[],
+    readonly auditHeads: readonly HeadKey[],
   ) {}
 
   /** Opens every key, making what is missing. @throws ConfigError where no root key is this database's. */
@@ -42,7 +48,10 @@ export class KeyRing {
         rows.push(await make(repository, tx, roots.primary, `${purpose}:1`, purpose, randomBytes(32), null));
       }
       if (!rows.some((row) => row.purpose === 'token')) {
-        rows.push(await makeTokenKey(repository, tx, roots.primary));
+        rows.push(await makePair(repository, tx, roots.primary, 'token'));
+      }
+      if (!rows.some((row) => row.purpose === 'audit_head')) {
+        rows.push(await makePair(repository, tx, roots.primary, 'audit_head'));
       }
       const opened = rows.map((row) => ({ row, plain: openRow(roots, row) })).reverse();
       for (const { row, plain } of opened.filter(({ row }) => row.root_key_id !== roots.primary.id)) {
@@ -52,22 +61,36 @@ export class KeyRing {
         opened
           .filter(({ row }) => row.purpose === purpose)
           .map(({ row, plain }) => ({ id: row.name.split(':')[1] ?? row.name, secret: plain }));
-      const tokens = opened
-        .filter(({ row }) => row.purpose === 'token')
-        .map(({ row, plain }) => {
-          const privateKey = createPrivateKey({ key: plain, format: 'der', type: 'pkcs8' });
-          return { kid: row.name.split(':')[1] ?? row.name, privateKey, publicKey: createPublicKey(privateKey) };
-        });
-      return new KeyRing(secrets('pepper'), secrets('presign'), secrets('cursor'), tokens);
+      const pairs = (purpose: KeyPurpose): TokenKey[] =>
+        opened
+          .filter(({ row }) => row.purpose === purpose)
+          .map(({ row, plain }) => {
+            const privateKey = createPrivateKey({ key: plain, format: 'der', type: 'pkcs8' });
+            return { kid: row.name.split(':')[1] ?? row.name, privateKey, publicKey: createPublicKey(privateKey) };
+          });
+      return new KeyRing(
+        secrets('pepper'),
+        secrets('presign'),
+        secrets('cursor'),
+        pairs('token'),
+        secrets('audit'),
+        pairs('audit_head'),
+      );
     });
   }
 }
 
-async function makeTokenKey(repository: KeyringRepository, tx: Tx, root: RootKey): Promise<SealedKeyRow> {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const name = `token:${randomBytes(9).toString('hex')}`;
+async function makePair(
+  repository: KeyringRepository,
+  tx: Tx,
+  root: RootKey,
+  purpose: 'token' | 'audit_head',
+): Promise<SealedKeyRow> {
+  const { privateKey, publicKey } =
+    purpose === 'token' ? generateKeyPairSync('ec', { namedCurve: 'P-256' }) : generateKeyPairSync('ed25519');
+  const name = `${purpose}:${randomBytes(9).toString('hex')}`;
   const der = privateKey.export({ format: 'der', type: 'pkcs8' });
-  return make(repository, tx, root, name, 'token', der, publicKey.export({ format: 'jwk' }));
+  return make(repository, tx, root, name, purpose, der, publicKey.export({ format: 'jwk' }));
 }
 
 async function make(

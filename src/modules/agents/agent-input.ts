@@ -1,7 +1,7 @@
 /** What a body says of an agent, as what is stored: defaults applied, patches merged, and all of it checked. Pure. */
 import { mergePatch, type JsonObject } from '../../http/merge-patch.js';
 import { assertNever } from '../../kernel/assert-never.js';
-import { DomainError, invalid, notAvailable } from '../../kernel/errors.js';
+import { DomainError, invalid } from '../../kernel/errors.js';
 import type { AgentDestinations } from './agent-destinations.js';
 import type { AgentChanges, AgentColumns } from './agents.repository.js';
 import {
@@ -16,9 +16,8 @@ import {
 import { QUEUE_DEFAULTS, RETRY_DEFAULTS, retryPolicy } from './queue-settings.js';
 import { type RunConfig, runConfigSchema } from './run-config.schema.js';
 
-/** @throws DomainError `not-available`, `invalid-request` */
+/** @throws DomainError `invalid-request` */
 export function newAgent(input: NewAgentInput, destinations: AgentDestinations): AgentColumns & { kind: AgentKind } {
-  refuseUnbuilt(input);
   const config = input.config ?? {};
   assertConfig(input.kind, config, destinations);
   return {
@@ -36,12 +35,12 @@ export function newAgent(input: NewAgentInput, destinations: AgentDestinations):
     concurrencyKeyLimit: input.concurrency_key_limit ?? QUEUE_DEFAULTS.concurrency_key_limit,
     concurrencyStrategy: input.concurrency_strategy ?? QUEUE_DEFAULTS.concurrency_strategy,
     defaultRunConfig: input.default_run_config ?? {},
+    allowedSecretNames: input.allowed_secret_names ?? [],
   };
 }
 
 /** A merge patch (RFC 7396) over what is there; null gives back the default. @throws DomainError as `newAgent` does */
 export function changesOf(before: AgentView, patch: AgentPatch, destinations: AgentDestinations): AgentChanges {
-  refuseUnbuilt(patch);
   const config = merged(before.config, patch.config);
   if (config !== undefined) {
     assertConfig(before.kind, config, destinations);
@@ -61,6 +60,7 @@ export function changesOf(before: AgentView, patch: AgentPatch, destinations: Ag
     concurrencyKeyLimit: orDefault(patch.concurrency_key_limit, QUEUE_DEFAULTS.concurrency_key_limit),
     concurrencyStrategy: orDefault(patch.concurrency_strategy, QUEUE_DEFAULTS.concurrency_strategy),
     defaultRunConfig: defaultRunConfig === undefined ? undefined : parsedRunConfig(defaultRunConfig),
+    allowedSecretNames: patch.allowed_secret_names ?? (goesElsewhere(before, config) ? [] : undefined),
   };
 }
 
@@ -70,9 +70,23 @@ export function namedAgents(config: RunConfig, pointer: string): { id: string; p
   return [...one, ...(config.agent_ids ?? []).map((id, index) => ({ id, pointer: `${pointer}/agent_ids/${index}` }))];
 }
 
-function refuseUnbuilt(input: { allowed_secret_names?: string[] | undefined }): void {
-  if (input.allowed_secret_names !== undefined && input.allowed_secret_names.length > 0) {
-    throw notAvailable('/allowed_secret_names', 'Giving secrets to agents');
+/**
+ * True where the change sends what the agent is given to another place: its secrets were meant for the one before, and go along only
+ * where the same request says so.
+ */
+function goesElsewhere(before: AgentView, config: JsonObject | undefined): boolean {
+  const changed = (name: string): boolean => config !== undefined && config[name] !== before.config[name];
+  switch (before.kind) {
+    case 'http':
+      return changed('url');
+    case 'command':
+      return changed('command');
+    case 'builtin':
+      return changed('builtin');
+    case 'worker':
+      return false;
+    default:
+      return assertNever(before.kind);
   }
 }
 

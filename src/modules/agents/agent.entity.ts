@@ -66,6 +66,9 @@ export class AgentEntity {
   @Column({ name: 'default_run_config', type: 'jsonb', default: () => "'{}'" })
   defaultRunConfig!: Record<string, unknown>;
 
+  @Column({ name: 'allowed_secret_names', type: 'text', array: true, default: () => "'{}'" })
+  allowedSecretNames!: string[];
+
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'clock_timestamp()' })
   createdAt!: Date;
 

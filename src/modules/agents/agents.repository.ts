@@ -22,6 +22,7 @@ export interface AgentRow {
   timeout_seconds: number;
   lease_seconds: number;
   default_run_config: Record<string, unknown>;
+  allowed_secret_names: string[];
 }
 
 /** The columns of an agent that can be set. */
@@ -39,6 +40,7 @@ export interface AgentColumns {
   concurrencyKeyLimit: number;
   concurrencyStrategy: ConcurrencyStrategy;
   defaultRunConfig: Record<string, unknown>;
+  allowedSecretNames: readonly string[];
 }
 
 export interface NewAgentRow extends AgentColumns {
@@ -58,11 +60,11 @@ const AGENT_JSON = sql`json_build_object('id', a.id, 'slug', a.slug, 'name', a.n
   'max_seconds', a.retry_max_seconds, 'factor', a.retry_factor, 'jitter', a.retry_jitter), 'concurrency_limit', a.concurrency_limit,
   'concurrency_key_limit', a.concurrency_key_limit, 'concurrency_strategy', a.concurrency_strategy, 'paused_at', iso_utc(a.paused_at),
   'pause_reason', a.pause_reason, 'default_run_config', a.default_run_config,
-  'allowed_secret_names', json_build_array(), 'created_at', iso_utc(a.created_at), 'updated_at', iso_utc(a.updated_at))`;
+  'allowed_secret_names', to_json(a.allowed_secret_names), 'created_at', iso_utc(a.created_at), 'updated_at', iso_utc(a.updated_at))`;
 
 const ROW_JSON = sql`json_build_object('id', a.id, 'slug', a.slug, 'name', a.name, 'kind', a.kind, 'version', a.version,
   'max_attempts', a.max_attempts, 'timeout_seconds', a.timeout_seconds, 'lease_seconds', a.lease_seconds,
-  'default_run_config', a.default_run_config)`;
+  'default_run_config', a.default_run_config, 'allowed_secret_names', to_json(a.allowed_secret_names))`;
 
 /** Every role that reads agents reads all of the organisation's: they say what can be asked for, and hold no secret. */
 function present(scope: ReadScope): Sql {
@@ -160,11 +162,11 @@ export class AgentsRepository {
       await tx.execute(sql`
         insert into agents (organization_id, id, slug, name, kind, version, description, config, max_attempts, timeout_seconds,
           lease_seconds, retry_min_seconds, retry_max_seconds, retry_factor, retry_jitter, concurrency_limit, concurrency_key_limit,
-          concurrency_strategy, default_run_config)
+          concurrency_strategy, default_run_config, allowed_secret_names)
         values (${scope.organizationId}, ${agent.id}, ${agent.slug}, ${agent.name}, ${agent.kind}, ${agent.version},
           ${agent.description}, ${jsonb(agent.config)}, ${agent.maxAttempts}, ${agent.timeoutSeconds}, ${agent.leaseSeconds},
           ${agent.retry.min_seconds}, ${agent.retry.max_seconds}, ${agent.retry.factor}, ${agent.retry.jitter}, ${agent.concurrencyLimit},
-          ${agent.concurrencyKeyLimit}, ${agent.concurrencyStrategy}, ${jsonb(agent.defaultRunConfig)})`);
+          ${agent.concurrencyKeyLimit}, ${agent.concurrencyStrategy}, ${jsonb(agent.defaultRunConfig)}, ${agent.allowedSecretNames}::text[])`);
     } catch (error) {
       throw slugTaken(error);
     }
@@ -189,6 +191,8 @@ export class AgentsRepository {
       concurrency_key_limit: parameter(columns.concurrencyKeyLimit),
       concurrency_strategy: parameter(columns.concurrencyStrategy),
       default_run_config: columns.defaultRunConfig === undefined ? undefined : jsonb(columns.defaultRunConfig),
+      allowed_secret_names:
+        columns.allowedSecretNames === undefined ? undefined : sql`${columns.allowedSecretNames}::text[]`,
       updated_at: sql`clock_timestamp()`,
     });
     try {

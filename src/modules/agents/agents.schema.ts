@@ -43,7 +43,7 @@ export const agentSchema = z
     paused_at: timeField.nullable().describe('Its runs are not claimed since then; null where they are.'),
     pause_reason: z.string().nullable(),
     default_run_config: runConfigSchema,
-    allowed_secret_names: z.array(z.string()).describe('Always empty in this version.'),
+    allowed_secret_names: z.array(z.string()).describe('The secrets that its tasks may name.'),
     created_at: timeField,
     updated_at: timeField,
   })
@@ -59,10 +59,16 @@ const settings = {
   lease_seconds: z.int().min(5).max(3600).nullable().optional(),
   ...queueFields,
   allowed_secret_names: z
-    .array(z.string().max(200))
+    .array(
+      z
+        .string()
+        .max(128)
+        .regex(/^[A-Z][A-Z0-9_]*$/, 'must be capital letters, digits and _, beginning with a letter'),
+    )
     .max(100)
+    .refine((names) => new Set(names).size === names.length, 'must not name one twice')
     .optional()
-    .describe('Not available in this version: an empty list alone is taken.'),
+    .describe('The secrets that its tasks may name. Emptied when where the agent runs changes, unless given again.'),
 };
 
 export const newAgentSchema = z

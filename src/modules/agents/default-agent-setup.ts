@@ -33,6 +33,7 @@ export class DefaultAgentSetup extends NewOrganizationSetup {
       concurrencyKeyLimit: QUEUE_DEFAULTS.concurrency_key_limit,
       concurrencyStrategy: QUEUE_DEFAULTS.concurrency_strategy,
       defaultRunConfig: {},
+      allowedSecretNames: [],
     });
     return { defaultAgentId: id };
   }

@@ -1,6 +1,6 @@
 import type { ClaimedWork } from '../runs/index.js';
 
-/** What an agent of other people's is told of a run: what a worker is told, but for the lease, which stays here. */
+/** What an agent of other people's is told of a run: what a worker is told, but for the lease, which stays here, and its secrets. */
 export function toldOf({
   run,
   task,

@@ -14,6 +14,7 @@ import { sql } from '../../database/sql.js';
 import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-bus.js';
 import { DomainError, invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
+import { SecretValues } from '../secrets/index.js';
 import { AgentsService, resolveRunConfig } from '../agents/index.js';
 import { FamilyRepository, type NewChild, type StartedChild } from './family.repository.js';
 import { leaseLost, parseFence, type Fence } from './leases.js';
@@ -40,6 +41,7 @@ export class ChildrenService {
     private readonly agents: AgentsService,
     private readonly database: Database,
     private readonly bus: EventBus,
+    private readonly secrets: SecretValues,
   ) {}
 
   /**
@@ -48,9 +50,10 @@ export class ChildrenService {
    * @throws DomainError `lease-lost`, `invalid-request` past the depth or the number of children, `not-found` for an agent,
    *   `batch-mismatch`, `conflict` where a cancel was asked for and it would wait
    */
-  async start(actor: Actor, runId: string, input: ChildrenInput): Promise<ChildrenReply> {
+  async start(actor: Actor, runId: string, said: ChildrenInput): Promise<ChildrenReply> {
     const scope = writeScope(actor, 'worker:act');
-    const fence = parseFence(input.fence);
+    const fence = parseFence(said.fence);
+    const input = fence.givenSecrets === true ? (await this.secrets.redactorOf(scope, runId)).json(said) : said;
     const digest = createHash('sha256').update(JSON.stringify(input.runs)).digest();
     const reply = await this.database.transaction(async (tx): Promise<ChildrenReply | null> => {
       const held = await this.waits.lockHeld(scope, tx, runId, fence);

@@ -25,21 +25,33 @@ export interface Fence {
   /** The counter, as text: it is a bigint. */
   counter: string;
   nonce: string;
+  /** True where the run was given secrets with this lease: what it says has to be looked through. */
+  givenSecrets?: boolean;
 }
 
-const FORM = /^(\d{1,18})\.([0-9a-f-]{36})$/;
+const FORM = /^(\d{1,18})\.([0-9a-f-]{36})(\.s)?$/;
 
 export function formatFence(fence: Fence): string {
   return `${fence.counter}.${fence.nonce}`;
 }
 
+/** The fence as its worker is told it: marked where secrets come with it, so that nobody has to look whether some did. */
+export function fenceForWorker(fence: Fence): string {
+  return `${formatFence(fence)}${fence.givenSecrets === true ? '.s' : ''}`;
+}
+
+/** The fence as the run keeps it. */
+export function plainFence(text: string): string {
+  return text.replace(/\.s$/, '');
+}
+
 /** @throws DomainError `lease-lost` for what is no fence: whoever sends it holds nothing */
 export function parseFence(text: string): Fence {
-  const [, counter, nonce] = FORM.exec(text) ?? [];
+  const [, counter, nonce, mark] = FORM.exec(text) ?? [];
   if (counter === undefined || nonce === undefined) {
     throw leaseLost();
   }
-  return { counter, nonce };
+  return { counter, nonce, givenSecrets: mark !== undefined };
 }
 
 /**

@@ -11,6 +11,7 @@ import { DomainError, forbidden, invalid, notFound } from '../../kernel/errors.j
 import { newId } from '../../kernel/ids.js';
 import { Log } from '../../kernel/log.js';
 import { type Message, type MessagePart, MessagesService } from '../messages/index.js';
+import { SecretValues } from '../secrets/index.js';
 import { leaseLost, parseFence, type Fence } from './leases.js';
 import { assertNoCancel, assertOption, notWaiting, openQuestion } from './open-question.js';
 import type { AnswerInput, AskInput, AskReply, DecisionInput } from './people.schema.js';
@@ -33,15 +34,17 @@ export class QuestionsService {
     private readonly database: Database,
     private readonly bus: EventBus,
     private readonly log: Log,
+    private readonly secrets: SecretValues,
   ) {}
 
   /**
    * Lets the run wait for an answer; the lease ends. The same request again gets the same answer.
    * @throws DomainError `lease-lost`, `asking-not-allowed`, `conflict` where a cancel was asked for, `invalid-request` for no such user
    */
-  async ask(actor: Actor, runId: string, input: AskInput): Promise<AskReply> {
+  async ask(actor: Actor, runId: string, given: AskInput): Promise<AskReply> {
     const scope = writeScope(actor, 'worker:act');
-    const fence = parseFence(input.fence);
+    const fence = parseFence(given.fence);
+    const input = fence.givenSecrets === true ? (await this.secrets.redactorOf(scope, runId)).json(given) : given;
     const asked = await this.database.transaction(async (tx) => {
       const held = await this.waits.lockHeld(scope, tx, runId, fence);
       if (held === null) {
@@ -84,7 +87,7 @@ export class QuestionsService {
       return { ...reply, due_at: parked.dueAt };
     });
     if (asked === null) {
-      return this.#askedBefore(scope, runId, input.fence);
+      return this.#askedBefore(scope, runId, given.fence);
     }
     this.bus.publish(streamTopic(runId));
     return asked;

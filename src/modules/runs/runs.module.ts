@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { AgentsModule } from '../agents/index.js';
 import { MessagesModule } from '../messages/index.js';
+import { SecretsModule } from '../secrets/index.js';
 import { StreamsModule } from '../streams/index.js';
 import { AdmissionRepository } from './admission.repository.js';
 import { ChildrenService } from './children.service.js';
@@ -30,7 +31,7 @@ import { WorkerWaitsController } from './worker-waits.controller.js';
 import { WorkerService } from './worker.service.js';
 
 @Module({
-  imports: [AgentsModule, MessagesModule, StreamsModule],
+  imports: [AgentsModule, MessagesModule, SecretsModule, StreamsModule],
   controllers: [RunsController, RunPeopleController, WorkerController, WorkerWaitsController],
   providers: [
     RunsRepository,

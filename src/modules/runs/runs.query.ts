@@ -138,7 +138,7 @@ export class RunsQuery {
         scope,
         sql`select coalesce(json_agg(json_build_object('run', ${runJson('r')}, 'task', json_build_object(
               'id', t.id, 'title', t.title, 'prompt', t.prompt, 'payload', t.payload, 'model', t.model, 'tags', to_jsonb(t.tags),
-              'metadata', t.metadata, 'is_isolated', t.is_isolated, 'project_id', t.project_id, 'team_id', t.team_id,
+              'metadata', t.metadata, 'is_isolated', t.is_isolated, 'secret_names', to_jsonb(t.secret_names), 'project_id', t.project_id, 'team_id', t.team_id,
               'account_id', t.account_id, 'artist_account_id', t.artist_account_id, 'created_at', iso_utc(t.created_at)),
             'messages', ${messages('t')}, 'resume', ${resumeJson('r')}) order by array_position(asked.ids, r.id)), '[]'::json)
           from (select (select ${runIds}::uuid[]) as ids) asked, runs r
@@ -151,7 +151,10 @@ export class RunsQuery {
 
 export interface Assignment {
   run: RunView;
-  task: { id: string; title: string; prompt: string; payload: unknown } & Record<string, unknown>;
+  task: { id: string; title: string; prompt: string; payload: unknown; secret_names: string[] } & Record<
+    string,
+    unknown
+  >;
   messages: Message[];
   /** What the run's last wait ended with; null for one that has not waited. */
   resume: Resume | null;

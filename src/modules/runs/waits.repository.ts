@@ -16,7 +16,7 @@ import { Database, type Tx } from '../../database/database.js';
 import { contributableTask, live, readableTask, tenant } from '../../database/scope.sql.js';
 import { type Sql, jsonb, raw, sql } from '../../database/sql.js';
 import { insertServerEvents, type ServerEvent } from '../streams/index.js';
-import { formatFence, holds, LEASED_MS, taskOf, type Fence } from './leases.js';
+import { formatFence, holds, LEASED_MS, plainFence, taskOf, type Fence } from './leases.js';
 import type { RunStatus } from './run.state.js';
 
 export type WaitKind = 'question' | 'approval' | 'children';
@@ -115,7 +115,7 @@ export class WaitsRepository {
   async answerGiven<Result>(scope: WriteScope, runId: string, fenceText: string, kind: string): Promise<Result | null> {
     const found = await this.database.row<{ result: Result | null }>(sql`
       select r.release -> 'result' as result from runs r where ${tenant(scope, 'r')} and r.id = ${runId}
-        and r.claimed_by = ${scope.actor.principalId} and r.release ->> 'fence' = ${fenceText} and r.release ->> 'kind' = ${kind}
+        and r.claimed_by = ${scope.actor.principalId} and r.release ->> 'fence' = ${plainFence(fenceText)} and r.release ->> 'kind' = ${kind}
         and ${live(scope)}`);
     return found?.result ?? null;
   }

@@ -7,9 +7,10 @@ import type { WriteScope } from '../../access/index.js';
 import { invalid } from '../../kernel/errors.js';
 import { Gatherer } from '../../kernel/gatherer.js';
 import { AgentsService } from '../agents/index.js';
+import { SecretValues } from '../secrets/index.js';
 import { latestMessagesJson } from '../messages/index.js';
 import type { Claimer } from './claim.query.js';
-import { formatFence } from './leases.js';
+import { fenceForWorker } from './leases.js';
 import { RunsQuery, type Assignment } from './runs.query.js';
 import { WorkerRepository, type ClaimedRun } from './worker.repository.js';
 
@@ -47,6 +48,7 @@ export class WorkerClaims {
     private readonly repository: WorkerRepository,
     private readonly query: RunsQuery,
     private readonly agents: AgentsService,
+    private readonly secrets: SecretValues,
   ) {}
 
   /**
@@ -107,15 +109,22 @@ export class WorkerClaims {
     const assignments = await this.query.assignments(scope, [...byRun.keys()], (task) =>
       latestMessagesJson(task, TOLD_MESSAGES),
     );
+    const naming = assignments.filter(({ task }) => task.secret_names.length > 0).map(({ run }) => run.id);
+    const given = naming.length === 0 ? null : await this.secrets.give(scope, naming);
     return new Map(
       assignments.flatMap((assignment) => {
         const lease = byRun.get(assignment.run.id);
-        return lease === undefined ? [] : [[lease.id, { ...assignment, secrets: {}, lease: leaseView(lease) }]];
+        const secrets = given?.get(assignment.run.id) ?? {};
+        return lease === undefined ? [] : [[lease.id, { ...assignment, secrets, lease: leaseView(lease, secrets) }]];
       }),
     );
   }
 }
 
-function leaseView({ fence, nonce, expiresInSeconds }: ClaimedRun): ClaimedWork['lease'] {
-  return { fence: formatFence({ counter: fence, nonce }), expires_in_seconds: expiresInSeconds };
+function leaseView(
+  { fence, nonce, expiresInSeconds }: ClaimedRun,
+  secrets: ClaimedWork['secrets'],
+): ClaimedWork['lease'] {
+  const givenSecrets = Object.keys(secrets).length > 0;
+  return { fence: fenceForWorker({ counter: fence, nonce, givenSecrets }), expires_in_seconds: expiresInSeconds };
 }

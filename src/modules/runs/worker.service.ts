@@ -10,8 +10,9 @@ import { EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-
 import { DomainError, invalid } from '../../kernel/errors.js';
 import { Gatherer } from '../../kernel/gatherer.js';
 import { MessagesService } from '../messages/index.js';
+import { NOTHING_TO_REDACT, type Redactor, SecretValues } from '../secrets/index.js';
 import { ChildrenService } from './children.service.js';
-import { leaseLost, parseFence, type Fence } from './leases.js';
+import { leaseLost, parseFence, plainFence, type Fence } from './leases.js';
 import { type ApprovalCall, QuestionsService } from './questions.service.js';
 import { type ClaimedWork, WorkerClaims } from './worker-claims.js';
 import {
@@ -57,6 +58,7 @@ export class WorkerService {
     private readonly sightings: WorkerSightings,
     private readonly questions: QuestionsService,
     private readonly children: ChildrenService,
+    private readonly secrets: SecretValues,
   ) {}
 
   /** Waiting claims are answered with none from now on, so that a stop need not wait for them. */
@@ -110,8 +112,9 @@ export class WorkerService {
   async append(actor: Actor, runId: string, input: EventsInput): Promise<EventsReply> {
     const scope = writeScope(actor, 'worker:act');
     const fence = parseFence(input.fence);
-    const call = approvalCall(input.events);
-    const eventsJson = JSON.stringify(input.events);
+    const events = (await this.#redactor(scope, runId, fence)).json(input.events);
+    const call = approvalCall(events);
+    const eventsJson = JSON.stringify(events);
     const digest = input.batch_id === undefined ? null : createHash('sha256').update(eventsJson).digest();
     const prior = await this.#prior(scope, runId, fence, input.batch_id, digest, call);
     if (prior !== null) {
@@ -119,14 +122,14 @@ export class WorkerService {
     }
     const batch = {
       eventsJson,
-      count: input.events.length,
+      count: events.length,
       fence: fence.counter,
       batchId: input.batch_id ?? null,
       batchDigest: digest,
-      logLines: logLines(input.events),
-      usage: usageOf(input.events),
+      logLines: logLines(events),
+      usage: usageOf(events),
     };
-    const said = input.events.filter((event) => event.type === 'message');
+    const said = events.filter((event) => event.type === 'message');
     try {
       const appended =
         said.length === 0 && call === null
@@ -178,10 +181,11 @@ export class WorkerService {
 
   /** @throws DomainError `lease-lost` */
   async complete(actor: Actor, runId: string, input: CompleteInput): Promise<EndReply> {
+    const redactor = await this.#redactor(writeScope(actor, 'worker:act'), runId, parseFence(input.fence));
     return this.#end(actor, runId, input.fence, {
       status: 'completed',
       kind: 'complete',
-      output: input.output,
+      output: redactor.json(input.output),
       error: null,
       costInCents: input.cost_in_cents ?? 0,
     });
@@ -192,9 +196,11 @@ export class WorkerService {
    * would be no use; then, or where they are spent or its cancel was asked for, it ends as failed. @throws DomainError `lease-lost`
    */
   async fail(actor: Actor, runId: string, input: FailInput): Promise<EndReply> {
+    const scope = writeScope(actor, 'worker:act');
+    const fence = parseFence(input.fence);
+    const error = (await this.#redactor(scope, runId, fence)).json(input.error);
     if (input.retry !== false) {
-      const scope = writeScope(actor, 'worker:act');
-      if ((await this.repository.retry(scope, runId, parseFence(input.fence), input.error)) !== null) {
+      if ((await this.repository.retry(scope, runId, fence, error)) !== null) {
         this.bus.publish(streamTopic(runId));
         return { id: runId, status: 'queued' };
       }
@@ -203,7 +209,7 @@ export class WorkerService {
       status: 'failed',
       kind: 'fail',
       output: null,
-      error: input.error,
+      error,
       costInCents: 0,
     });
   }
@@ -270,7 +276,7 @@ export class WorkerService {
     status: EndReply['status'],
   ): Promise<EndReply> {
     const release = await this.repository.lastRelease(scope, runId);
-    if (release !== null && release.fence === fenceText && release.kind === kind) {
+    if (release !== null && release.fence === plainFence(fenceText) && release.kind === kind) {
       return { id: runId, status: release.result?.status ?? status };
     }
     if (kind === 'canceled' && (await this.repository.heartbeat(scope, runId, parseFence(fenceText))) !== null) {
@@ -318,6 +324,11 @@ export class WorkerService {
         externalId: data.id ?? null,
       });
     }
+  }
+
+  /** For what a run says before it is stored. A run that was given nothing costs nothing. */
+  async #redactor(scope: WriteScope, runId: string, fence: Fence): Promise<Redactor> {
+    return fence.givenSecrets === true ? this.secrets.redactorOf(scope, runId) : NOTHING_TO_REDACT;
   }
 }
 

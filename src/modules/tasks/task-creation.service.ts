@@ -6,13 +6,13 @@ import { Egress } from '../../engines/egress/egress.js';
 import { notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import { type AgentRow, AgentsService } from '../agents/index.js';
+import { SecretsService } from '../secrets/index.js';
 import { SchedulesService } from '../schedules/index.js';
 import { TaskConversation } from './task-conversation.service.js';
 import {
   agreedModel,
   assertCallback,
   assertMayRefer,
-  assertNoSecrets,
   assertTimesStart,
   defaultTitle,
   namedInBody,
@@ -30,6 +30,7 @@ export class TaskCreation {
     private readonly repository: TasksRepository,
     private readonly query: TasksQuery,
     private readonly agents: AgentsService,
+    private readonly secrets: SecretsService,
     private readonly schedules: SchedulesService,
     private readonly conversation: TaskConversation,
     private readonly egress: Egress,
@@ -74,7 +75,6 @@ export class TaskCreation {
 
   /** What the task will be, with all it refers to looked up; changes nothing. @throws DomainError as `create` */
   async decide(tx: Tx, scope: WriteScope, input: NewTask, lookups = new TaskLookups()): Promise<TaskValues> {
-    assertNoSecrets(input.secret_names);
     assertCallback(this.egress, input.callback);
     assertTimesStart(input, startsAtOnce(input));
     const model = agreedModel(input.model, input.run_config?.model);
@@ -87,6 +87,10 @@ export class TaskCreation {
     };
     const standings = await lookups.standings.of(references, () => this.repository.standings(scope, tx, references));
     const { ownAccountId } = assertMayRefer(standings);
+    const secretNames = input.secret_names ?? [];
+    await lookups.secrets.of([agent.id, ...secretNames], () =>
+      this.secrets.assertMayName(tx, scope, secretNames, agent.allowed_secret_names),
+    );
     const { model: _model, ...runConfig } = input.run_config ?? {};
     return {
       ...references,
@@ -100,6 +104,7 @@ export class TaskCreation {
       accountId: input.account_id === undefined ? ownAccountId : input.account_id,
       isIsolated: input.is_isolated ?? false,
       callback: input.callback ?? null,
+      secretNames,
       tags: input.tags ?? [],
       metadata: input.metadata ?? {},
       enabled: input.enabled ?? true,
@@ -130,6 +135,7 @@ export class TaskLookups {
   readonly agents = new Once<AgentRow>();
   readonly standings = new Once<ReferenceStandings | null, References>();
   readonly runConfigs = new Once<void>();
+  readonly secrets = new Once<void>();
 }
 
 /** Answers of look-ups, refusals included, by what they were asked with. */

@@ -7,15 +7,9 @@ import { mergePatch } from '../../http/merge-patch.js';
 import { DomainError, forbidden, invalid, notFound } from '../../kernel/errors.js';
 import { AgentsService, runConfigSchema } from '../agents/index.js';
 import { RunsService } from '../runs/index.js';
+import { SecretsService } from '../secrets/index.js';
 import { SchedulesService } from '../schedules/index.js';
-import {
-  agreedModel,
-  assertCallback,
-  assertMayRefer,
-  assertNoSecrets,
-  namedInBody,
-  visibilityFor,
-} from './task.rules.js';
+import { agreedModel, assertCallback, assertMayRefer, namedInBody, visibilityFor } from './task.rules.js';
 import { type StoredDetail, TasksQuery } from './tasks.query.js';
 import { type LockedTask, type TaskValues, TasksRepository } from './tasks.repository.js';
 import { TASK_LIMITS, type TaskPatch, fitsJson } from './tasks.schema.js';
@@ -28,6 +22,7 @@ export class TaskEditing {
     private readonly repository: TasksRepository,
     private readonly query: TasksQuery,
     private readonly agents: AgentsService,
+    private readonly secrets: SecretsService,
     private readonly runs: RunsService,
     private readonly schedules: SchedulesService,
     private readonly egress: Egress,
@@ -35,20 +30,21 @@ export class TaskEditing {
 
   /**
    * Applies a merge patch (RFC 7396). Whoever may contribute changes what the task is about; who sees it, and where it stands
-   * (`visibility`, `team_id`, `project_id`), and where its ends are told (`callback`), takes the right to manage it. Runs that exist keep what they were started with.
+   * (`visibility`, `team_id`, `project_id`), where its ends are told (`callback`) and which secrets its runs are given, takes the right
+   * to manage it. Runs that exist keep what they were started with.
    *
    * @throws DomainError `not-found`, `forbidden`, `invalid-request`, `not-available`
    */
   async update(actor: Actor, id: string, patch: TaskPatch): Promise<StoredDetail> {
     const scope = writeScope(actor, 'task:contribute');
-    assertNoSecrets(patch.secret_names);
     assertCallback(this.egress, patch.callback);
     return this.database.write(scope, async (tx) => {
       const task = await this.repository.lock(scope, tx, id);
       if (task === null) {
         throw notFound('task');
       }
-      if (!task.mayContribute || ((moves(patch) || patch.callback !== undefined) && !task.mayManage)) {
+      const managed = moves(patch) || patch.callback !== undefined || patch.secret_names !== undefined;
+      if (!task.mayContribute || (managed && !task.mayManage)) {
         throw forbidden();
       }
       await this.#apply(scope, tx, id, task, patch);
@@ -76,7 +72,7 @@ export class TaskEditing {
     const change = {
       ...contents(task, patch),
       ...(moves(patch) ? place(task, patch) : {}),
-      ...(await this.#agent(scope, tx, patch)),
+      ...(await this.#agentAndSecrets(scope, tx, task, patch)),
     };
     await this.agents.assertKnownAgents(tx, scope, change.runConfig ?? {}, '/run_config');
     if (patch.schedule === null) {
@@ -96,12 +92,21 @@ export class TaskEditing {
     }
   }
 
-  async #agent(scope: WriteScope, tx: Tx, patch: TaskPatch): Promise<Partial<TaskValues>> {
-    if (patch.agent === undefined && patch.agent_id === undefined) {
-      return {};
+  /** The two go together: what a task names, its agent must be allowed, whichever of them changes. */
+  async #agentAndSecrets(scope: WriteScope, tx: Tx, task: LockedTask, patch: TaskPatch): Promise<Partial<TaskValues>> {
+    const changesAgent = patch.agent !== undefined || patch.agent_id !== undefined;
+    const names = patch.secret_names ?? task.secretNames;
+    if (!changesAgent && (patch.secret_names === undefined || names.length === 0)) {
+      return patch.secret_names === undefined ? {} : { secretNames: names };
     }
-    const agent = await namedInBody(this.agents.resolve(tx, scope, patch), patch, 'invalid-request');
-    return { agentId: agent.id };
+    const agent = changesAgent
+      ? await namedInBody(this.agents.resolve(tx, scope, patch), patch, 'invalid-request')
+      : await this.agents.resolve(tx, scope, { agent_id: task.agentId });
+    await this.secrets.assertMayName(tx, scope, names, agent.allowed_secret_names);
+    return {
+      ...(changesAgent ? { agentId: agent.id } : {}),
+      ...(patch.secret_names === undefined ? {} : { secretNames: names }),
+    };
   }
 }
 

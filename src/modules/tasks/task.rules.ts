@@ -1,6 +1,6 @@
 /** Rules of a task that need no database. */
 import type { Egress } from '../../engines/egress/egress.js';
-import { DomainError, forbidden, invalid, notAvailable } from '../../kernel/errors.js';
+import { DomainError, forbidden, invalid } from '../../kernel/errors.js';
 import type { ReferenceStandings } from './tasks.repository.js';
 import { TASK_LIMITS, type Visibility } from './tasks.schema.js';
 
@@ -39,13 +39,6 @@ export function visibilityFor(wanted: Visibility | undefined, teamId: string | n
     throw invalid('/visibility', 'A task without a team cannot be visible to its team.');
   }
   return visibility;
-}
-
-/** @throws DomainError `not-available` where any is named */
-export function assertNoSecrets(names: readonly string[] | undefined): void {
-  if (names !== undefined && names.length > 0) {
-    throw notAvailable('/secret_names', 'Secrets');
-  }
 }
 
 /** @throws DomainError `invalid-request` for a URL that the server must not call */

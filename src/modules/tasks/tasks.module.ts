@@ -3,6 +3,7 @@ import { AgentsModule } from '../agents/index.js';
 import { AssetsModule } from '../assets/index.js';
 import { MessagesModule } from '../messages/index.js';
 import { BulkModule, RunsModule } from '../runs/index.js';
+import { SecretsModule } from '../secrets/index.js';
 import { SchedulesModule } from '../schedules/index.js';
 import { StreamsModule } from '../streams/index.js';
 import { BoardTasksQuery } from './board-tasks.query.js';
@@ -28,7 +29,16 @@ import { TasksService } from './tasks.service.js';
 
 /** The desk: a task is handed in here with its run and schedule, shown, changed, shared, and taken away. */
 @Module({
-  imports: [AgentsModule, AssetsModule, BulkModule, MessagesModule, RunsModule, SchedulesModule, StreamsModule],
+  imports: [
+    AgentsModule,
+    AssetsModule,
+    BulkModule,
+    MessagesModule,
+    RunsModule,
+    SchedulesModule,
+    SecretsModule,
+    StreamsModule,
+  ],
   controllers: [TaskBatchController, TasksController, TaskSharesController],
   providers: [
     BoardTasksQuery,

@@ -22,6 +22,7 @@ export interface TaskValues {
   artistAccountId: string | null;
   isIsolated: boolean;
   callback: string | null;
+  secretNames: readonly string[];
   tags: readonly string[];
   metadata: Record<string, unknown>;
   enabled: boolean;
@@ -42,6 +43,8 @@ export interface LockedTask {
   runConfig: Record<string, unknown>;
   payload: unknown;
   metadata: Record<string, unknown>;
+  secretNames: string[];
+  agentId: string;
 }
 
 /** What a task may refer to, as this actor stands to it. */
@@ -114,6 +117,7 @@ export class TasksRepository {
       artist_account_id: task.artistAccountId,
       is_isolated: task.isIsolated,
       callback: task.callback,
+      secret_names: task.secretNames,
       tags: task.tags,
       metadata: task.metadata,
       enabled: task.enabled,
@@ -124,20 +128,21 @@ export class TasksRepository {
     // One parameter of JSON: the statement is the same for any number, so that it stays prepared.
     await tx.execute(sql`
       insert into tasks (organization_id, id, title, prompt, payload, model, run_config, agent_id, project_id, team_id, visibility,
-        account_id, artist_account_id, created_by, is_isolated, callback, tags, metadata, enabled, max_attempts, priority, concurrency_key)
+        account_id, artist_account_id, created_by, is_isolated, secret_names, callback, tags, metadata, enabled, max_attempts, priority, concurrency_key)
       select ${scope.organizationId}::uuid, g.id, g.title, g.prompt, g.payload, g.model, g.run_config, g.agent_id, g.project_id, g.team_id,
-        g.visibility, g.account_id, g.artist_account_id, ${scope.actor.creatorId}::uuid, g.is_isolated, g.callback, g.tags, g.metadata, g.enabled,
+        g.visibility, g.account_id, g.artist_account_id, ${scope.actor.creatorId}::uuid, g.is_isolated, g.secret_names, g.callback, g.tags, g.metadata, g.enabled,
         g.max_attempts, g.priority, g.concurrency_key
       from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as g (id uuid, title text, prompt text, payload jsonb, model text,
         run_config jsonb, agent_id uuid, project_id uuid, team_id uuid, visibility text, account_id uuid, artist_account_id uuid,
-        is_isolated boolean, callback text, tags text[], metadata jsonb, enabled boolean, max_attempts smallint, priority smallint, concurrency_key text)`);
+        is_isolated boolean, secret_names text[], callback text, tags text[], metadata jsonb, enabled boolean, max_attempts smallint, priority smallint, concurrency_key text)`);
   }
 
   /** Locks a task; null where it is not there for this actor. */
   async lock(scope: WriteScope, tx: Tx, id: string): Promise<LockedTask | null> {
     return tx.row<LockedTask & Record<string, unknown>>(sql`
       select ${contributableTask(scope, 't')} as "mayContribute", ${manageableTask(scope, 't')} as "mayManage",
-        t.latest_run_id is not null as "hasRun", t.team_id as "teamId", t.visibility, t.model, t.run_config as "runConfig", t.payload, t.metadata
+        t.latest_run_id is not null as "hasRun", t.team_id as "teamId", t.visibility, t.model, t.run_config as "runConfig", t.payload, t.metadata,
+        t.secret_names as "secretNames", t.agent_id as "agentId"
       from tasks t where t.id = ${id} and ${readableTask(scope, 't')} for no key update of t`);
   }
 
@@ -161,6 +166,7 @@ export class TasksRepository {
       artist_account_id: given(change.artistAccountId),
       is_isolated: given(change.isIsolated),
       callback: given(change.callback),
+      secret_names: given(change.secretNames, (names) => sql`${names}::text[]`),
       tags: given(change.tags, (tags) => sql`${tags}::text[]`),
       metadata: given(change.metadata, jsonb),
       enabled: given(change.enabled),

@@ -5,6 +5,7 @@ import { cursorQuery, idQuery, limitQuery } from '../../http/schemas.js';
 import { runConfigSchema } from '../agents/index.js';
 import { messagePartsSchema } from '../messages/index.js';
 import { concurrencyKeySchema, delaySchema, TASK_STATUSES, ttlSchema } from '../runs/index.js';
+import { secretNameSchema } from '../secrets/index.js';
 import { NEW_TASK_EXAMPLE } from './new-task.example.js';
 import { laterScheduleFields, schedulePatch, scheduleSettings } from '../schedules/index.js';
 
@@ -60,8 +61,11 @@ const model = z.string().min(1).max(200);
 const agentSlug = z.string().min(1).max(63);
 const priority = z.int().min(-100).max(100);
 const maxAttempts = z.int().min(1).max(100);
-/** Secrets come later; naming none is no request for them. */
-const secretNames = z.array(z.string()).describe('Only [] in this version.');
+const secretNames = z
+  .array(secretNameSchema)
+  .max(100)
+  .refine((names) => new Set(names).size === names.length, 'must not name one twice')
+  .describe('Secrets that its runs are given, of those that the agent’s `allowed_secret_names` name.');
 
 const callback = z
   .string()

@@ -16,6 +16,7 @@ import { lastWords, toldOf } from '../told.js';
 import { CommandOutput } from './command-output.js';
 import { outFiles, readRegular } from './left-files.js';
 import { type Exit, ProcessGroup } from './process-group.js';
+import { secretVariables } from './secret-variables.js';
 import { Watchdog } from './watchdog.js';
 import { type WorkFolder, WorkFolders } from './work-folders.js';
 
@@ -97,6 +98,7 @@ export class CommandExecutor implements Executor, OnModuleInit, OnApplicationShu
     const group = ProcessGroup.start(command, {
       folder: folder.path,
       token: folder.token,
+      secrets: secretVariables(command, run.work.secrets),
       variables: variablesOf(run, folder),
     });
     const timer = timeoutOf(command, giveUp);
@@ -139,7 +141,10 @@ export class CommandExecutor implements Executor, OnModuleInit, OnApplicationShu
   }
 }
 
-/** Puts what the program is told where it finds it, and clears what an earlier run left there; returns the same for its input. */
+/**
+ * Puts what the program is told where it finds it, and clears what an earlier run left there; returns what it is told on its input, which
+ * has its secrets beside that: they are never in a file.
+ */
 async function prepare(folder: string, run: HeldRun): Promise<string> {
   const input = JSON.stringify(toldOf(run.work));
   for (const name of ['input.json', 'prompt.txt', 'output.json', 'out']) {
@@ -149,7 +154,7 @@ async function prepare(folder: string, run: HeldRun): Promise<string> {
   await writeFile(join(folder, 'input.json'), input, { flag: 'wx', mode: 0o600 });
   await writeFile(join(folder, 'prompt.txt'), lastWords(run.work), { flag: 'wx', mode: 0o600 });
   await mkdir(join(folder, 'out'), { mode: 0o700 });
-  return input;
+  return JSON.stringify({ ...toldOf(run.work), secrets: run.work.secrets });
 }
 
 function variablesOf(run: HeldRun, folder: WorkFolder): Record<string, string> {

@@ -26,6 +26,8 @@ export interface Exit {
 interface StartInput {
   folder: string;
   token: string;
+  /** Of the run's secrets, those it finds as variables; the operator's own come before them. */
+  secrets: Readonly<Record<string, string>>;
   /** What says which run it is, beside the operator's own variables. */
   variables: Readonly<Record<string, string>>;
 }
@@ -48,10 +50,10 @@ export class ProcessGroup {
     child.stdin.on('error', () => undefined);
   }
 
-  static start(command: Command, { folder, token, variables }: StartInput): ProcessGroup {
+  static start(command: Command, { folder, token, secrets, variables }: StartInput): ProcessGroup {
     const child = spawn(command.program, [...command.args], {
       cwd: folder,
-      env: { ...command.env, ...variables, [TOKEN_VARIABLE]: token },
+      env: { ...secrets, ...command.env, ...variables, [TOKEN_VARIABLE]: token },
       shell: false,
       detached: true,
       stdio: ['pipe', 'pipe', 'pipe'],

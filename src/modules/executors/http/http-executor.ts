@@ -35,7 +35,7 @@ export class HttpExecutor implements Executor {
     }
     const { url, headers = {} } = config.data;
     const { run: view, lease } = run.work;
-    const body = JSON.stringify(toldOf(run.work));
+    const body = JSON.stringify({ ...toldOf(run.work), secrets: run.work.secrets });
     const signature = signatureHeaders(
       // One for each lease, whose counter is the first part of the fence: every sending is one.
       {

@@ -1,0 +1,90 @@
+/**
+ * Takes secrets out of what a run says before anything of it is stored.
+ *
+ * A value is looked for as it stands, line by line where it has lines (a key file is echoed a line at a time), and in the codings it
+ * is sent in: base64, base64url and percent-encoding. What an agent does to it beyond that (reversed, cut in two, one letter an event)
+ * cannot be seen, and no product should say that it can: the promise is against accidents. Texts shorter than {@link LEAST_CHARACTERS}
+ * are left alone: they would be found in half of all words.
+ */
+import type { JsonObject } from '../../http/merge-patch.js';
+
+/** What is found in a shorter text says nothing. */
+export const LEAST_CHARACTERS = 4;
+/** Words of the protocol itself: as a whole text or a name they are left alone, or what is left would be no event any more. */
+const KEPT: ReadonlySet<string> = new Set(
+  `message delta log tool_call tool_result usage problem custom type data role parts text file user assistant system tool level debug
+  info warning error id message_id name input output is_error requires_approval model input_tokens output_tokens cost_in_cents
+  stack_trace media_type asset_id question options default fence`.split(/\s+/),
+);
+/** Of a line within a value: a line like `-----` is no secret. */
+const LEAST_LINE_CHARACTERS = 12;
+
+/** Knows the values one run was given. */
+export class Redactor {
+  /** Longest first, so that a value within another does not leave the rest of it behind. */
+  readonly #replacements: readonly (readonly [text: string, instead: string])[];
+
+  constructor(values: Iterable<readonly [name: string, value: string]>) {
+    const found = new Map<string, string>();
+    for (const [name, value] of values) {
+      for (const form of formsOf(value)) {
+        found.set(form, found.get(form) ?? `[secret ${name}]`);
+      }
+    }
+    this.#replacements = [...found].sort(([one], [other]) => other.length - one.length);
+  }
+
+  get isIdle(): boolean {
+    return this.#replacements.length === 0;
+  }
+
+  text(text: string): string {
+    let clean = text;
+    for (const [value, instead] of this.#replacements) {
+      clean = clean.replaceAll(value, () => instead);
+    }
+    return clean;
+  }
+
+  /** The same JSON value, clean in texts and names alike. Depth is bounded by whoever parsed it. */
+  json<Value>(value: Value): Value;
+  json(value: unknown): unknown {
+    if (this.isIdle) {
+      return value;
+    }
+    if (typeof value === 'string') {
+      return KEPT.has(value) ? value : this.text(value);
+    }
+    if (Array.isArray(value)) {
+      return value.map((item: unknown) => this.json(item));
+    }
+    if (typeof value === 'object' && value !== null) {
+      const clean: JsonObject = {};
+      for (const [name, item] of Object.entries(value)) {
+        clean[KEPT.has(name) ? name : this.text(name)] = this.json(item);
+      }
+      return clean;
+    }
+    // A number that is a secret (a PIN, an account) is as much of one.
+    return typeof value === 'number' && this.text(String(value)) !== String(value) ? this.text(String(value)) : value;
+  }
+}
+
+/** A run that was given nothing. */
+export const NOTHING_TO_REDACT = new Redactor([]);
+
+function formsOf(value: string): string[] {
+  const lines = value.split(/\r?\n/).map((line) => line.trim());
+  const parts = [
+    value,
+    value.trim(),
+    ...(lines.length > 1 ? lines.filter((line) => line.length >= LEAST_LINE_CHARACTERS) : []),
+  ];
+  const coded = [
+    Buffer.from(value, 'utf8').toString('base64').replace(/=+$/, ''),
+    Buffer.from(value, 'utf8').toString('base64url'),
+    encodeURIComponent(value),
+    JSON.stringify(value).slice(1, -1),
+  ];
+  return [...parts, ...coded].filter((form) => form.length >= LEAST_CHARACTERS);
+}

@@ -1,0 +1,14 @@
+import { Module } from '@nestjs/common';
+import { SecretRotationRepository } from './secret-rotation.repository.js';
+import { SecretSweep } from './secret-sweep.js';
+import { SecretValues } from './secret-values.js';
+import { SecretsController } from './secrets.controller.js';
+import { SecretsRepository } from './secrets.repository.js';
+import { SecretsService } from './secrets.service.js';
+
+@Module({
+  controllers: [SecretsController],
+  providers: [SecretsRepository, SecretsService, SecretValues, SecretRotationRepository, SecretSweep],
+  exports: [SecretsService, SecretValues],
+})
+export class SecretsModule {}
