@@ -11,6 +11,7 @@ import { HttpModule } from './http/http.module.js';
 import { Clock, SystemClock } from './kernel/clock.js';
 import { Log } from './kernel/log.js';
 import { AssetsModule } from './modules/assets/index.js';
+import { AuditModule } from './modules/audit/index.js';
 import { AgentsModule, DefaultAgentSetup } from './modules/agents/index.js';
 import { BudgetsModule } from './modules/budgets/index.js';
 import { entities } from './modules/entities.js';
@@ -81,6 +82,7 @@ export class AppModule {
         AuthModule,
         AgentsModule,
         SecretsModule,
+        AuditModule,
         MessagesModule,
         StreamsModule,
         RunsModule,

@@ -4,6 +4,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppConfig } from './config/app-config.js';
+import { Refusals } from './engines/audit-trail/refusals.js';
 import { AccessGuard } from './http/access.guard.js';
 import { BODY_LIMIT_BYTES } from './http/body-limit.js';
 import { ErrorFilter } from './http/error.filter.js';
@@ -49,7 +50,7 @@ export function createAdapter(config: AppConfig): FastifyAdapter {
 export async function configureApp(app: NestFastifyApplication): Promise<void> {
   const config = app.get(AppConfig);
   const log = app.get(Log);
-  const filter = new ErrorFilter(app.get(ErrorPresenters), log);
+  const filter = new ErrorFilter(app.get(ErrorPresenters), app.get(Refusals), log);
   const fastify = app.getHttpAdapter().getInstance();
   const health = app.get(HealthController);
   refuseThrough(fastify, filter);

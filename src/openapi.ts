@@ -31,6 +31,8 @@ const TAGS: readonly (readonly [name: string, description: string])[] = [
   ['Agents', 'Who does the work.'],
   ['Workers', 'The protocol by which your own programs do the work: claim, report, end.'],
   ['Webhooks', 'Being told: webhooks, callbacks, what was sent and how that went.'],
+  ['Secrets', 'Values that runs are given and nobody is shown.'],
+  ['Audit', 'Who did what, and who was refused.'],
   ['Budgets', 'What may be spent, and what has been.'],
   ['Retention', 'How long what runs leave is kept.'],
   ['Neocu', 'A published API, served at its own paths.'],

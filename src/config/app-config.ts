@@ -32,6 +32,9 @@ export class AppConfig {
   /** Of each organisation; null: no limit. */
   readonly assetQuotaBytes: number | null;
   readonly ffmpegPath: string | null;
+  /** Null: for good. */
+  readonly auditRetentionDays: number | null;
+  readonly wrongKeysPerAddress: number;
   readonly logLevel: Environment['LOG_LEVEL'];
   readonly bootstrapApiKey: string | null;
   readonly bootstrapAdmin: { readonly email: string; readonly password: string } | null;
@@ -64,6 +67,8 @@ export class AppConfig {
     this.assetMaxBytes = environment.ASSET_MAX_BYTES;
     this.assetQuotaBytes = environment.ASSET_QUOTA_BYTES === 0 ? null : environment.ASSET_QUOTA_BYTES;
     this.ffmpegPath = environment.FFMPEG_PATH ?? findFfmpeg();
+    this.auditRetentionDays = environment.AUDIT_RETENTION_DAYS ?? null;
+    this.wrongKeysPerAddress = environment.WRONG_KEYS_PER_ADDRESS;
     this.logLevel = environment.LOG_LEVEL;
     this.bootstrapApiKey = environment.BOOTSTRAP_API_KEY ?? null;
     this.bootstrapAdmin =

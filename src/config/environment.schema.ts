@@ -125,6 +125,20 @@ export const environmentSchema = z.object({
     .max(256)
     .default(4)
     .describe('Runs of command agents at once in this process.'),
+  AUDIT_RETENTION_DAYS: z.coerce
+    .number()
+    .int()
+    .min(30)
+    .max(36_500)
+    .optional()
+    .describe('Audit events older than this are deleted, the chain kept verifiable; unset: kept for good.'),
+  WRONG_KEYS_PER_ADDRESS: z.coerce
+    .number()
+    .int()
+    .min(10)
+    .max(1_000_000)
+    .default(500)
+    .describe('Wrong keys and tokens that one address may send in ten minutes before it is told to wait.'),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

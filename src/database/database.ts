@@ -10,7 +10,6 @@ import { Injectable } from '@nestjs/common';
 import type { PoolClient, QueryResult, QueryResultRow, Pool } from 'pg';
 import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
 import { type ReadScope, WriteScope } from '../access/index.js';
-import type { ChangeRecorder } from './change-recorder.js';
 import { live } from './scope.sql.js';
 import { isRetryable, toDomainError } from './sql-errors.js';
 import { Sql, sql } from './sql.js';
@@ -135,6 +134,15 @@ export class Tx {
       throw isRetryable(error) ? error : toDomainError(error);
     }
   }
+}
+
+/**
+ * Told of every change that a caller makes, inside the transaction that makes it: `Database.write` calls it last, so that no service
+ * can forget to, and what it cannot record does not commit. Bound at start by `engines/audit-trail`.
+ */
+export abstract class ChangeRecorder {
+  /** @param result what the work answered: a thing that was made says its id there */
+  abstract recordChange(tx: Tx, scope: WriteScope, result: unknown): Promise<void>;
 }
 
 @Injectable()

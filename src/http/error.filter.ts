@@ -1,9 +1,10 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Refusals } from '../engines/audit-trail/refusals.js';
 import { DomainError } from '../kernel/errors.js';
 import { Log } from '../kernel/log.js';
 import { ErrorPresenters } from './error-presenter.js';
-import { toFailure } from './failure.js';
+import { type Failure, toFailure } from './failure.js';
 import { pathOf } from './request.js';
 
 /** The one place where errors become replies and log lines, for Nest's handlers and for Fastify's own refusals alike. */
@@ -11,6 +12,7 @@ import { pathOf } from './request.js';
 export class ErrorFilter implements ExceptionFilter {
   constructor(
     private readonly presenters: ErrorPresenters,
+    private readonly refusals: Refusals,
     private readonly log: Log,
   ) {}
 
@@ -22,6 +24,15 @@ export class ErrorFilter implements ExceptionFilter {
   reply(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
     const failure = toFailure(error);
     this.#record(error, failure.status, request);
+    if (failure.code === 'forbidden' && request.actor !== undefined) {
+      // Told before it is answered: who is refused and looks finds it there.
+      void this.refusals.note(request.actor, failure.detail).then(() => this.#send(failure, request, reply));
+    } else {
+      this.#send(failure, request, reply);
+    }
+  }
+
+  #send(failure: Failure, request: FastifyRequest, reply: FastifyReply): void {
     if (reply.raw.headersSent) {
       // Part of a reply is out: break it off rather than end a half one well-formed.
       reply.raw.destroy();

@@ -34,6 +34,11 @@ interface ColumnRow {
 
 /** Tables that no entity stands for: written by statements of one file, next to what explains them. */
 const WITHOUT_ENTITY = [
+  'audit_checkpoints',
+  'audit_events',
+  'audit_heads',
+  'audit_seals',
+  'audit_unsealed',
   'bulk_operation_runs',
   'bulk_operations',
   'agent_workers',
@@ -54,6 +59,7 @@ const WITHOUT_ENTITY = [
   'sealed_keys',
   'signing_secrets',
   'stream_marks',
+  'secret_versions',
   'usage_archive',
 ];
 

@@ -22,6 +22,15 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   login_throttles: ['modules/auth'],
   sealed_keys: ['engines/keyring'],
   agents: ['modules/agents'],
+  secrets: ['modules/secrets'],
+  secret_versions: ['modules/secrets'],
+  // Inserted with what it tells of; sealed, and in the end deleted, by the module.
+  audit_events: ['engines/audit-trail', 'modules/audit'],
+  // Filled by a trigger of audit_events.
+  audit_unsealed: ['modules/audit'],
+  audit_seals: ['modules/audit'],
+  audit_heads: ['modules/audit'],
+  audit_checkpoints: ['modules/audit'],
   // The mirror of the latest run (status, latest_run_*, run_count, updated_at) is the run engine's, in the run's transaction.
   tasks: ['modules/tasks', 'modules/runs'],
   task_shares: ['modules/tasks'],

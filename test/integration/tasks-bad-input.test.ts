@@ -138,7 +138,6 @@ describe('a field that cannot be is refused by its pointer, and nothing is store
 
 describe('a field of a later version is refused as not available, never silently accepted', () => {
   test.each<[object, string]>([
-    [{ secret_names: ['TOKEN'] }, '/secret_names'],
     [{ schedule: { cron: '0 9 * * *', overlap: 'skip' } }, '/schedule/overlap'],
     [{ schedule: { cron: '0 9 * * *', jitter_seconds: 5 } }, '/schedule/jitter_seconds'],
     [{ schedule: { every_seconds: 60 } }, '/schedule/every_seconds'],

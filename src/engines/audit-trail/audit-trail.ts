@@ -7,8 +7,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, isAudited } from '../../access/index.js';
-import { ChangeRecorder } from '../../database/change-recorder.js';
-import { Database, type Tx } from '../../database/database.js';
+import { ChangeRecorder, Database, type Tx } from '../../database/database.js';
 import { newId } from '../../kernel/ids.js';
 import { KeyRing, type SecretKey } from '../keyring/keyring.js';
 import { type AuditEntry, entryDigest } from './audit-entry.js';
@@ -27,6 +26,8 @@ export interface Happening {
   userId?: string;
   /** Where the request came from, where the actor does not say. */
   address?: string;
+  /** Who did it, where the scope is the system's own. */
+  by?: Actor;
 }
 
 const MOST_FIELDS = 40;
@@ -52,7 +53,9 @@ export class AuditTrail extends ChangeRecorder {
 
   /** Records inside the caller's transaction. */
   async record(tx: Tx, scope: WriteScope, happenings: readonly Happening[]): Promise<void> {
-    const entries = happenings.map((happening) => this.#entry(scope.actor, scope.isSystem, happening));
+    const entries = happenings.map((happening) =>
+      this.#entry(happening.by ?? scope.actor, happening.by === undefined && scope.isSystem, happening),
+    );
     if (entries.length > 0) {
       await this.repository.insert(scope, tx, entries);
     }

@@ -13,6 +13,7 @@ import { KeyDigests } from './credentials/key-digests.js';
 import { KeyVerifier } from './credentials/key-verifier.js';
 import { LastUse } from './credentials/last-use.js';
 import { RequestAuthenticator } from './credentials/request-authenticator.js';
+import { WrongKeys } from './credentials/wrong-keys.js';
 import { ApiKeysController } from './keys/api-keys.controller.js';
 import { ApiKeysRepository } from './keys/api-keys.repository.js';
 import { ApiKeysService } from './keys/api-keys.service.js';
@@ -47,6 +48,7 @@ import { JwksController } from './tokens/jwks.controller.js';
     KeyVerifier,
     LastUse,
     AccessTokens,
+    WrongKeys,
     RequestAuthenticator,
     { provide: Authenticator, useExisting: RequestAuthenticator },
     ApiKeysRepository,

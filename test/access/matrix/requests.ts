@@ -209,6 +209,14 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'GET /api/v1/callback-secret': { door: 'administer', ok: 200, ask: get(() => `${V1}/callback-secret`) },
   'GET /api/v1/budgets/:id': { ...reads('budget', ({ budget }) => `${V1}/budgets/${budget}`), door: 'administer' },
   'GET /api/v1/usage': { door: 'read', ok: 200, ask: get(() => `${V1}/usage`) },
+  'GET /api/v1/secrets': { door: 'work', ok: 200, ask: get(() => `${V1}/secrets`) },
+  'GET /api/v1/audit-events': { door: 'administer', ok: 200, ask: get(() => `${V1}/audit-events?limit=1`) },
+  'GET /api/v1/audit-events/export': {
+    door: 'administer',
+    ok: 200,
+    ask: get(() => `${V1}/audit-events/export?action=secret.put`),
+  },
+  'GET /api/v1/audit-events/head': { door: 'administer', ok: 200, ask: get(() => `${V1}/audit-events/head`) },
   'GET /api/v1/retention': { door: 'administer', ok: 200, ask: get(() => `${V1}/retention`) },
   'POST /api/v1/retention/dry-run': creates(`${V1}/retention/dry-run`, () => ({}), 'administer', 200),
   'GET /api/v1/organization': { door: 'read', ok: 200, ask: get(() => `${V1}/organization`) },
@@ -459,6 +467,13 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
     'administer',
   ),
   'POST /api/v1/callback-secret/rotate': creates(`${V1}/callback-secret/rotate`, () => ({}), 'administer', 200),
+  'PUT /api/v1/secrets/:name': creates(
+    `${V1}/secrets/MATRIX_TOKEN`,
+    (unique) => ({ value: unique }),
+    'administer',
+    200,
+  ),
+  'DELETE /api/v1/secrets/:name': { door: 'administer', ok: 404, ask: get(() => `${V1}/secrets/NEVER_MADE`) },
   'POST /api/v1/budgets': creates(
     `${V1}/budgets`,
     () => ({ name: 'New', scope: { kind: 'run' }, limit_cents: 1_000_000, enabled: false }),

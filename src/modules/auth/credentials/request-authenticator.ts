@@ -9,7 +9,7 @@
  * 4. The actor is remembered for some seconds. Every scoped statement asks for its epoch, so a revoked one reads and writes
  *    nothing; then, and where its role seems too small, the edge asks again with `fresh`, which asks the database.
  *
- * Every failure is the same 401 with the same words. A wrong key costs what a right one costs on its first use: a look-up, a digest,
+ * Every failure is the same 401 with the same words, until too many come from one address (wrong-keys.ts). A wrong key costs what a right one costs on its first use: a look-up, a digest,
  * a comparison.
  */
 import { Injectable } from '@nestjs/common';
@@ -19,12 +19,14 @@ import { UrlSigner } from '../../../engines/signed-url/url-signer.js';
 import { Authenticator } from '../../../http/authenticator.js';
 import { Clock } from '../../../kernel/clock.js';
 import { DomainError } from '../../../kernel/errors.js';
+import { Log } from '../../../kernel/log.js';
 import { AccessTokens } from '../tokens/access-tokens.js';
 import { ActorLoader } from './actor-loader.js';
 import { BoundedCache, cacheKeyOf } from './bounded-cache.js';
 import { CREDENTIAL_HEADERS, credentialIn } from './header.strategies.js';
 import { KeyVerifier } from './key-verifier.js';
 import { LastUse } from './last-use.js';
+import { WrongKeys } from './wrong-keys.js';
 
 /** The one credential of a request. */
 export type Credential = { kind: 'token' | 'key'; text: string };
@@ -46,6 +48,8 @@ export class RequestAuthenticator extends Authenticator {
     private readonly signer: UrlSigner,
     private readonly lastUse: LastUse,
     private readonly clock: Clock,
+    private readonly wrongKeys: WrongKeys,
+    private readonly log: Log,
   ) {
     super();
     this.#actors = new BoundedCache(clock, MOST_REMEMBERED);
@@ -58,7 +62,7 @@ export class RequestAuthenticator extends Authenticator {
   ): Promise<Actor> {
     const credential = await this.credentialOf(request);
     if (credential !== null) {
-      const actor = await this.#actorOf(credential, options.fresh);
+      const actor = await this.#actorOf(credential, options.fresh, request.ip);
       if (actor.kind === 'api_key') {
         this.lastUse.note(actor.organizationId, actor.principalId);
       }
@@ -90,16 +94,20 @@ export class RequestAuthenticator extends Authenticator {
     return found;
   }
 
-  async #actorOf(credential: Credential, fresh: boolean): Promise<Actor> {
+  async #actorOf(credential: Credential, fresh: boolean, address: string): Promise<Actor> {
     const cacheKey = cacheKeyOf(credential.text);
     const remembered = fresh ? null : this.#actors.get(cacheKey);
     if (remembered !== null && (credential.kind === 'key' || this.tokens.verify(credential.text) !== null)) {
       return remembered;
     }
+    this.wrongKeys.assertMayTry(address);
     const loaded =
       credential.kind === 'token' ? await this.#session(credential.text) : await this.keys.verify(credential.text);
     if (loaded === null) {
       this.#actors.delete(cacheKey);
+      if (this.wrongKeys.note(address)) {
+        this.log.warn('an address has sent too many wrong keys and has to wait', { address });
+      }
       throw unauthenticated(`bad ${credential.kind}`);
     }
     this.#actors.set(

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Role, unsafelySystemScope } from '../../../access/index.js';
 import { Database } from '../../../database/database.js';
+import { AuditTrail } from '../../../engines/audit-trail/audit-trail.js';
 import { hashPassword } from '../../../engines/passwords/index.js';
 import { newId } from '../../../kernel/ids.js';
 import { UsersService, passwordField, raiseEpochs } from '../../organizations/index.js';
@@ -27,6 +28,7 @@ export class Recovery {
     private readonly throttle: LoginThrottleRepository,
     private readonly keys: ApiKeysRepository,
     private readonly digests: KeyDigests,
+    private readonly trail: AuditTrail,
   ) {}
 
   /** Sets a person's password, ends their sessions and lets them sign in at once. @throws RecoveryRefused */
@@ -44,6 +46,9 @@ export class Recovery {
       await this.users.setPasswordHash(tx, scope, person.id, hash);
       await this.sessions.endAll(scope, tx, person.id, 'password');
       await raiseEpochs(tx, scope, [person.id]);
+      await this.trail.record(tx, scope, [
+        { action: 'user.password.reset', objectKind: 'user', objectId: person.id, detail: { by: 'command line' } },
+      ]);
     });
     await this.throttle.forget(this.digests.subject('account', email.toLowerCase()));
   }
@@ -81,6 +86,9 @@ export class Recovery {
         publicId: key.publicId,
         lastFour: key.text.slice(-4),
       });
+      await this.trail.record(tx, scope, [
+        { action: 'api_key.create', objectKind: 'api_key', objectId: id, detail: { by: 'command line', role } },
+      ]);
     });
     return key.text;
   }

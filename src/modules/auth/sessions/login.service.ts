@@ -1,4 +1,7 @@
 import { Injectable } from '@nestjs/common';
+import { unsafelySystemScope } from '../../../access/index.js';
+import { Database } from '../../../database/database.js';
+import { AuditTrail } from '../../../engines/audit-trail/audit-trail.js';
 import { verifyPassword } from '../../../engines/passwords/index.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { KeyDigests } from '../credentials/key-digests.js';
@@ -19,12 +22,15 @@ const MOST_UNDER_WAY = 64;
 @Injectable()
 export class LoginService {
   #underWay = 0;
+  #operatorId: string | null = null;
 
   constructor(
     private readonly signIns: SignInQuery,
     private readonly throttle: LoginThrottleRepository,
     private readonly digests: KeyDigests,
     private readonly sessions: SessionsService,
+    private readonly database: Database,
+    private readonly trail: AuditTrail,
   ) {}
 
   /**
@@ -36,7 +42,10 @@ export class LoginService {
     if (user === null) {
       throw new DomainError('invalid-credentials', 'The e-mail or the password is wrong.');
     }
-    return this.sessions.open({ organizationId: user.organization_id, userId: user.user_id, epoch: user.epoch });
+    return this.sessions.open(
+      { organizationId: user.organization_id, userId: user.user_id, epoch: user.epoch },
+      address,
+    );
   }
 
   /** The account of these credentials, or null where they are wrong. @throws DomainError `rate-limited` */
@@ -47,10 +56,35 @@ export class LoginService {
     const found = await this.signIns.findAccount(email);
     const genuine = await this.#check(password, found?.password_hash ?? null);
     if (found === null || !genuine) {
+      await this.#refused(found, address);
       return null;
     }
     await this.throttle.forgive(account, from);
     return found;
+  }
+
+  /** One more statement, whether the account is there or not: the answer comes no sooner for one that is not. */
+  async #refused(account: AccountToSignIn | null, address: string): Promise<void> {
+    const organizationId = account?.organization_id ?? (await this.#operator());
+    const scope = unsafelySystemScope(organizationId, 'a sign-in was refused');
+    await this.database.transaction((tx) =>
+      this.trail.record(tx, scope, [
+        {
+          action: 'session.open',
+          objectKind: 'session',
+          objectId: null,
+          outcome: 'refused',
+          reason: account === null ? 'unknown account' : 'wrong password, or disabled',
+          address,
+          ...(account === null ? {} : { userId: account.user_id }),
+        },
+      ]),
+    );
+  }
+
+  async #operator(): Promise<string> {
+    this.#operatorId ??= await this.signIns.operator();
+    return this.#operatorId;
   }
 
   async #count(account: Buffer, address: Buffer): Promise<void> {

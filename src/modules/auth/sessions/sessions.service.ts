@@ -13,6 +13,7 @@
 import { Injectable } from '@nestjs/common';
 import { type WriteScope, unsafelySystemScope } from '../../../access/index.js';
 import { Database, type Tx } from '../../../database/database.js';
+import { AuditTrail, type Happening } from '../../../engines/audit-trail/audit-trail.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import { raiseEpochs } from '../../organizations/index.js';
@@ -36,18 +37,22 @@ export class SessionsService {
     private readonly sessions: SessionsRepository,
     private readonly signIns: SignInQuery,
     private readonly tokens: AccessTokens,
+    private readonly trail: AuditTrail,
   ) {}
 
   /** Opens a session for a user whose password was right. @throws DomainError `unavailable` where their rights changed meanwhile */
-  async open(user: SignedInUser): Promise<TokenReply> {
+  async open(user: SignedInUser, address: string): Promise<TokenReply> {
     const scope = unsafelySystemScope(user.organizationId, 'a session opens before there is an actor');
     const familyId = newId();
     const refreshToken = makeRefreshToken();
     const { userId, epoch } = user;
     const digest = refreshDigest(refreshToken);
-    if (
-      !(await this.database.transaction((tx) => this.sessions.start(scope, tx, { familyId, userId, epoch, digest })))
-    ) {
+    const isOpen = await this.database.transaction(async (tx) => {
+      const started = await this.sessions.start(scope, tx, { familyId, userId, epoch, digest });
+      await this.trail.record(tx, scope, started ? [sessionEvent('open', userId, familyId, { address })] : []);
+      return started;
+    });
+    if (!isOpen) {
       throw new DomainError('unavailable', 'The account is being changed; try again.', { retryAfterSeconds: 1 });
     }
     return this.#reply(scope, { family_id: familyId, user_id: userId, epoch }, refreshToken);
@@ -128,6 +133,7 @@ export class SessionsService {
   ): Promise<void> {
     if (await this.sessions.end(scope, tx, family.family_id, reason)) {
       await raiseEpochs(tx, scope, [family.user_id]);
+      await this.trail.record(tx, scope, [sessionEvent('end', family.user_id, family.family_id, { reason })]);
     }
   }
 
@@ -145,4 +151,13 @@ export class SessionsService {
       expires_in: ACCESS_TOKEN_SECONDS,
     };
   }
+}
+
+function sessionEvent(
+  what: 'open' | 'end',
+  userId: string,
+  familyId: string,
+  more: Pick<Happening, 'address' | 'reason'>,
+): Happening {
+  return { action: `session.${what}`, objectKind: 'session', objectId: familyId, userId, ...more };
 }

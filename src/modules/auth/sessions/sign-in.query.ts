@@ -26,6 +26,17 @@ export class SignInQuery {
         and p.disabled_at is null and (p.expires_at is null or p.expires_at > clock_timestamp())`);
   }
 
+  /** The organisation that operates the instance: where it is told what belongs to no other. */
+  async operator(): Promise<string> {
+    const row = await this.database.row<{ id: string }>(
+      sql`select o.id from organizations o where o.operates_instance`,
+    );
+    if (row === null) {
+      throw new Error('no organisation operates the instance');
+    }
+    return row.id;
+  }
+
   /** Whose the refresh token is, spent or not. */
   async findTokenOwner(digest: Buffer): Promise<{ organization_id: string } | null> {
     return this.database.row<{ organization_id: string }>(

@@ -1,0 +1,13 @@
+import { Module } from '@nestjs/common';
+import { AuditController } from './audit.controller.js';
+import { AuditQuery } from './audit.query.js';
+import { AuditService } from './audit.service.js';
+import { ChainRepository } from './chain.repository.js';
+import { ChainSealer } from './chain-sealer.js';
+import { ChainVerifier } from './chain-verifier.js';
+
+@Module({
+  controllers: [AuditController],
+  providers: [AuditQuery, AuditService, ChainRepository, ChainSealer, ChainVerifier],
+})
+export class AuditModule {}
