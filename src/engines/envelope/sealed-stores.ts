@@ -10,7 +10,7 @@ export interface SealedCount {
 
 /**
  * Rows of a table that hold sealed values, as rotation needs them. Whoever owns the table extends it and hands it to
- * {@link SealedStores} in its `onModuleInit`; from then on its rows follow the root key, and a start without their key is refused.
+ * {@link SealedStores} when it is made; from then on its rows follow the root key, and a start without their key is refused.
  */
 export abstract class SealedStore {
   /** Names the rows to operators: `secrets`. */

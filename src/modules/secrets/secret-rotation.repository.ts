@@ -1,4 +1,4 @@
-import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import type { Database } from '../../database/database.js';
 import { sql } from '../../database/sql.js';
 import { type Envelope, EnvelopeError } from '../../engines/envelope/envelope.js';
@@ -15,18 +15,15 @@ interface SealedRow {
 
 /** Secrets as the rotation of the root key sees them: over every organisation, and never opened further than their data key. */
 @Injectable()
-export class SecretRotationRepository extends SealedStore implements OnModuleInit {
+export class SecretRotationRepository extends SealedStore {
   readonly name = 'secrets';
 
   constructor(
-    private readonly stores: SealedStores,
+    stores: SealedStores,
     private readonly log: Log,
   ) {
     super();
-  }
-
-  onModuleInit(): void {
-    this.stores.add(this);
+    stores.add(this);
   }
 
   override async rewrap(database: Database, envelope: Envelope, primaryId: string, most: number): Promise<number> {
