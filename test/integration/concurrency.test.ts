@@ -306,6 +306,27 @@ describe('a full key', () => {
   });
 });
 
+describe('the replay of a run with a full key', () => {
+  test('is refused where the agent drops the newest', async () => {
+    const q = await queue({ concurrency_strategy: 'drop_newest' });
+    const first = await q.run({ concurrency_key: 'once' });
+    await q.complete(await q.one());
+    expect((await server.call('POST', `/api/v1/runs/${first}/replay`)).status).toBe(200);
+    const refused = await server.call('POST', `/api/v1/runs/${first}/replay`);
+    expect([refused.status, refused.body.code]).toEqual([429, 'limit-reached']);
+  });
+
+  test('takes the place of the oldest where the agent cancels it', async () => {
+    const q = await queue({ concurrency_strategy: 'cancel_oldest' });
+    const first = await q.run({ concurrency_key: 'latest' });
+    await q.complete(await q.one());
+    const second = await q.run({ concurrency_key: 'latest' });
+    const replay = await server.call('POST', `/api/v1/runs/${first}/replay`);
+    expect((await q.get(second)).status).toBe('canceled');
+    expect((await q.one()).runId).toBe(replay.body.id);
+  });
+});
+
 describe('a paused agent', () => {
   test('has no run claimed, says so, and goes on where it is resumed', async () => {
     const q = await queue();

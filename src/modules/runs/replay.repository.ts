@@ -4,13 +4,20 @@ import type { Tx } from '../../database/database.js';
 import { contributableTask, live } from '../../database/scope.sql.js';
 import { sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
+import type { KeySettings } from './run-admission.js';
+
+export interface ReplaySource extends KeySettings {
+  agentDeleted: boolean;
+  concurrencyKey: string | null;
+}
 
 @Injectable()
 export class ReplayRepository {
   /** Whether the agent of a run is gone; null where the run is not there for this actor to run again. Locks its task. */
-  async source(scope: WriteScope, tx: Tx, runId: string): Promise<{ taskId: string; agentDeleted: boolean } | null> {
-    return tx.row<{ taskId: string; agentDeleted: boolean }>(sql`
-      select t.id as "taskId", a.deleted_at is not null as "agentDeleted"
+  async source(scope: WriteScope, tx: Tx, runId: string): Promise<ReplaySource | null> {
+    return tx.row<ReplaySource & Record<string, unknown>>(sql`
+      select a.id as "agentId", a.deleted_at is not null as "agentDeleted", r.concurrency_key as "concurrencyKey",
+        a.concurrency_key_limit as "concurrencyKeyLimit", a.concurrency_strategy as "concurrencyStrategy"
       from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         join agents a on a.organization_id = r.organization_id and a.id = r.agent_id
       where r.id = ${runId} and ${contributableTask(scope, 't')} and ${live(scope)} for no key update of t`);

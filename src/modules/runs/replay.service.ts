@@ -6,6 +6,7 @@ import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../engines/
 import { DomainError, forbidden, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import { ReplayRepository } from './replay.repository.js';
+import { RunAdmission } from './run-admission.js';
 import { RunsQuery, type RunView } from './runs.query.js';
 
 /** Running again what has run: with what it got then, not with what its task would give now. */
@@ -14,6 +15,7 @@ export class ReplayService {
   constructor(
     private readonly repository: ReplayRepository,
     private readonly query: RunsQuery,
+    private readonly admission: RunAdmission,
     private readonly idempotency: Idempotency,
     private readonly bus: EventBus,
   ) {}
@@ -33,7 +35,7 @@ export class ReplayService {
 
   /**
    * Queues the replay of a run inside the caller's transaction, as a root run of the same task. Workers are hinted after the commit.
-   * @throws DomainError `not-found`, `forbidden`, `conflict` where its agent is gone
+   * @throws DomainError `not-found`, `forbidden`, `conflict` where its agent is gone, `limit-reached` where its key's newest is dropped
    */
   async replayRun(
     tx: Tx,
@@ -48,6 +50,9 @@ export class ReplayService {
     }
     if (source.agentDeleted) {
       throw new DomainError('conflict', 'The agent of this run has been deleted; start a run of the task instead.');
+    }
+    if (source.concurrencyKey !== null) {
+      await this.admission.makeRoom(tx, scope, source, source.concurrencyKey);
     }
     const id = newId();
     const replayed = await this.repository.replay(scope, tx, runId, { id, idempotencyKey: idempotencyKey ?? null });

@@ -19,6 +19,9 @@ import { AdmissionRepository, type StartTimes } from './admission.repository.js'
 import { DELAY_RANGE, parseDelay, parseTtl, TTL_RANGE, ttlText } from './run-times.js';
 import type { RunSettings } from './runs.repository.js';
 
+/** What the agent of a run says about runs of one key. */
+export type KeySettings = Pick<RunSettings, 'agentId' | 'concurrencyKeyLimit' | 'concurrencyStrategy'>;
+
 export interface Admitted {
   delayedUntil: string | null;
   expiresAt: string | null;
@@ -47,7 +50,7 @@ export class RunAdmission {
     const times = await this.#times(tx, scope, input.delay, input.ttl);
     const concurrencyKey = input.concurrencyKey ?? settings.concurrencyKey;
     if (concurrencyKey !== null) {
-      await this.#makeRoom(tx, scope, settings, concurrencyKey);
+      await this.makeRoom(tx, scope, settings, concurrencyKey);
     }
     return {
       delayedUntil: times.delayedUntil,
@@ -77,7 +80,8 @@ export class RunAdmission {
     return times;
   }
 
-  async #makeRoom(tx: Tx, scope: WriteScope, settings: RunSettings, key: string): Promise<void> {
+  /** Does what the agent's strategy says about another run of the key, before it comes in. @throws DomainError `limit-reached` */
+  async makeRoom(tx: Tx, scope: WriteScope, settings: KeySettings, key: string): Promise<void> {
     const { agentId, concurrencyKeyLimit: limit, concurrencyStrategy: strategy } = settings;
     switch (strategy) {
       case 'queue':

@@ -101,6 +101,7 @@ export class RunPeopleController {
     'forbidden',
     'not-found',
     'conflict',
+    'limit-reached',
     'budget-exceeded',
     'idempotency-in-progress',
     'idempotency-mismatch',
