@@ -24,6 +24,8 @@ import { SightingsRepository } from './sightings.repository.js';
 import { SweepsRepository } from './sweeps.repository.js';
 import { WaitsRepository } from './waits.repository.js';
 import { WorkerController } from './worker.controller.js';
+import { AppendGatherer } from './append-gatherer.js';
+import { GatheredAppendRepository } from './gathered-append.repository.js';
 import { WorkerRepository } from './worker.repository.js';
 import { WorkerClaims } from './worker-claims.js';
 import { WorkerSightings } from './worker-sightings.js';
@@ -38,6 +40,8 @@ import { WorkerService } from './worker.service.js';
     RunsQuery,
     RunsService,
     WorkerRepository,
+    AppendGatherer,
+    GatheredAppendRepository,
     WorkerService,
     ReaperRepository,
     RunReaper,

@@ -11,6 +11,7 @@ import { DomainError, invalid } from '../../kernel/errors.js';
 import { Gatherer } from '../../kernel/gatherer.js';
 import { MessagesService } from '../messages/index.js';
 import { NOTHING_TO_REDACT, type Redactor, SecretValues } from '../secrets/index.js';
+import { AppendGatherer } from './append-gatherer.js';
 import { ChildrenService } from './children.service.js';
 import { leaseLost, parseFence, plainFence, type Fence } from './leases.js';
 import { type ApprovalCall, QuestionsService } from './questions.service.js';
@@ -51,6 +52,7 @@ export class WorkerService {
 
   constructor(
     private readonly repository: WorkerRepository,
+    private readonly gatherer: AppendGatherer,
     private readonly claims: WorkerClaims,
     private readonly messages: MessagesService,
     private readonly database: Database,
@@ -133,7 +135,7 @@ export class WorkerService {
     try {
       const appended =
         said.length === 0 && call === null
-          ? neverWaiting(await this.repository.append(scope, runId, fence, batch, null))
+          ? neverWaiting(await this.gatherer.append(scope, { runId, fence, batch }))
           : await this.database.transaction(async (tx) => {
               const waiting = call !== null && (await this.questions.needsApproval(tx, scope, runId, fence));
               const result = await this.repository.append(scope, runId, fence, batch, tx);

@@ -1,4 +1,6 @@
 export {
+  insertGatheredBatches,
+  insertGatheredLogLines,
   insertLogLines,
   insertServerEvents,
   insertWorkerBatch,

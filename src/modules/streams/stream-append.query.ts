@@ -59,6 +59,28 @@ export function insertLogLines(source: string, count: number, lines: readonly st
     from ${raw(source)} s where cardinality(${lines}::text[]) > 0`;
 }
 
+/**
+ * `insert into run_events` for the batches of several runs at once, each a row of its own: `gathered` has `run_id, fence, nonce, before,
+ * count, events, batch_id, digest`, where `before` is what goes before it under the same lease; the source has the leases that are held
+ * (`fence`, `fence_nonce`), its `base` the run's counter before all.
+ */
+export function insertGatheredBatches(source: string, gathered: string): Sql {
+  return sql`insert into run_events (organization_id, run_id, first_seq, last_seq, events, fence, batch_id, batch_digest, xid)
+    select s.organization_id, s.id, s.base + g.before + 1, s.base + g.before + g.count,
+      (select jsonb_agg(jsonb_build_object('seq', s.base + g.before + e.position, 'type', e.event -> 'type',
+          'at', iso_utc(clock_timestamp()), 'data', e.event -> 'data') order by e.position)
+       from jsonb_array_elements(g.events::jsonb) with ordinality as e (event, position)),
+      g.fence, g.batch_id, g.digest, null
+    from ${raw(source)} s join ${raw(gathered)} g on g.run_id = s.id and g.fence = s.fence and g.nonce = s.fence_nonce`;
+}
+
+/** `insert into run_log_lines` for the same batches; `lines` of `gathered` is a JSON array of texts. */
+export function insertGatheredLogLines(source: string, gathered: string): Sql {
+  return sql`insert into run_log_lines (organization_id, run_id, first_seq, lines)
+    select s.organization_id, s.id, s.base + g.before + 1, array(select jsonb_array_elements_text(g.lines::jsonb))
+    from ${raw(source)} s join ${raw(gathered)} g on g.run_id = s.id and g.fence = s.fence and g.nonce = s.fence_nonce where g.lines <> '[]'`;
+}
+
 /** The stored answer of a batch sent before under the same fence: `last_seq`, `batch_digest`. */
 export function priorBatch(organizationId: string, runId: string, fence: string, batchId: string): Sql {
   return sql`select e.last_seq, e.batch_digest from run_events e

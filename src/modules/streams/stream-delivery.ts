@@ -57,7 +57,12 @@ export interface TaskVisit {
 }
 
 /** What the routes over many runs declare. */
-const FEED_ACCESS = { kind: 'requires', action: 'stream:read', presigned: null, parameters: [] } as const satisfies AccessDeclaration;
+const FEED_ACCESS = {
+  kind: 'requires',
+  action: 'stream:read',
+  presigned: null,
+  parameters: [],
+} as const satisfies AccessDeclaration;
 
 /** The cursor that stands for all that is kept. */
 const OLDEST = '0';
