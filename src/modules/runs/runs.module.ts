@@ -20,6 +20,8 @@ import { RunSweeper } from './run-sweeper.js';
 import { RunsQuery } from './runs.query.js';
 import { RunsRepository } from './runs.repository.js';
 import { RunsService } from './runs.service.js';
+import { ScheduledRuns } from './scheduled/scheduled-runs.service.js';
+import { ScheduledRunsRepository } from './scheduled/scheduled-runs.repository.js';
 import { SightingsRepository } from './sightings.repository.js';
 import { SweepsRepository } from './sweeps.repository.js';
 import { WaitsRepository } from './waits.repository.js';
@@ -60,7 +62,9 @@ import { WorkerService } from './worker.service.js';
     ChildrenService,
     ReplayRepository,
     ReplayService,
+    ScheduledRunsRepository,
+    ScheduledRuns,
   ],
-  exports: [RunsService, WorkerService, RunReaper, RunStopper, QuestionsService, ReplayService],
+  exports: [RunsService, WorkerService, RunReaper, RunStopper, QuestionsService, ReplayService, ScheduledRuns],
 })
 export class RunsModule {}

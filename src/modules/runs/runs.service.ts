@@ -126,6 +126,11 @@ export class RunsService {
     return this.#required(await this.query.find(readScope(actor, 'run:read'), runId));
   }
 
+  /** The same inside a transaction that may have made it. @throws DomainError `not-found` */
+  async getIn(tx: Tx, actor: Actor, runId: string): Promise<RunView> {
+    return this.#required(await this.query.find(readScope(actor, 'run:read'), runId, tx));
+  }
+
   async list(actor: Actor, filter: RunListQuery): Promise<Page<RunView>> {
     return this.#page(readScope(actor, 'run:read'), filter, filter.task_id ?? null);
   }
