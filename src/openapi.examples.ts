@@ -67,6 +67,12 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, unknown>> = {
   },
   schedulesPreview: { cron: '0 9 * * 1-5', timezone: 'Europe/London', count: 2 },
   schedulesUpdate: { enabled: false },
+  scheduleControlPauseMany: { agent: 'summarise', reason: 'The source is being moved.' },
+  scheduleControlResumeMany: { agent: 'summarise' },
+  scheduleControlTrigger: {},
+  scheduleControlPause: { reason: 'The source is being moved.' },
+  scheduleControlResume: {},
+  scheduleControlBackfill: { from: '2029-12-31T00:00:00Z', to: '2030-01-04T00:00:00Z' },
   budgetsCreate: {
     name: 'Summaries in January',
     scope: { kind: 'agent', id: IDS.agent },

@@ -8,6 +8,7 @@ import { Budgets1764000000006 } from '../../migrations/1764000000006-budgets.js'
 import { Retention1764000000007 } from '../../migrations/1764000000007-retention.js';
 import { Streams1764000000009 } from '../../migrations/1764000000009-streams.js';
 import { AssetUploads1764000000010 } from '../../migrations/1764000000010-asset-uploads.js';
+import { ScheduleFiring1764000000011 } from '../../migrations/1764000000011-schedule-firing.js';
 import { Outbox1764000000012 } from '../../migrations/1764000000012-outbox.js';
 import { Trust1764000000013 } from '../../migrations/1764000000013-trust.js';
 
@@ -23,6 +24,7 @@ export const migrations = [
   Retention1764000000007,
   Streams1764000000009,
   AssetUploads1764000000010,
+  ScheduleFiring1764000000011,
   Outbox1764000000012,
   Trust1764000000013,
 ] as const;

@@ -16,7 +16,7 @@ import {
 import { RetentionPolicyEntity } from './retention/index.js';
 import { RunAttemptEntity, RunEntity, TaskCounterEntity } from './runs/index.js';
 import { SecretEntity } from './secrets/index.js';
-import { ScheduleEntity } from './schedules/index.js';
+import { ScheduleEntity, ScheduleSlotEntity } from './schedules/index.js';
 import { TaskEntity, TaskShareEntity } from './tasks/index.js';
 import { WebhookEndpointEntity } from './webhooks/index.js';
 
@@ -36,6 +36,7 @@ export const entities = [
   RunAttemptEntity,
   RunEntity,
   ScheduleEntity,
+  ScheduleSlotEntity,
   SecretEntity,
   TaskCounterEntity,
   TaskEntity,

@@ -13,7 +13,7 @@ export class BudgetEntity {
   name!: string;
 
   @Column({ name: 'scope_kind', type: 'text' })
-  scopeKind!: 'organization' | 'agent' | 'api_key' | 'task' | 'run';
+  scopeKind!: 'organization' | 'agent' | 'api_key' | 'task' | 'schedule' | 'run';
 
   @Column({ name: 'scope_id', type: 'uuid', nullable: true })
   scopeId!: string | null;

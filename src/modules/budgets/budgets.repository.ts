@@ -128,6 +128,8 @@ function subjects(kind: BudgetKind): Sql {
       return sql`api_keys s`;
     case 'task':
       return sql`(select t.organization_id, t.id from tasks t where t.deleted_at is null) s`;
+    case 'schedule':
+      return sql`schedules s`;
     case 'organization':
     case 'run':
       return sql`(select null::uuid as organization_id, null::uuid as id) s`;

@@ -2,13 +2,13 @@ import { z } from 'zod';
 import { listQuery, pageSchema } from '../../http/list-query.js';
 import { idQuery } from '../../http/schemas.js';
 
-export const BUDGET_KINDS = ['organization', 'agent', 'api_key', 'task', 'run'] as const;
+export const BUDGET_KINDS = ['organization', 'agent', 'api_key', 'task', 'schedule', 'run'] as const;
 export type BudgetKind = (typeof BUDGET_KINDS)[number];
 const PERIODS = ['day', 'month', 'total'] as const;
 const ACTIONS = ['refuse', 'stop'] as const;
 
 /** What a name in a scope stands for; the other kinds name nothing. */
-const WITH_ID: readonly BudgetKind[] = ['agent', 'api_key', 'task'];
+const WITH_ID: readonly BudgetKind[] = ['agent', 'api_key', 'task', 'schedule'];
 
 const name = z.string().trim().min(1).max(200);
 const cents = z.number().min(0).max(1_000_000_000_000).describe('In cents; fractions count. 0 lets nothing start.');
@@ -20,7 +20,7 @@ const action = z
 const scope = z
   .strictObject({
     kind: z.enum(BUDGET_KINDS),
-    id: idQuery.optional().describe('Of the agent, API key or task; not with `organization` and `run`.'),
+    id: idQuery.optional().describe('Of the agent, API key, task or schedule; not with `organization` and `run`.'),
   })
   .superRefine((value, context) => {
     const named = WITH_ID.includes(value.kind);

@@ -11,7 +11,11 @@ export const organizationSchema = z
     slug: z.string(),
     name: z.string(),
     default_agent_id: z.uuid().nullable().describe('Runs tasks that name no agent.'),
-    settings: z.record(z.string(), z.unknown()).describe('Whatever the organisation’s own tools keep here.'),
+    settings: z
+      .record(z.string(), z.unknown())
+      .describe(
+        'Whatever the organisation’s own tools keep here; and `schedule_floor_seconds`: schedules fire no more often (60 where absent).',
+      ),
     ...times,
   })
   .meta({ id: 'Organization' });

@@ -137,6 +137,10 @@ function mergedSettings(current: unknown, patch: Record<string, unknown> | null)
   if (Buffer.byteLength(JSON.stringify(merged)) > SETTINGS_BYTES) {
     throw invalid('/settings', 'must be at most 64 KiB as JSON, with what is there already');
   }
+  const floor = merged['schedule_floor_seconds'];
+  if (floor !== undefined && !(typeof floor === 'number' && Number.isInteger(floor) && floor >= 1 && floor <= 86_400)) {
+    throw invalid('/settings/schedule_floor_seconds', 'must be a whole number of seconds from 1 to 86400');
+  }
   return merged;
 }
 

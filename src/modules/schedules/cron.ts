@@ -1,29 +1,53 @@
 /**
- * Cron expressions and time zones: what is accepted, when it fires, and how to say it to people. Pure.
+ * Cron expressions and time zones: what is accepted, and when it fires. Pure.
  *
- * Five fields, or six with seconds first; no nicknames, no years, and not croner's own `+` (a day that is both), which no other cron
- * knows and which takes it longest to find that it never comes. croner (https://croner.56k.guru) decides what an expression
- * means, daylight saving included: a fixed time inside a spring gap fires at the first valid moment after it, a fixed time that
- * an autumn night repeats fires once. Nothing else in the product computes a fire time.
+ * Five fields, or six with seconds first; names, `L`, `#`, `W`, and the forms `@hourly` to `@yearly`. No years, and not croner's own `+`
+ * (a day that is both), which no other cron knows and which takes it longest to find that it never comes. croner
+ * (https://croner.56k.guru) decides what an expression means; nothing else in the product computes a fire time of one.
+ *
+ * Daylight saving. An expression whose seconds, minutes and hours are plain values, lists or ranges stands for times of the day: one that
+ * an autumn night repeats fires once, at its first occurrence, and one that a spring night leaves out fires at the first valid moment
+ * after the gap (where that is a time of the expression anyway, once). One with a wildcard or a step in those fields stands for an
+ * interval: it goes on through a repeated hour, and leaves out what does not exist.
  *
  * An expression is accepted only after its next fires were computed: one that never fires (31 April) and one that fires more
  * often than the floor are refused. The search has a horizon, so that its cost is bounded whatever is asked.
  */
 import { Cron } from 'croner';
-import cronstrue from 'cronstrue';
 import { invalid } from '../../kernel/errors.js';
 
 /** Longest expression and zone name stored; the longest IANA name has 32 letters. */
 export const CRON_LIMITS = { expressionCharacters: 200, timezoneCharacters: 64 } as const;
 
-/** Fires closer together than this are refused. */
+/** Fires closer together than this are refused, unless the organisation says otherwise. */
 export const FLOOR_SECONDS = 60;
 
 /** No one waits longer; and a search that finds little in it has looked at each of its days once. */
-const HORIZON_YEARS = 100;
+const HORIZON_MS = 100 * 366 * 86_400_000;
+
+/** From the first fire on, two days of fires show how close any two are; most have a few, and the closest far too many. */
+const LOOKED_AT = { ms: 2 * 86_400_000, atLeast: 3, atMost: 100 } as const;
 
 /** Letters first: engines differ in whether they take offsets such as `+02:00` as zones, and no offset is an IANA name. */
 const ZONE_NAME = /^[A-Za-z][A-Za-z0-9_+\-/]*$/;
+
+const NICKNAMES: ReadonlyMap<string, string> = new Map([
+  ['@yearly', '0 0 1 1 *'],
+  ['@annually', '0 0 1 1 *'],
+  ['@monthly', '0 0 1 * *'],
+  ['@weekly', '0 0 * * 0'],
+  ['@daily', '0 0 * * *'],
+  ['@midnight', '0 0 * * *'],
+  ['@hourly', '0 * * * *'],
+]);
+
+/** The version of the time zone database that fire times are computed with, such as `2025c`. */
+export const TZ_VERSION = process.versions['tz'] ?? 'unknown';
+
+/** The fields that a nickname stands for; anything else as it is, spaces at its ends aside. */
+export function cronFields(cron: string): string {
+  return NICKNAMES.get(cron.trim().toLowerCase()) ?? cron.trim();
+}
 
 /**
  * Refuses what cannot be a schedule, in a few milliseconds.
@@ -31,65 +55,67 @@ const ZONE_NAME = /^[A-Za-z][A-Za-z0-9_+\-/]*$/;
  * @param pointer JSON Pointer of the object that holds `cron` and `timezone`
  * @throws DomainError `invalid-request`
  */
-export function assertFires(cron: string, timezone: string, now: Date, pointer = ''): void {
+export function assertFires(
+  cron: string,
+  timezone: string,
+  now: Date,
+  pointer = '',
+  floorSeconds: number = FLOOR_SECONDS,
+): void {
   assertZone(timezone, `${pointer}/timezone`);
   const job = parse(cron, timezone, `${pointer}/cron`);
-  // Of three fires, two share a minute whenever any two do, wherever in the minute the search starts.
-  const [first, second, third] = fires(job, now, 3);
-  if (first === undefined) {
+  const found: number[] = [];
+  for (let next = nextFire(job, now.getTime()); next !== null && found.length < LOOKED_AT.atMost;) {
+    found.push(next);
+    const isEnough = found.length >= LOOKED_AT.atLeast && next > (found[0] ?? next) + LOOKED_AT.ms;
+    next = isEnough ? null : nextFire(job, next);
+  }
+  if (found.length === 0) {
     throw invalid(`${pointer}/cron`, 'This cron expression never fires.');
   }
-  if (isTooSoon(first, second) || isTooSoon(second, third)) {
-    throw invalid(`${pointer}/cron`, `This cron expression fires more often than every ${FLOOR_SECONDS} seconds.`);
+  if (found.some((fire, index) => index > 0 && fire - (found[index - 1] ?? 0) < floorSeconds * 1000)) {
+    throw invalid(`${pointer}/cron`, `This cron expression fires more often than every ${floorSeconds} seconds.`);
   }
+}
+
+/** @throws DomainError `invalid-request` at `pointer` */
+export function assertZone(timezone: string, pointer: string): void {
+  const isName = timezone.length <= CRON_LIMITS.timezoneCharacters && ZONE_NAME.test(timezone);
+  if (!isName || !isKnown(timezone)) {
+    throw invalid(pointer, 'There is no time zone of this name; give an IANA name such as Europe/London.');
+  }
+}
+
+/** A parsed expression. Takes only what `assertFires` took. */
+export function parsed(cron: string, timezone: string): Cron {
+  return new Cron(cronFields(cron), {
+    timezone,
+    mode: '5-or-6-parts',
+    fixedTimeRule: 'no-wildcard',
+    paused: true,
+  });
+}
+
+/** The first fire strictly after an instant, in milliseconds; null where none comes within the horizon. */
+export function nextFire(job: Cron, afterMs: number): number | null {
+  const next = job.nextRun(new Date(afterMs))?.getTime() ?? null;
+  return next === null || next > afterMs + HORIZON_MS ? null : next;
 }
 
 /** The next fires strictly after `from`, at most `count`, none further than the horizon. Takes only what `assertFires` took. */
 export function upcoming(cron: string, timezone: string, from: Date, count: number): Date[] {
-  return fires(new Cron(cron, { timezone, mode: '5-or-6-parts', paused: true }), from, count);
-}
-
-/** The schedule as a sentence, such as `At 09:00, Monday through Friday, in Europe/London`. */
-export function describe(cron: string, timezone: string): string {
-  return `${inWords(cron)}, in ${timezone}`;
-}
-
-/** The wall-clock time of an instant in a zone, `HH:MM`. */
-export function localTime(instant: Date, timezone: string): string {
-  return new Intl.DateTimeFormat('en-GB', {
-    timeZone: timezone,
-    hour: '2-digit',
-    minute: '2-digit',
-    hourCycle: 'h23',
-  }).format(instant);
-}
-
-function inWords(cron: string): string {
-  try {
-    // `?` means the same as `*` to croner, and nothing to cronstrue.
-    return cronstrue.toString(cron.replaceAll('?', '*'), { use24HourTimeFormat: true });
-  } catch {
-    // croner knows a few forms (`1W,15`) that cronstrue has no words for.
-    return `On the cron expression ${cron}`;
-  }
+  return fires(parsed(cron, timezone), from.getTime(), count).map((fire) => new Date(fire));
 }
 
 function parse(cron: string, timezone: string, pointer: string): Cron {
-  const fields = cron.trim().split(/\s+/);
+  const fields = cronFields(cron).split(/\s+/);
   if (cron.length > CRON_LIMITS.expressionCharacters || fields.length < 5 || fields.length > 6 || cron.includes('+')) {
     throw invalid(pointer, 'A cron expression has five fields, or six with seconds first, such as 0 9 * * 1-5.');
   }
   try {
-    return new Cron(cron, { timezone, mode: '5-or-6-parts', paused: true });
+    return parsed(cron, timezone);
   } catch {
     throw invalid(pointer, 'This is not a cron expression that can be understood.');
-  }
-}
-
-function assertZone(timezone: string, pointer: string): void {
-  const isName = timezone.length <= CRON_LIMITS.timezoneCharacters && ZONE_NAME.test(timezone);
-  if (!isName || !isKnown(timezone)) {
-    throw invalid(pointer, 'There is no time zone of this name; give an IANA name such as Europe/London.');
   }
 }
 
@@ -101,20 +127,12 @@ function isKnown(timezone: string): boolean {
   }
 }
 
-function fires(job: Cron, from: Date, count: number): Date[] {
-  const horizon = new Date(from);
-  horizon.setUTCFullYear(horizon.getUTCFullYear() + HORIZON_YEARS);
-  const found: Date[] = [];
-  for (
-    let next = job.nextRun(from);
-    next !== null && next <= horizon && found.length < count;
-    next = job.nextRun(next)
-  ) {
+function fires(job: Cron, fromMs: number, count: number): number[] {
+  const horizonMs = fromMs + HORIZON_MS;
+  const found: number[] = [];
+  for (let next = nextFire(job, fromMs); next !== null && next <= horizonMs && found.length < count;) {
     found.push(next);
+    next = nextFire(job, next);
   }
   return found;
-}
-
-function isTooSoon(earlier: Date | undefined, later: Date | undefined): boolean {
-  return earlier !== undefined && later !== undefined && later.getTime() - earlier.getTime() < FLOOR_SECONDS * 1000;
 }

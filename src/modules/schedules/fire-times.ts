@@ -1,51 +1,72 @@
 import { Injectable } from '@nestjs/common';
-import { Clock } from '../../kernel/clock.js';
-import { upcoming } from './cron.js';
+import type { Cron } from 'croner';
+import { nextFire, parsed } from './cron.js';
+import { type Rule, nextSlot, slotsAfter } from './rule.js';
+
+/** Of one expression and zone: between `fromMs` and `nextMs` there is no fire. */
+interface Interval {
+  fromMs: number;
+  nextMs: number | null;
+}
 
 interface Remembered {
-  /** Computed as of this moment; good until the first fire has passed. */
-  fromMs: number;
-  fires: readonly Date[];
-  /** How many were asked for; fewer found means there are no more. */
-  asked: number;
+  job: Cron;
+  intervals: Interval[];
 }
 
 /** More pairs of expression and zone than this are not remembered at once. */
 const MOST_REMEMBERED = 5_000;
+/** Intervals a pair: what is due, what comes after it, and a few that somebody looked at. */
+const MOST_INTERVALS = 8;
 
 /**
- * When schedules fire next. Many schedules share an expression and a zone, and the answer stays the same until the first fire has
- * passed, so it is computed once for all of them: a page of a hundred tasks costs as many searches as it has different pairs.
+ * When schedules fire next. Many schedules share an expression and a zone, and from one fire to the next the answer is the same for all
+ * of them, whenever it is asked for: so it is searched once. A minute in which a hundred thousand schedules are due costs as
+ * many searches as they have different pairs.
  */
 @Injectable()
 export class FireTimes {
   readonly #remembered = new Map<string, Remembered>();
 
-  constructor(private readonly clock: Clock) {}
+  /** The first slot of a rule strictly after an instant. */
+  readonly next = (rule: Rule, afterMs: number): number | null => nextSlot(rule, afterMs, this.search);
 
-  /** The next fire from now; null where none comes. */
-  next(cron: string, timezone: string): Date | null {
-    return this.upcoming(cron, timezone, 1)[0] ?? null;
-  }
+  /** The slots of a rule after an instant, at most `count`. */
+  readonly slots = (rule: Rule, afterMs: number, count: number): number[] =>
+    slotsAfter(rule, afterMs, count, this.search);
 
-  /** The next fires from now, at most `count`. */
-  upcoming(cron: string, timezone: string, count: number): readonly Date[] {
-    const nowMs = this.clock.nowMs();
+  /** The first fire of an expression strictly after an instant. */
+  readonly search = (cron: string, timezone: string, afterMs: number): number | null => {
+    const known = this.#known(cron, timezone);
+    const interval = known.intervals.find(
+      ({ fromMs, nextMs }) => fromMs <= afterMs && (nextMs === null || afterMs < nextMs),
+    );
+    if (interval !== undefined) {
+      return interval.nextMs;
+    }
+    const nextMs = nextFire(known.job, afterMs);
+    // One that begins earlier and ends at the same fire is the same gap, known from further back.
+    const same = known.intervals.find((one) => one.nextMs === nextMs);
+    if (same !== undefined) {
+      same.fromMs = Math.min(same.fromMs, afterMs);
+      return nextMs;
+    }
+    known.intervals.unshift({ fromMs: afterMs, nextMs });
+    known.intervals.length = Math.min(known.intervals.length, MOST_INTERVALS);
+    return nextMs;
+  };
+
+  #known(cron: string, timezone: string): Remembered {
     const key = `${timezone} ${cron}`;
     const known = this.#remembered.get(key);
-    if (known !== undefined && known.asked >= count && isGood(known, nowMs)) {
-      return known.fires.slice(0, count);
+    if (known !== undefined) {
+      return known;
     }
-    const fires = upcoming(cron, timezone, new Date(nowMs), count);
-    if (this.#remembered.size >= MOST_REMEMBERED && !this.#remembered.has(key)) {
+    if (this.#remembered.size >= MOST_REMEMBERED) {
       this.#remembered.clear();
     }
-    this.#remembered.set(key, { fromMs: nowMs, fires, asked: count });
-    return fires;
+    const made = { job: parsed(cron, timezone), intervals: [] };
+    this.#remembered.set(key, made);
+    return made;
   }
-}
-
-function isGood(known: Remembered, nowMs: number): boolean {
-  const [first] = known.fires;
-  return nowMs >= known.fromMs && (first === undefined || nowMs < first.getTime());
 }

@@ -1,9 +1,10 @@
-export { ScheduleEntity } from './schedule.entity.js';
+export { ScheduleEntity, ScheduleSlotEntity } from './schedule.entity.js';
+export { ScheduleClockwork } from './schedule-clockwork.js';
+export { ScheduleFiring } from './schedule-firing.js';
 export { SchedulesModule } from './schedules.module.js';
 export { scheduleInfoJson, type StoredScheduleInfo } from './schedules.repository.js';
 export {
   cronText,
-  laterScheduleFields,
   schedulePatch,
   type SchedulePatch,
   scheduleSettings,

@@ -9,11 +9,11 @@ import { IdempotencyKey } from '../../http/idempotency-key.js';
 import { Problems, Returns } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
+import { SCHEDULE_EXAMPLE } from './schedule.examples.js';
 import {
   type NewSchedule,
   type Preview,
   type PreviewRequest,
-  SCHEDULE_EXAMPLE,
   type Schedule,
   type ScheduleListQuery,
   type SchedulePatch,
@@ -58,7 +58,6 @@ export class SchedulesController {
   @Returns(201, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
   @Problems(
     'invalid-request',
-    'not-available',
     'unauthenticated',
     'forbidden',
     'already-exists',
@@ -77,17 +76,19 @@ export class SchedulesController {
   @Post('preview')
   @HttpCode(200)
   @Requires('schedule:read')
-  @ApiOperation({ summary: 'See when a cron expression would fire, without storing it' })
+  @ApiOperation({ summary: 'See when a schedule would fire, without storing it' })
   @Returns(200, previewSchema, {
-    description: 'The expression in words and its next fires.',
+    description: 'The rule in words and its next fires.',
     example: {
       cron: '0 9 * * 1-5',
+      every_seconds: null,
+      at: null,
       timezone: 'Europe/London',
       description: SCHEDULE_EXAMPLE.description,
       upcoming: ['2030-01-07T09:00:00.000Z', '2030-01-08T09:00:00.000Z'],
     },
   })
-  @Problems('invalid-request', 'not-available', 'unauthenticated')
+  @Problems('invalid-request', 'unauthenticated')
   preview(@Body({ schema: previewRequest }) body: PreviewRequest): Preview {
     return this.schedules.preview(body);
   }
@@ -105,7 +106,7 @@ export class SchedulesController {
   @Requires('schedule:contribute')
   @ApiOperation({ summary: 'Change a schedule (merge patch)' })
   @Returns(200, scheduleSchema, { description: 'The schedule as it is now.', example: SCHEDULE_EXAMPLE })
-  @Problems('invalid-request', 'not-available', 'unauthenticated', 'forbidden', 'not-found')
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

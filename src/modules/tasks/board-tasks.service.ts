@@ -91,8 +91,7 @@ export class BoardTasksService {
 
   #withUpcoming(task: StoredBoardTask): BoardTask {
     const { schedule } = task;
-    const fires =
-      schedule?.enabled === true ? this.schedules.nextExecutions(schedule.cron, schedule.timezone, UPCOMING) : [];
+    const fires = schedule === null ? [] : this.schedules.nextExecutions(schedule, UPCOMING);
     return { ...task, upcoming: fires };
   }
 

@@ -83,6 +83,9 @@ export class TaskEditing {
     if (!(await this.repository.update(scope, tx, id, change))) {
       throw forbidden();
     }
+    if (change.enabled !== undefined && change.enabled !== task.enabled) {
+      await this.schedules.taskSwitched(tx, scope, id, change.enabled);
+    }
     const becomesPrivate =
       change.visibility === undefined
         ? 0

@@ -37,6 +37,7 @@ export interface LockedTask {
   mayContribute: boolean;
   mayManage: boolean;
   hasRun: boolean;
+  enabled: boolean;
   teamId: string | null;
   visibility: Visibility;
   model: string | null;
@@ -141,7 +142,7 @@ export class TasksRepository {
   async lock(scope: WriteScope, tx: Tx, id: string): Promise<LockedTask | null> {
     return tx.row<LockedTask & Record<string, unknown>>(sql`
       select ${contributableTask(scope, 't')} as "mayContribute", ${manageableTask(scope, 't')} as "mayManage",
-        t.latest_run_id is not null as "hasRun", t.team_id as "teamId", t.visibility, t.model, t.run_config as "runConfig", t.payload, t.metadata,
+        t.latest_run_id is not null as "hasRun", t.enabled, t.team_id as "teamId", t.visibility, t.model, t.run_config as "runConfig", t.payload, t.metadata,
         t.secret_names as "secretNames", t.agent_id as "agentId"
       from tasks t where t.id = ${id} and ${readableTask(scope, 't')} for no key update of t`);
   }

@@ -7,7 +7,7 @@ import { messagePartsSchema } from '../messages/index.js';
 import { concurrencyKeySchema, delaySchema, TASK_STATUSES, ttlSchema } from '../runs/index.js';
 import { secretNameSchema } from '../secrets/index.js';
 import { NEW_TASK_EXAMPLE } from './new-task.example.js';
-import { laterScheduleFields, schedulePatch, scheduleSettings } from '../schedules/index.js';
+import { schedulePatch, scheduleSettings } from '../schedules/index.js';
 
 const KIB = 1024;
 
@@ -73,43 +73,35 @@ const callback = z
   .max(2048)
   .describe('A URL that is sent the result of each root run that ends: https, port 443 or 8443, a public host.');
 
-const LATER = laterScheduleFields('schedule');
-
-export const newTask = withNotAvailable(
-  z
-    .strictObject({
-      agent: agentSlug.optional().describe('The agent by slug; the organisation’s default where neither is given.'),
-      agent_id: idQuery.optional().describe('The agent by id.'),
-      title: title.optional().describe('The first 80 characters of the prompt where absent.'),
-      prompt,
-      payload: payload.optional().describe('What the agent gets beside the prompt; at most 1 MiB.'),
-      model: model.optional().describe('Short for `run_config.model`.'),
-      run_config: runConfigSchema.optional(),
-      project_id: idQuery.nullable().optional(),
-      team_id: idQuery.nullable().optional(),
-      visibility: z.enum(VISIBILITIES).optional().describe('`team` with a team, else `private`, where absent.'),
-      account_id: idQuery.nullable().optional().describe('For whom; the creator’s own account where absent.'),
-      artist_account_id: idQuery.nullable().optional(),
-      is_isolated: z.boolean().optional(),
-      secret_names: secretNames.optional(),
-      callback: callback.nullable().optional(),
-      tags: tags.optional(),
-      metadata: metadata.optional(),
-      enabled: z.boolean().optional(),
-      start: z
-        .boolean()
-        .optional()
-        .describe('Whether to run it at once; true, or false with a schedule, where absent.'),
-      priority: priority.optional(),
-      max_attempts: maxAttempts.optional().describe('The agent’s where absent.'),
-      delay: delaySchema.optional(),
-      ttl: ttlSchema.optional(),
-      concurrency_key: concurrencyKeySchema.optional(),
-      schedule: scheduleSettings.optional(),
-    })
-    .meta({ id: 'NewTask', examples: [NEW_TASK_EXAMPLE] }),
-  LATER,
-);
+export const newTask = z
+  .strictObject({
+    agent: agentSlug.optional().describe('The agent by slug; the organisation’s default where neither is given.'),
+    agent_id: idQuery.optional().describe('The agent by id.'),
+    title: title.optional().describe('The first 80 characters of the prompt where absent.'),
+    prompt,
+    payload: payload.optional().describe('What the agent gets beside the prompt; at most 1 MiB.'),
+    model: model.optional().describe('Short for `run_config.model`.'),
+    run_config: runConfigSchema.optional(),
+    project_id: idQuery.nullable().optional(),
+    team_id: idQuery.nullable().optional(),
+    visibility: z.enum(VISIBILITIES).optional().describe('`team` with a team, else `private`, where absent.'),
+    account_id: idQuery.nullable().optional().describe('For whom; the creator’s own account where absent.'),
+    artist_account_id: idQuery.nullable().optional(),
+    is_isolated: z.boolean().optional(),
+    secret_names: secretNames.optional(),
+    callback: callback.nullable().optional(),
+    tags: tags.optional(),
+    metadata: metadata.optional(),
+    enabled: z.boolean().optional(),
+    start: z.boolean().optional().describe('Whether to run it at once; true, or false with a schedule, where absent.'),
+    priority: priority.optional(),
+    max_attempts: maxAttempts.optional().describe('The agent’s where absent.'),
+    delay: delaySchema.optional(),
+    ttl: ttlSchema.optional(),
+    concurrency_key: concurrencyKeySchema.optional(),
+    schedule: scheduleSettings.optional(),
+  })
+  .meta({ id: 'NewTask', examples: [NEW_TASK_EXAMPLE] });
 export type NewTask = z.output<typeof newTask>;
 
 export const taskPatch = withNotAvailable(
@@ -138,7 +130,7 @@ export const taskPatch = withNotAvailable(
       schedule: schedulePatch.nullable().optional().describe('Makes or changes its schedule; null takes it away.'),
     })
     .meta({ id: 'TaskPatch', examples: [{ title: 'A better title', tags: null }] }),
-  { ...LATER, concurrency_key: 'Changing the concurrency key' },
+  { concurrency_key: 'Changing the concurrency key' },
 );
 export type TaskPatch = z.output<typeof taskPatch>;
 
