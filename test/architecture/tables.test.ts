@@ -66,6 +66,8 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   deliveries: ['modules/webhooks'],
   delivery_lanes: ['modules/webhooks'],
   delivery_hosts: ['modules/webhooks'],
+  schedule_slots: ['modules/schedules'],
+  task_timezones: ['modules/schedules'],
   idempotency_records: ['database'],
 };
 

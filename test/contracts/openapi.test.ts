@@ -252,6 +252,8 @@ describe('the OpenAPI document', () => {
       'POST /api/v1/bulk-operations',
       'POST /api/v1/callback-secret/rotate',
       'POST /api/v1/runs/{id}/replay',
+      'POST /api/v1/schedules/{id}/backfill',
+      'POST /api/v1/schedules/{id}/trigger',
       'POST /api/v1/tasks/batch',
       'POST /api/v1/webhooks/{id}/rotate-secret',
       'POST /api/v1/webhooks/{id}/test',

@@ -63,6 +63,14 @@ interface Sample {
   secret?: string;
 }
 
+/** A schedule of a task of its own; its id. */
+async function schedule(): Promise<string> {
+  const made = await server.call('POST', `${V1}/schedules`, {
+    body: { task_id: (await task()).task, cron: '0 9 * * *' },
+  });
+  return made.body.id;
+}
+
 /** How to create by each route that takes a key. A route without a sample here fails the test. */
 const SAMPLES: Readonly<Record<string, () => Sample | Promise<Sample>>> = {
   'POST /api/v1/organizations': () => ({
@@ -166,6 +174,17 @@ const SAMPLES: Readonly<Record<string, () => Sample | Promise<Sample>>> = {
     path: `${V1}/schedules`,
     body: { task_id: (await task()).task, cron: '0 9 * * *' },
     table: 'schedules',
+  }),
+  'POST /api/v1/schedules/{id}/trigger': async () => ({
+    path: `${V1}/schedules/${await schedule()}/trigger`,
+    body: {},
+    table: 'runs',
+  }),
+  'POST /api/v1/schedules/{id}/backfill': async () => ({
+    path: `${V1}/schedules/${await schedule()}/backfill`,
+    body: { from: '2026-01-01T00:00:00Z', to: '2026-01-03T00:00:00Z' },
+    table: 'runs',
+    rows: 2,
   }),
   'POST /api/v1/bulk-operations': () => ({
     path: `${V1}/bulk-operations`,

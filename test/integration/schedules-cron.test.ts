@@ -1,8 +1,9 @@
 import { describe as group, expect, test } from '@jest/globals';
 import { DomainError } from '../../src/kernel/errors.js';
-import { assertFires, describe, localTime, upcoming } from '../../src/modules/schedules/cron.js';
+import { assertFires, upcoming } from '../../src/modules/schedules/cron.js';
 import { FireTimes } from '../../src/modules/schedules/fire-times.js';
-import { TestClock } from '../support/test-clock.js';
+import { jitterMs, type Rule } from '../../src/modules/schedules/rule.js';
+import { describe, localTime } from '../../src/modules/schedules/words.js';
 
 const NOW = new Date('2026-01-01T00:00:00Z');
 
@@ -28,6 +29,8 @@ group('what is accepted', () => {
     '0 0 * * FRI#2',
     '0 0 15W * *',
     ' 0  9 * * * ',
+    '@daily',
+    '@Hourly',
   ])('%s', (cron) => {
     expect(() => assertFires(cron, 'Europe/London', NOW)).not.toThrow();
   });
@@ -41,7 +44,7 @@ group('what is refused', () => {
   test.each([
     '',
     'hourly',
-    '@daily',
+    '@sometimes',
     '* * * *',
     '0 0 0 * * * 2030',
     '60 * * * *',
@@ -105,25 +108,93 @@ group('when it fires', () => {
     expect(leapDays).toHaveLength(24);
   });
 
-  test('the answer is remembered until the first fire has passed, and only then computed anew', () => {
-    const clock = new TestClock();
-    const times = new FireTimes(clock);
-    const first = times.next('* * * * *', 'UTC');
-    expect(times.upcoming('* * * * *', 'UTC', 3)).toHaveLength(3);
-    expect(times.next('* * * * *', 'UTC')).toEqual(first);
-    clock.advance(60_000);
-    expect(times.next('* * * * *', 'UTC')?.getTime()).toBe((first?.getTime() ?? 0) + 60_000);
+  test('times of a list are times of the day, an autumn night and a spring night through', () => {
+    expect(times('30 1,13 * * *', 'America/New_York', '2026-11-01T00:00:00Z', 3)).toEqual([
+      '2026-11-01T05:30:00.000Z',
+      '2026-11-01T18:30:00.000Z',
+      '2026-11-02T06:30:00.000Z',
+    ]);
+    expect(times('30 2,14 * * *', 'America/New_York', '2027-03-14T00:00:00Z', 2)).toEqual([
+      '2027-03-14T07:00:00.000Z',
+      '2027-03-14T18:30:00.000Z',
+    ]);
+  });
+
+  test('an interval goes on through a repeated hour, and leaves out one that does not exist', () => {
+    expect(times('*/30 * * * *', 'America/New_York', '2026-11-01T05:00:00Z', 4)).toEqual([
+      '2026-11-01T05:30:00.000Z',
+      '2026-11-01T06:00:00.000Z',
+      '2026-11-01T06:30:00.000Z',
+      '2026-11-01T07:00:00.000Z',
+    ]);
+    expect(times('*/30 2 * * *', 'America/New_York', '2027-03-14T05:00:00Z', 1)).toEqual(['2027-03-15T06:00:00.000Z']);
+  });
+
+  test('what is remembered of an expression answers as a search from any moment does, in whatever order it is asked', () => {
+    const fireTimes = new FireTimes();
+    const begin = Date.parse('2026-10-30T00:00:00Z');
+    for (let step = 0; step < 2_000; step += 1) {
+      const from = begin + ((step * 7_919_113) % (6 * 86_400_000));
+      const [expected] = upcoming('*/20 0-3 * * *', 'America/New_York', new Date(from), 1);
+      expect(fireTimes.search('*/20 0-3 * * *', 'America/New_York', from)).toBe(expected?.getTime());
+    }
+  });
+
+  test('an interval counts from its anchor, a beginning is itself a slot, an end is none', () => {
+    const { slots } = new FireTimes();
+    const at = (text: string): number => Date.parse(text);
+    const every = { kind: 'every', everyMs: 90_000, timezone: 'UTC' } as const;
+    const anchored: Rule = { ...every, anchorMs: at('2026-01-01T00:00:30Z'), startsMs: null, endsMs: null };
+    expect(slots(anchored, at('2026-01-01T00:10:00Z'), 2)).toEqual([
+      at('2026-01-01T00:11:00Z'),
+      at('2026-01-01T00:12:30Z'),
+    ]);
+    const startsMs = at('2027-01-01T00:00:00Z');
+    const bounded: Rule = { ...every, anchorMs: startsMs, startsMs, endsMs: startsMs + 180_000 };
+    expect(slots(bounded, at('2026-01-01T00:00:00Z'), 9)).toEqual([startsMs, startsMs + 90_000]);
+    const once: Rule = { kind: 'at', atMs: startsMs, timezone: 'UTC', startsMs: null, endsMs: null };
+    expect([slots(once, startsMs - 1, 9), slots(once, startsMs, 9)]).toEqual([[startsMs], []]);
+    const cron: Rule = { kind: 'cron', cron: '0 0 * * *', timezone: 'UTC', startsMs, endsMs: startsMs + 86_400_000 };
+    expect(slots(cron, 0, 9)).toEqual([startsMs]);
+  });
+
+  test('jitter is the same for a schedule each time, within its bound, and spread over schedules', () => {
+    const ids = Array.from(
+      { length: 1_000 },
+      (_, index) => `00000000-0000-7000-8000-0000${((index * 2_654_435_761) % 2 ** 32).toString(16).padStart(8, '0')}`,
+    );
+    const offsets = ids.map((id) => jitterMs(id, 60));
+    expect(offsets).toEqual(ids.map((id) => jitterMs(id, 60)));
+    expect([Math.min(...offsets) >= 0, Math.max(...offsets) <= 60_000, new Set(offsets).size > 900]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect(jitterMs(ids[0] ?? '', 0)).toBe(0);
   });
 });
 
 group('in words', () => {
   test.each([
-    ['0 9 * * 1-5', 'Europe/London', 'At 09:00, Monday through Friday, in Europe/London'],
+    ['0 9 * * 1-5', 'Europe/London', 'Every weekday at 09:00 in Europe/London'],
+    ['30 18 * * *', 'Asia/Tokyo', 'Every day at 18:30 in Asia/Tokyo'],
+    ['0 7 * * SUN', 'UTC', 'Every Sunday at 07:00 in UTC'],
+    ['@daily', 'UTC', 'Every day at 00:00 in UTC'],
     ['*/5 * * * *', 'UTC', 'Every 5 minutes, in UTC'],
     ['? * * * *', 'UTC', 'Every minute, in UTC'],
     ['0 0 1W,15 * *', 'UTC', 'On the cron expression 0 0 1W,15 * *, in UTC'],
   ])('%s in %s is: %s', (cron, timezone, sentence) => {
-    expect(describe(cron, timezone)).toBe(sentence);
+    expect(describe({ kind: 'cron', cron, timezone, startsMs: null, endsMs: null })).toBe(sentence);
+  });
+
+  test('intervals and single moments have their sentences', () => {
+    const bounds = { timezone: 'Europe/London', startsMs: null, endsMs: null };
+    expect(describe({ kind: 'every', everyMs: 7_200_000, anchorMs: 0, ...bounds })).toBe('Every 2 hours');
+    expect(describe({ kind: 'every', everyMs: 60_000, anchorMs: 0, ...bounds })).toBe('Every minute');
+    expect(describe({ kind: 'every', everyMs: 90_000, anchorMs: 0, ...bounds })).toBe('Every 90 seconds');
+    expect(describe({ kind: 'at', atMs: Date.parse('2030-07-01T08:00:00Z'), ...bounds })).toBe(
+      'Once, on 2030-07-01 at 09:00 in Europe/London',
+    );
   });
 
   test('an instant is told by the clock on the wall', () => {

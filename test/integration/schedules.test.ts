@@ -37,12 +37,24 @@ describe('a schedule', () => {
       task_id: taskId,
       name: 'Morning digest',
       cron: '0 9 * * 1-5',
+      every_seconds: null,
+      at: null,
       timezone: 'Europe/London',
+      starts_at: null,
+      ends_at: null,
       enabled: true,
+      overlap: 'allow',
+      catch_up: 'one',
+      catch_up_window_seconds: 3600,
+      jitter_seconds: 0,
+      pause_after_failures: null,
+      consecutive_failures: 0,
+      paused_at: null,
+      pause_reason: null,
       next_execution_at: expect.stringMatching(/T0[89]:00:00\.000Z$/),
       last_executed_at: null,
       execution_count: 0,
-      description: 'At 09:00, Monday through Friday, in Europe/London',
+      description: 'Every weekday at 09:00 in Europe/London',
       created_at: expect.any(String),
       updated_at: expect.any(String),
     });
@@ -130,6 +142,8 @@ describe('when it fires', () => {
     expect(reply.status).toBe(200);
     expect(reply.body).toEqual({
       cron: '0 0 29 2 *',
+      every_seconds: null,
+      at: null,
       timezone: 'UTC',
       description: 'At 00:00, on day 29 of the month, only in February, in UTC',
       upcoming: [expect.stringMatching(/-02-29T00:00:00\.000Z$/), expect.stringMatching(/-02-29T00:00:00\.000Z$/)],
@@ -137,12 +151,20 @@ describe('when it fires', () => {
     expect((await server.call('GET', '/api/v1/schedules', { as: yard.viewer.token })).body.data).toEqual([]);
   });
 
-  test('moves with the clock', async () => {
-    const as = yard.maintainer.token;
-    const { body } = await create({ task_id: await task(), cron: '* * * * *' });
-    server.clock.advance(60_000);
-    const later = (await server.call('GET', `/api/v1/schedules/${body.id}`, { as })).body.next_execution_at;
-    expect(Date.parse(later)).toBeGreaterThan(Date.parse(body.next_execution_at));
+  test('a preview knows intervals, single moments, beginnings and ends', async () => {
+    const preview = async (body: object) => server.call('POST', '/api/v1/schedules/preview', { body });
+    const bounded = { starts_at: '2100-01-01T00:00:00Z', ends_at: '2100-01-01T01:00:00+00:00' };
+    expect((await preview({ every_seconds: 1800, ...bounded })).body).toMatchObject({
+      description: 'Every 30 minutes',
+      upcoming: ['2100-01-01T00:00:00.000Z', '2100-01-01T00:30:00.000Z'],
+    });
+    expect((await preview({ at: '2100-06-01T12:00:00+02:00' })).body).toMatchObject({
+      at: '2100-06-01T10:00:00.000Z',
+      upcoming: ['2100-06-01T10:00:00.000Z'],
+    });
+    expect((await preview({ cron: '@daily', timezone: 'Asia/Tokyo', ...bounded })).body.errors[0].path).toBe(
+      '/ends_at',
+    );
   });
 });
 
@@ -162,9 +184,36 @@ describe('what cannot be is refused', () => {
     ['an unknown zone', { cron: '0 9 * * *', timezone: 'Moon/Base' }, 'invalid-request', '/timezone'],
     ['an empty name', { cron: '0 9 * * *', name: '' }, 'invalid-request', '/name'],
     ['an unknown field', { cron: '0 9 * * *', colour: 'red' }, 'invalid-request', '/colour'],
-    ['an interval', { every_seconds: 60 }, 'not-available', '/every_seconds'],
-    ['an overlap rule', { cron: '0 9 * * *', overlap: 'skip' }, 'not-available', '/overlap'],
-    ['a catch-up rule', { cron: '0 9 * * *', catch_up: 'all' }, 'not-available', '/catch_up'],
+    ['60 minutes', { cron: '60 * * * *' }, 'invalid-request', '/cron'],
+    ['too short an interval', { every_seconds: 59 }, 'invalid-request', '/every_seconds'],
+    ['no interval', { every_seconds: 0 }, 'invalid-request', '/every_seconds'],
+    ['two rules', { cron: '0 9 * * *', at: '2100-01-01T00:00:00Z' }, 'invalid-request', '/at'],
+    ['a moment that has passed', { at: '2020-01-01T00:00:00Z' }, 'invalid-request', '/at'],
+    ['a moment that is none', { at: '2030-02-30T00:00:00Z' }, 'invalid-request', '/at'],
+    ['a moment out of all time', { at: '9999-01-01T00:00:00Z' }, 'invalid-request', '/at'],
+    [
+      'an end before the start',
+      { cron: '0 9 * * *', starts_at: '2101-01-01T00:00:00Z', ends_at: '2100-01-01T00:00:00Z' },
+      'invalid-request',
+      '/ends_at',
+    ],
+    ['an end in the past', { cron: '0 9 * * *', ends_at: '2020-01-01T00:00:00Z' }, 'invalid-request', '/ends_at'],
+    [
+      'no slot between start and end',
+      { cron: '0 9 * * *', starts_at: '2100-01-01T10:00:00Z', ends_at: '2100-01-01T11:00:00Z' },
+      'invalid-request',
+      '/ends_at',
+    ],
+    ['an overlap that is none', { cron: '0 9 * * *', overlap: 'maybe' }, 'invalid-request', '/overlap'],
+    ['a catch-up that is none', { cron: '0 9 * * *', catch_up: 'some' }, 'invalid-request', '/catch_up'],
+    [
+      'a window that is none',
+      { cron: '0 9 * * *', catch_up_window_seconds: -1 },
+      'invalid-request',
+      '/catch_up_window_seconds',
+    ],
+    ['too much jitter', { cron: '0 9 * * *', jitter_seconds: 86_401 }, 'invalid-request', '/jitter_seconds'],
+    ['no failures', { cron: '0 9 * * *', pause_after_failures: 0 }, 'invalid-request', '/pause_after_failures'],
   ])('%s', async (name, fields, code, path) => {
     const taskId = name === 'no task' ? undefined : await task();
     const reply = await create({ task_id: taskId, ...fields });
@@ -177,16 +226,24 @@ describe('what cannot be is refused', () => {
     }
   });
 
-  test.each(['trigger', 'pause', 'resume', 'backfill', 'slots', 'stats'])(
-    '%s comes with firing, and is not there yet',
-    async (route) => {
-      const { body } = await create({ task_id: await task(), cron: '0 9 * * *' });
-      expect(
-        (await server.call('POST', `/api/v1/schedules/${body.id}/${route}`, { as: yard.maintainer.token, body: {} }))
-          .status,
-      ).toBe(404);
-    },
-  );
+  test('what the organisation’s floor does not allow, in any kind; a floor that is none is refused itself', async () => {
+    const settings = (schedule_floor_seconds: unknown) =>
+      server.call('PATCH', '/api/v1/organization', { body: { settings: { schedule_floor_seconds } } });
+    for (const floor of [0, 1.5, 86_401, '60', true]) {
+      expect([(await settings(floor)).status, floor]).toEqual([400, floor]);
+    }
+    expect((await settings(7200)).status).toBe(200);
+    for (const [fields, path] of [
+      [{ cron: '0 * * * *' }, '/cron'],
+      [{ cron: '0 0,23 1,2 * *' }, '/cron'],
+      [{ every_seconds: 3600 }, '/every_seconds'],
+    ] as const) {
+      const reply = await create({ task_id: await task(), ...fields });
+      expect([reply.status, reply.body.errors?.[0].path]).toEqual([400, path]);
+    }
+    expect((await create({ task_id: await task(), cron: '0 */2 * * *' })).status).toBe(201);
+    expect((await settings(null)).status).toBe(200);
+  });
 });
 
 describe('its rights are its task’s', () => {

@@ -92,8 +92,8 @@ export async function insertTask(server: TestServer, ground: Ground, shape: Task
       insert into assets (organization_id, id, task_id, run_id, name, type, content_type, size_bytes, sha256, status)
       values (${organization}, ${asset}, ${task}, ${run}, 'matrix.png', 'image', 'image/png', ${BYTES.length}, ${SHA256}, 'ready')
     ), a_schedule as (
-      insert into schedules (organization_id, id, task_id, name, cron, timezone, created_by)
-      select ${organization}::uuid, ${schedule}::uuid, ${task}::uuid, 'Matrix', '0 9 * * *', 'UTC', ${shape.createdBy}::uuid
+      insert into schedules (organization_id, id, task_id, name, cron, timezone, created_by, next_at, due_at)
+      select ${organization}::uuid, ${schedule}::uuid, ${task}::uuid, 'Matrix', '0 9 * * *', 'UTC', ${shape.createdBy}::uuid, '2100-01-01Z', '2100-01-01Z'
       where ${state.withSchedule}
     )
     insert into task_shares (organization_id, task_id, team_id, access)

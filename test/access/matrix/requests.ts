@@ -108,6 +108,8 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'GET /api/v1/asset-usage': { door: 'read', ok: 200, ask: get(() => `${V1}/asset-usage`) },
   'GET /api/v1/schedules/:id': reads('task', ({ schedule }) => `${V1}/schedules/${schedule}`),
   'GET /api/v1/schedules/:id/upcoming': reads('task', ({ schedule }) => `${V1}/schedules/${schedule}/upcoming`),
+  'GET /api/v1/schedules/:id/slots': reads('task', ({ schedule }) => `${V1}/schedules/${schedule}/slots`),
+  'GET /api/v1/schedules/:id/stats': reads('task', ({ schedule }) => `${V1}/schedules/${schedule}/stats`),
   'POST /api/v1/schedules/preview': creates(`${V1}/schedules/preview`, () => ({ cron: '0 9 * * *' }), 'read', 200),
   'GET /api/v1/teams/:id': reads('team', ({ team }) => `${V1}/teams/${team}`),
   'GET /api/v1/teams/:id/members': reads('team', ({ team }) => `${V1}/teams/${team}/members`),
@@ -249,6 +251,22 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'PATCH /api/v1/schedules/:id': changes('task', 'c', ({ schedule }) => `${V1}/schedules/${schedule}`, {
     enabled: false,
   }),
+  'POST /api/v1/schedules/:id/trigger': changes(
+    'task',
+    'c',
+    ({ schedule }) => `${V1}/schedules/${schedule}/trigger`,
+    {},
+  ),
+  'POST /api/v1/schedules/:id/pause': changes('task', 'c', ({ schedule }) => `${V1}/schedules/${schedule}/pause`, {}),
+  'POST /api/v1/schedules/:id/resume': changes('task', 'c', ({ schedule }) => `${V1}/schedules/${schedule}/resume`, {}),
+  'POST /api/v1/schedules/:id/backfill': changes(
+    'task',
+    'c',
+    ({ schedule }) => `${V1}/schedules/${schedule}/backfill`,
+    { from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00Z' },
+  ),
+  'POST /api/v1/schedules/pause': creates(`${V1}/schedules/pause`, () => ({ agent: 'of-nobody' }), 'work', 200),
+  'POST /api/v1/schedules/resume': creates(`${V1}/schedules/resume`, () => ({ agent: 'of-nobody' }), 'work', 200),
   'DELETE /api/v1/schedules/:id': removes('task', ({ schedule }) => `${V1}/schedules/${schedule}`, 'work', 'c'),
 
   'PATCH /api/v1/teams/:id': {

@@ -367,8 +367,8 @@ describe('PATCH', () => {
     expect((await get(`?id=${id}`)).body.tasks).toEqual(reply.body.tasks);
   });
 
-  test('null takes the schedule away, and a later one gives it a new', async () => {
-    const { id } = await made();
+  test('null takes the schedule away, and a later one gives it a new, in the zone it had', async () => {
+    const { id } = await made({ timezone: 'America/Lima' });
     const without = await call('PATCH', { body: { id, schedule: null } });
     expect(without.body.tasks[0]).toMatchObject({
       schedule: '',
@@ -379,7 +379,7 @@ describe('PATCH', () => {
     const zone = await call('PATCH', { body: { id, timezone: 'Asia/Tokyo' } });
     expect([zone.status, zone.body.missing_fields]).toEqual([400, ['schedule']]);
     const again = await call('PATCH', { body: { id, schedule: '0 7 * * *' } });
-    expect(again.body.tasks[0]).toMatchObject({ schedule: '0 7 * * *', timezone: 'UTC' });
+    expect(again.body.tasks[0]).toMatchObject({ schedule: '0 7 * * *', timezone: 'America/Lima' });
   });
 
   test.each([
