@@ -62,6 +62,7 @@ const WITHOUT_SCOPE: Readonly<Record<string, string>> = {
   'FiringRepository.settleWaiting': 'slots come due over every organisation; rows carry theirs',
   'FiringRepository.disarm': 'slots come due over every organisation; rows carry theirs',
   'FiringRepository.postpone': 'slots come due over every organisation; rows carry theirs',
+  'FiringRepository.tellMissed': 'slots come due over every organisation; rows carry theirs',
   'FiringRepository.untilDueMs': 'slots come due over every organisation; rows carry theirs',
   'FiringRepository.overdue': 'slots come due over every organisation; rows carry theirs',
   'FiringRepository.takeUntold': 'slots come due over every organisation; rows carry theirs',

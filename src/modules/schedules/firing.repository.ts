@@ -300,6 +300,19 @@ export class FiringRepository {
     return found ?? { count: 0, longestSeconds: 0 };
   }
 
+  /** Tells the hooks that asked for it that slots of a schedule were missed. */
+  async tellMissed(
+    tx: Tx,
+    schedule: LockedSchedule,
+    missed: { count: number; firstMs: number; lastMs: number },
+  ): Promise<void> {
+    await tx.rows(sql`
+      select outbox_tell(s.organization_id, 'schedule.missed', s.task_id, null, jsonb_build_object('schedule', jsonb_build_object(
+        'id', s.id, 'task_id', s.task_id, 'name', s.name, 'missed', ${missed.count}::int,
+        'first', iso_utc(${moment(missed.firstMs)}), 'last', iso_utc(${moment(missed.lastMs)})))) is null
+      from schedules s where s.organization_id = ${schedule.organizationId} and s.id = ${schedule.id}`);
+  }
+
   /** Schedules that failures have paused and of which nobody has been told, marked as told. */
   async takeUntold(most: number): Promise<{ id: string; organizationId: string; taskId: string; failures: number }[]> {
     return this.database.rows(sql`

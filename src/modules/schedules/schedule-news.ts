@@ -14,13 +14,20 @@ export class ScheduleNews {
     private readonly log: Log,
   ) {}
 
-  /** Told once the transaction that wrote it down is committed. */
+  /** Hooks that asked for it are told in the transaction that wrote it down, the log once that is committed. */
   async tellMissed(
     tx: Tx,
     news: readonly { schedule: LockedSchedule; missed: readonly SettledSlot[] }[],
   ): Promise<void> {
     for (const { schedule, missed } of news) {
-      const first = missed[0];
+      const [first, last] = [missed[0], missed.at(-1)];
+      if (first !== undefined && last !== undefined) {
+        await this.repository.tellMissed(tx, schedule, {
+          count: missed.length,
+          firstMs: first.slotMs,
+          lastMs: last.slotMs,
+        });
+      }
       tx.afterCommit(() =>
         this.log.warn('slots of a schedule were missed', {
           schedule_id: schedule.id,
@@ -30,7 +37,6 @@ export class ScheduleNews {
         }),
       );
     }
-    return Promise.resolve();
   }
 
   /** Tells of schedules that were paused because their runs failed. */
