@@ -24,6 +24,7 @@ afterAll(() => server.stop());
 /** What may be called by anyone; a route that becomes public has to be written here, with a reviewer looking. */
 const PUBLIC = [
   'GET /.well-known/jwks.json',
+  'GET /api/v1/viewers/:file',
   'GET /health/live',
   'GET /health/ready',
   'POST /api/v1/auth/login',
@@ -56,6 +57,8 @@ describe('the inventory of routes', () => {
     );
     expect(presigned.map(nameOf)).toEqual([
       'GET /api/v1/assets/:id/content',
+      'GET /api/v1/assets/:id/embed',
+      'GET /api/v1/assets/:id/thumbnail',
       'PUT /api/v1/assets/:id/content',
       'PUT /api/v1/assets/:id/parts/:number',
       'GET /api/v1/streams/:id',

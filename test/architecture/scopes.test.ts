@@ -48,6 +48,9 @@ const WITHOUT_SCOPE: Readonly<Record<string, string>> = {
   'SweepsRepository.dropIdleKeys': 'a sweep over every organisation',
   'SweepsRepository.slotDrift': 'a sweep over every organisation',
   'BudgetsRepository.sweepCounters': 'a sweep over every organisation',
+  'AssetJobsRepository.take': 'looks for work over every organisation',
+  'AssetJobsRepository.overdue': 'a sweep over every organisation',
+  'AssetJobsRepository.ready': 'a sweep over every organisation',
   'RetentionDueQuery.classes': 'looks for work over every organisation',
   'FiringRepository.claimDue': 'slots come due over every organisation; rows carry theirs',
   'FiringRepository.claimUnarmed': 'slots come due over every organisation; rows carry theirs',
@@ -104,6 +107,8 @@ test('every repository method takes a scope first, but for those with a reason',
 /** Where the one way around a scope is taken. A new place is a reviewed change. */
 const SYSTEM_SCOPES: readonly string[] = [
   'src/engines/audit-trail/refusals.ts',
+  'src/modules/assets/asset-jobs.ts',
+  'src/modules/assets/asset-sweeper.ts',
   'src/modules/audit/chain-sealer.ts',
   'src/modules/audit/chain-verifier.ts',
   'src/modules/auth/bootstrap/bootstrap.service.ts',

@@ -105,7 +105,7 @@ describe('what a run leaves', () => {
       status: 'ready',
       url: expect.stringContaining(`/api/v1/assets/${id.id}/content?expires=`),
       thumbnail: null,
-      embed: null,
+      embed: expect.stringContaining('<iframe'),
       metadata: { width: 3 },
       error: null,
       created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),

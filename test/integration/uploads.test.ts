@@ -77,7 +77,7 @@ describe('an announced asset', () => {
         sha256: sha256(bytes),
         url: expect.any(String),
         thumbnail: null,
-        embed: null,
+        embed: expect.stringContaining('<iframe'),
       },
     ]);
     expect([again.status, again.body.code]).toEqual([409, 'conflict']);

@@ -8,6 +8,7 @@ import { loadConfig } from '../../src/config/app-config.js';
 import { configureApp, createAdapter } from '../../src/configure-app.js';
 import { Database } from '../../src/database/database.js';
 import { createPino, PinoLog } from '../../src/http/pino-log.js';
+import { PreviewProcess } from '../../src/modules/assets/index.js';
 import { cloneDatabase } from './databases.js';
 import { TestClock } from './test-clock.js';
 
@@ -70,6 +71,10 @@ export async function startServer(environment: Readonly<Record<string, string>> 
       abortOnError: false,
     },
   );
+  const { TEST_BUILD: built } = process.env;
+  if (built !== undefined) {
+    app.get(PreviewProcess).runFrom(join(built, 'src/modules/assets/previews/preview-child.js'));
+  }
   await configureApp(app);
   await app.listen({ port: 0, host: '127.0.0.1' });
   const url = (await app.getUrl()).replace('[::1]', '127.0.0.1');

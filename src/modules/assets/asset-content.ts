@@ -8,7 +8,7 @@ import { DomainError, notFound } from '../../kernel/errors.js';
 import { Log } from '../../kernel/log.js';
 import { AssetsRepository, type StoredAsset } from './assets.repository.js';
 import type { ContentQuery } from './assets.schema.js';
-import { ORIGINAL } from './asset-parts.js';
+import { ORIGINAL, THUMBNAIL } from './asset-parts.js';
 import { dispositionOf, entityTag, namesTag, requestedRange, servedType } from './content-headers.js';
 
 /** One request for an asset's bytes. */
@@ -36,13 +36,7 @@ export class AssetContent {
       throw notFound('asset');
     }
     const tag = entityTag(asset.sha256);
-    const headers = {
-      etag: tag,
-      // May be kept by whoever asked, but asked about each time: a right to read can end.
-      'cache-control': 'private, no-cache',
-      // A signed link is made to be put into other pages; a credential in a header is not.
-      'cross-origin-resource-policy': query.signature === undefined ? 'same-origin' : 'cross-origin',
-    };
+    const headers = { etag: tag, ...sharing(request, query) };
     if (namesTag(request.headers['if-none-match'], tag)) {
       void reply.status(304).headers(headers).send();
       return;
@@ -69,6 +63,48 @@ export class AssetContent {
     }
     void reply.status(status).headers(described).send(blob.stream);
   }
+
+  /** The picture of it. @throws DomainError `not-found` where there is none (yet) */
+  async sendThumbnail({ actor, assetId, query, request, reply }: ContentVisit): Promise<void> {
+    const asset = await this.repository.find(readScope(actor, 'asset:read'), assetId);
+    if (asset?.status !== 'ready' || !asset.has_thumbnail) {
+      throw notFound('thumbnail');
+    }
+    const tag = entityTag(`${asset.sha256 ?? ''}-thumbnail`);
+    void reply.headers({ etag: tag, ...sharing(request, query) });
+    if (namesTag(request.headers['if-none-match'], tag)) {
+      void reply.status(304).send();
+      return;
+    }
+    const blob = await this.blobs.open(blobKey(actor.organizationId, assetId, THUMBNAIL));
+    if (blob === null) {
+      throw notFound('thumbnail');
+    }
+    void reply
+      .headers({
+        'content-type': 'image/webp',
+        'content-length': String(blob.sizeBytes),
+        'content-disposition': dispositionOf('image/webp', `${asset.name}.webp`),
+        ...HARMLESS,
+      })
+      .send(blob.stream);
+  }
+}
+
+/** Whatever the bytes are, nothing in them runs here. */
+const HARMLESS = { 'x-content-type-options': 'nosniff', 'content-security-policy': "sandbox; default-src 'none'" };
+
+/** Who may keep it, and whose pages may use it. */
+function sharing(request: FastifyRequest, query: ContentQuery): Record<string, string> {
+  const isLink = query.signature !== undefined;
+  return {
+    // May be kept by whoever asked, but asked about each time: a right to read can end.
+    'cache-control': 'private, no-cache',
+    // A signed link is made to be put into other pages; a credential in a header is not.
+    'cross-origin-resource-policy': isLink ? 'cross-origin' : 'same-origin',
+    // The embed page is of no origin, and its viewers read what they show. Whoever has the link could read it anyway.
+    ...(isLink && request.headers.origin === 'null' ? { 'access-control-allow-origin': 'null' } : {}),
+  };
 }
 
 function describe(asset: StoredAsset, range: ByteRange | null, sizeBytes: number): Record<string, string> {
@@ -78,8 +114,7 @@ function describe(asset: StoredAsset, range: ByteRange | null, sizeBytes: number
     'content-length': String(lengthBytes),
     'content-disposition': dispositionOf(asset.content_type, asset.name),
     'accept-ranges': 'bytes',
-    'x-content-type-options': 'nosniff',
-    'content-security-policy': "sandbox; default-src 'none'",
+    ...HARMLESS,
     ...(range === null ? {} : { 'content-range': `bytes ${range.start}-${range.end}/${sizeBytes}` }),
   };
 }

@@ -16,13 +16,14 @@ import { AppConfig } from '../../config/app-config.js';
 import { Database, StaleActorError, type Tx } from '../../database/database.js';
 import { type BlobKey, blobKey, blobPrefix } from '../../engines/blob-store/blob-key.js';
 import { BlobStore, type StoredBlob } from '../../engines/blob-store/blob-store.js';
+import { EventBus } from '../../engines/event-bus/event-bus.js';
 import { DomainError } from '../../kernel/errors.js';
 import { Log } from '../../kernel/log.js';
 import { WorkerService } from '../runs/index.js';
 import type { AssetType } from './assets.schema.js';
 import { ContentCheck } from './content-check.js';
-import { kindRefusal, UNKNOWN_TYPE } from './content-types.js';
-import { ORIGINAL } from './asset-parts.js';
+import { kindOf, kindRefusal, UNKNOWN_TYPE } from './content-types.js';
+import { ASSET_WORK_TOPIC, ORIGINAL } from './asset-parts.js';
 import { type UploadRow, UploadsRepository } from './uploads.repository.js';
 
 /** Where there is no room now, there hardly is in a second. */
@@ -34,6 +35,7 @@ export class AssetIntake {
     private readonly repository: UploadsRepository,
     private readonly workers: WorkerService,
     private readonly blobs: BlobStore,
+    private readonly bus: EventBus,
     private readonly database: Database,
     private readonly config: AppConfig,
     private readonly log: Log,
@@ -78,6 +80,11 @@ export class AssetIntake {
     }
   }
 
+  /** Tells whoever makes pictures, or fetches, that there is something to do. */
+  hint(): void {
+    this.bus.publish(ASSET_WORK_TOPIC);
+  }
+
   /** Removes every byte of an asset, parts that never became a whole included. */
   async removeAll(organizationId: string, assetId: string): Promise<void> {
     for await (const key of this.blobs.list(blobPrefix(organizationId, assetId))) {
@@ -105,7 +112,7 @@ export class AssetIntake {
   async #finish(scope: WriteScope, asset: UploadRow, contentType: string, stored: StoredBlob): Promise<void> {
     const { id, name, runId, fence } = asset;
     try {
-      const type = settledKind(asset.type, contentType);
+      const type = settledKind(asset, contentType);
       await this.database.transaction(async (tx) => {
         if (runId !== null && fence !== null) {
           await this.workers.appendAsset(tx, scope, runId, fence, { id, name, type, status: 'ready' });
@@ -115,6 +122,7 @@ export class AssetIntake {
           throw new DomainError('conflict', 'This asset does not wait for bytes any more.');
         }
         await this.#assertWithinQuota(scope, tx);
+        tx.afterCommit(() => this.hint());
       });
     } catch (error) {
       if (error instanceof StaleActorError) {
@@ -155,13 +163,16 @@ function isConflict(error: unknown): boolean {
   return error instanceof DomainError && error.code === 'conflict';
 }
 
-/** The kind an asset is of, once its bytes are known. @throws DomainError `content-mismatch` */
-function settledKind(type: AssetType, contentType: string): AssetType {
-  const refusal = kindRefusal(type, contentType);
+/** The kind an asset is of, once its bytes are known: where nobody said what they are, they say it. @throws DomainError `content-mismatch` */
+function settledKind(announced: Pick<UploadRow, 'type' | 'contentType'>, contentType: string): AssetType {
+  if (announced.type === 'file' && announced.contentType === UNKNOWN_TYPE) {
+    return kindOf(contentType);
+  }
+  const refusal = kindRefusal(announced.type, contentType);
   if (refusal !== null) {
     throw new DomainError('content-mismatch', `The bytes are ${contentType}, but ${refusal}.`);
   }
-  return type;
+  return announced.type;
 }
 
 function quotaReached(quotaBytes: number): DomainError {

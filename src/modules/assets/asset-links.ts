@@ -3,6 +3,7 @@ import { UrlSigner } from '../../engines/signed-url/url-signer.js';
 import { PublicUrl } from '../../http/public-url.js';
 import { Clock } from '../../kernel/clock.js';
 import type { AssetStatus, AssetType } from './assets.schema.js';
+import { escapeHtml } from './embed/escape-html.js';
 
 /** What a link to an asset is signed for; the routes name it. */
 export const ASSET_LINK_PURPOSE = 'asset:get';
@@ -45,19 +46,24 @@ export class AssetLinks {
     if (asset.status !== 'ready') {
       return { url: null, thumbnail: null, embed: null };
     }
-    const query = this.signer.sign({
-      purpose: ASSET_LINK_PURPOSE,
-      resource: asset.id,
-      issuer: issuer.principalId,
-      organization: issuer.organizationId,
-      expiresAtMs: this.clock.nowMs() + LIFETIME_MS,
-    });
+    const query = this.query(issuer, asset.id);
     const base = this.publicUrl.to(`/api/v1/assets/${asset.id}`);
     return {
       url: `${base}/content?${query}`,
       thumbnail: asset.has_thumbnail ? `${base}/thumbnail?${query}` : null,
-      embed: null,
+      embed: asset.type === 'file' ? null : embedCode(`${base}/embed?${query}`, asset.name),
     };
+  }
+
+  /** What makes a link of the path of an asset's content, thumbnail or embed. */
+  query(issuer: { organizationId: string; principalId: string }, assetId: string): string {
+    return this.signer.sign({
+      purpose: ASSET_LINK_PURPOSE,
+      resource: assetId,
+      issuer: issuer.principalId,
+      organization: issuer.organizationId,
+      expiresAtMs: this.clock.nowMs() + LIFETIME_MS,
+    });
   }
 
   /** The query of a link to send an announced asset's bytes by, with whatever rights its issuer has by then. */
@@ -80,4 +86,9 @@ export class AssetLinks {
   to(path: string): string {
     return this.publicUrl.to(path);
   }
+}
+
+/** Ours to build, never somebody's HTML: all that is not ours in it is the name, escaped. */
+function embedCode(url: string, name: string): string {
+  return `<iframe src="${escapeHtml(url)}" title="${escapeHtml(name)}" width="640" height="400" style="border:0" sandbox="allow-scripts" allow="fullscreen; autoplay" allowfullscreen loading="lazy" referrerpolicy="no-referrer"></iframe>`;
 }

@@ -31,3 +31,6 @@ export function partPlan(sizeBytes: number, partSizeBytes: number): PartPlan {
 export function sizeOfPart(number: number, sizeBytes: number, partSizeBytes: number): number {
   return Math.min(partSizeBytes, sizeBytes - (number - 1) * partSizeBytes);
 }
+
+/** Hints that there is background work on assets. */
+export const ASSET_WORK_TOPIC = 'assets:work';

@@ -1,6 +1,13 @@
 import { Module } from '@nestjs/common';
 import { RunsModule } from '../runs/index.js';
 import { AssetContent } from './asset-content.js';
+import { AssetJobs } from './asset-jobs.js';
+import { AssetJobsRepository } from './asset-jobs.repository.js';
+import { AssetSweeper } from './asset-sweeper.js';
+import { AssetPreviews } from './previews/asset-previews.js';
+import { AssetEmbed } from './embed/asset-embed.js';
+import { EmbedController } from './embed/embed.controller.js';
+import { PreviewProcess } from './previews/preview-process.js';
 import { AssetIntake } from './asset-intake.js';
 import { AssetLinks } from './asset-links.js';
 import { AssetsController } from './assets.controller.js';
@@ -12,7 +19,7 @@ import { UploadsService } from './uploads.service.js';
 
 @Module({
   imports: [RunsModule],
-  controllers: [UploadsController, AssetsController],
+  controllers: [UploadsController, EmbedController, AssetsController],
   providers: [
     AssetsRepository,
     UploadsRepository,
@@ -21,6 +28,12 @@ import { UploadsService } from './uploads.service.js';
     AssetsService,
     AssetContent,
     AssetLinks,
+    AssetEmbed,
+    AssetJobsRepository,
+    PreviewProcess,
+    AssetPreviews,
+    AssetJobs,
+    AssetSweeper,
   ],
   exports: [AssetsService, AssetLinks],
 })

@@ -111,6 +111,7 @@ export class AssetsService {
           throw notFound('task');
         }
         await this.intake.assertRoom(scope, 0, tx);
+        tx.afterCommit(() => this.intake.hint());
       });
     } catch (error) {
       // A connection lost at the commit leaves its outcome open: only bytes that surely have no row may go.

@@ -67,6 +67,7 @@ export const announceSchema = z
     const fault = (path: string, message: string): void => context.addIssue({ code: 'custom', path: [path], message });
     if (input.external_url !== undefined) {
       if (input.part_size !== undefined) fault('part_size', 'is for bytes that you send');
+      if (input.fence !== undefined) fault('fence', 'is for bytes that you send');
     } else {
       if (input.content_type === undefined) fault('content_type', 'is required');
       if (input.size === undefined) fault('size', 'is required');

@@ -60,6 +60,9 @@ export class UploadsService {
       if (!(await this.repository.announce(scope, tx, row))) {
         throw await this.#refusal(scope, row);
       }
+      if (row.externalUrl !== null) {
+        tx.afterCommit(() => this.intake.hint());
+      }
       return { id: row.id };
     });
     // The link is made now, also for a repeated request: it lives shorter than the answer is kept.

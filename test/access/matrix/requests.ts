@@ -105,6 +105,13 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'POST /api/v1/streams/:id/url': reads('task', ({ run }) => `${V1}/streams/${run}/url`),
   'GET /api/v1/assets/:id': reads('task', ({ asset }) => `${V1}/assets/${asset}`),
   'GET /api/v1/assets/:id/content': reads('task', ({ asset }) => `${V1}/assets/${asset}/content`),
+  'GET /api/v1/viewers/:file': { door: 'open', ok: 200, ask: get(() => `${V1}/viewers/viewer.css`) },
+  'GET /api/v1/assets/:id/embed': reads('task', ({ asset }) => `${V1}/assets/${asset}/embed`),
+  // There is none; whoever may read the asset hears that of the picture.
+  'GET /api/v1/assets/:id/thumbnail': {
+    ...reads('task', ({ asset }) => `${V1}/assets/${asset}/thumbnail`),
+    ok: 404,
+  },
   'GET /api/v1/asset-usage': { door: 'read', ok: 200, ask: get(() => `${V1}/asset-usage`) },
   'GET /api/v1/schedules/:id': reads('task', ({ schedule }) => `${V1}/schedules/${schedule}`),
   'GET /api/v1/schedules/:id/upcoming': reads('task', ({ schedule }) => `${V1}/schedules/${schedule}/upcoming`),

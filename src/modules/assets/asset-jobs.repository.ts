@@ -1,0 +1,90 @@
+import { Injectable } from '@nestjs/common';
+import type { WriteScope } from '../../access/index.js';
+import { Database } from '../../database/database.js';
+import { tenant } from '../../database/scope.sql.js';
+import { jsonb, sql } from '../../database/sql.js';
+import type { AssetStatus, AssetType } from './assets.schema.js';
+
+/** Work on an asset that somebody took, until its lease ends. */
+export interface AssetJob {
+  organizationId: string;
+  id: string;
+  job: 'fetch' | 'preview';
+  attempts: number;
+  name: string;
+  type: AssetType;
+  contentType: string;
+  sizeBytes: number | null;
+  externalUrl: string | null;
+  createdBy: string | null;
+}
+
+@Injectable()
+export class AssetJobsRepository {
+  constructor(private readonly database: Database) {}
+
+  /** Takes the job that is due longest, for `leaseMs`: whoever dies over it leaves it to be taken again then. */
+  async take(job: AssetJob['job'], leaseMs: number): Promise<AssetJob | null> {
+    return this.database.row<AssetJob & Record<string, unknown>>(sql`
+      update assets a set job_due_at = clock_timestamp() + ${leaseMs} * interval '1 millisecond', job_attempts = a.job_attempts + 1
+      from (select d.organization_id, d.id from assets d where d.job = ${job} and d.job_due_at <= clock_timestamp()
+        order by d.job_due_at limit 1 for update skip locked) due
+      where a.organization_id = due.organization_id and a.id = due.id
+      returning a.organization_id as "organizationId", a.id, a.job, a.job_attempts as attempts, a.name, a.type,
+        a.content_type as "contentType", coalesce(a.size_bytes, a.declared_size_bytes)::float8 as "sizeBytes",
+        a.external_url as "externalUrl", a.created_by as "createdBy"`);
+  }
+
+  /** Hands a job back: due again in a while, its attempt not counted where it was not its fault. */
+  async giveBack(scope: WriteScope, id: string, afterMs: number, counts: boolean): Promise<void> {
+    await this.database.execute(sql`
+      update assets a set job_due_at = clock_timestamp() + ${afterMs} * interval '1 millisecond',
+        job_attempts = a.job_attempts - case when ${counts} then 0 else 1 end
+      where ${tenant(scope, 'a')} and a.id = ${id} and a.job is not null`);
+  }
+
+  /** The picture is made (0 bytes: there is none to be had); false where the asset is gone. */
+  async previewed(scope: WriteScope, id: string, thumbnailBytes: number, metadata: object): Promise<boolean> {
+    const changed = await this.database.execute(sql`
+      update assets a set thumbnail_bytes = ${thumbnailBytes}::integer, metadata = a.metadata || ${jsonb(metadata)}, job = null, job_due_at = null,
+        updated_at = clock_timestamp()
+      where ${tenant(scope, 'a')} and a.id = ${id} and a.status = 'ready'`);
+    return changed === 1;
+  }
+
+  /** Uploads whose time is over, some of them. */
+  async overdue(most: number): Promise<{ organizationId: string; id: string }[]> {
+    return this.database.rows(sql`select a.organization_id as "organizationId", a.id from assets a
+      where a.upload_expires_at < clock_timestamp() - interval '1 minute' and a.status in ('pending', 'uploading')
+      order by a.upload_expires_at limit ${most}`);
+  }
+
+  /** Of these assets, those that have bytes by their rows, or are about to. */
+  async holding(
+    scope: WriteScope,
+    ids: readonly string[],
+  ): Promise<{ id: string; status: AssetStatus; hasThumbnail: boolean }[]> {
+    return this.database
+      .rows(sql`select a.id, a.status, coalesce(a.thumbnail_bytes, 0) > 0 as "hasThumbnail" from assets a
+      where ${tenant(scope, 'a')} and a.id = any(${ids}::uuid[]) and a.status <> 'failed'`);
+  }
+
+  /** Assets that are ready by their rows, some of them, after the last one looked at. */
+  async ready(
+    after: { organizationId: string; id: string },
+    most: number,
+  ): Promise<{ organizationId: string; id: string }[]> {
+    return this.database.rows(sql`select a.organization_id as "organizationId", a.id from assets a
+      where (a.organization_id, a.id) > (${after.organizationId}::uuid, ${after.id}::uuid) and a.status = 'ready'
+        and a.updated_at < clock_timestamp() - interval '1 hour'
+      order by a.organization_id, a.id limit ${most}`);
+  }
+
+  /** Its bytes are not there: the row must not say that they are. */
+  async lost(scope: WriteScope, id: string): Promise<void> {
+    await this.database.execute(sql`
+      update assets a set status = 'failed', error = 'The storage has lost the bytes of this asset.', job = null, job_due_at = null,
+        updated_at = clock_timestamp()
+      where ${tenant(scope, 'a')} and a.id = ${id} and a.status = 'ready'`);
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * What the embed page loads: its script and style, and three.js with the parts of it that the viewers use, as the package ships them. The
+ * package's modules name each other as a bundler would have it; here they name the neighbour that is served beside them.
+ */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { z } from 'zod';
+import { VIEWER_SCRIPT, VIEWER_STYLE } from './viewer-script.js';
+
+export interface ViewerFile {
+  contentType: string;
+  tag: string;
+  bytes: Buffer;
+  gzipped: Buffer;
+}
+
+const OF_THREE: Readonly<Record<string, string>> = {
+  'three.module.js': 'build/three.module.js',
+  'three.core.js': 'build/three.core.js',
+  'OrbitControls.js': 'examples/jsm/controls/OrbitControls.js',
+  'GLTFLoader.js': 'examples/jsm/loaders/GLTFLoader.js',
+  'OBJLoader.js': 'examples/jsm/loaders/OBJLoader.js',
+  'STLLoader.js': 'examples/jsm/loaders/STLLoader.js',
+  'BufferGeometryUtils.js': 'examples/jsm/utils/BufferGeometryUtils.js',
+  'SkeletonUtils.js': 'examples/jsm/utils/SkeletonUtils.js',
+};
+
+const OWN: Readonly<Record<string, readonly [type: string, text: string]>> = {
+  'viewer.js': ['text/javascript; charset=utf-8', VIEWER_SCRIPT],
+  'viewer.css': ['text/css; charset=utf-8', VIEWER_STYLE],
+};
+
+export const VIEWER_FILES: readonly string[] = [...Object.keys(OWN), ...Object.keys(OF_THREE)];
+
+/** A name in the path; what is none of the files is 404. */
+export const viewerNameParam = z.string().max(64);
+
+const read = new Map<string, Promise<ViewerFile>>();
+
+/** One of the files; null for any other name. Read once, and kept. */
+export async function viewerFile(name: string): Promise<ViewerFile | null> {
+  if (!VIEWER_FILES.includes(name)) {
+    return null;
+  }
+  const file = read.get(name) ?? load(name);
+  read.set(name, file);
+  return file;
+}
+
+async function load(name: string): Promise<ViewerFile> {
+  const [contentType, text] = OWN[name] ?? ['text/javascript; charset=utf-8', await ofThree(OF_THREE[name] ?? '')];
+  const bytes = Buffer.from(text);
+  const tag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`;
+  return { contentType, tag, bytes, gzipped: await promisify(gzip)(bytes) };
+}
+
+async function ofThree(path: string): Promise<string> {
+  const folder = dirname(dirname(createRequire(import.meta.url).resolve('three')));
+  const text = await readFile(join(folder, path), 'utf8');
+  return text.replace(/from '(three|\.\.?\/[\w/.]+)'/g, (_, from: string) => {
+    const file = from === 'three' ? 'three.module.js' : (from.split('/').at(-1) ?? '');
+    return `from './${file}'`;
+  });
+}
