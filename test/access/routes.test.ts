@@ -57,10 +57,10 @@ describe('the inventory of routes', () => {
     );
     expect(presigned.map(nameOf)).toEqual([
       'GET /api/v1/assets/:id/content',
-      'GET /api/v1/assets/:id/embed',
-      'GET /api/v1/assets/:id/thumbnail',
       'PUT /api/v1/assets/:id/content',
+      'GET /api/v1/assets/:id/embed',
       'PUT /api/v1/assets/:id/parts/:number',
+      'GET /api/v1/assets/:id/thumbnail',
       'GET /api/v1/streams/:id',
     ]);
   });

@@ -75,7 +75,7 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
   async #do(asset: AssetJob): Promise<void> {
     const scope = unsafelySystemScope(asset.organizationId, 'work on an asset that nobody waits for');
     try {
-      await (asset.job === 'preview' ? this.#preview(asset) : this.#fetch(asset));
+      await (asset.job === 'preview' ? this.#preview(asset) : this.#bring(asset));
     } catch (error) {
       const stops = this.#stop.signal.aborted;
       if (!stops) {
@@ -103,7 +103,7 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
     }
   }
 
-  async #fetch(asset: AssetJob): Promise<void> {
+  async #bring(asset: AssetJob): Promise<void> {
     const scope = unsafelySystemScope(asset.organizationId, 'fetch the bytes of an asset');
     const row = await this.uploads.find(scope, asset.id);
     if (row === null || asset.externalUrl === null) {

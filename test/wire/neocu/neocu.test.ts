@@ -88,7 +88,8 @@ describe('GET /v1/task/{id}', () => {
     const lifetime = Number(url.searchParams.get('expires')) * 1000 - server.clock.nowMs();
     expect(lifetime).toBeLessThanOrEqual(3_600_000);
     expect(lifetime).toBeGreaterThan(3_500_000);
-    for (const link of [body.asset[0].thumbnail, body.asset[0].embed].filter((text: string) => text !== '')) {
+    const page = /^<iframe src="([^"]+)"/.exec(body.asset[0].embed)?.[1]?.replaceAll('&amp;', '&');
+    for (const link of [body.asset[0].thumbnail, page].filter((text: string) => text !== '')) {
       expect(new URL(link).searchParams.get('signature')).toBe(url.searchParams.get('signature'));
     }
     for (const asset of body.asset.slice(1)) {
