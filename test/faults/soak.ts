@@ -1,10 +1,26 @@
 /**
  * The long form of the proof: `npm run soak -- --runs 100000 --kills 1000 …`, bounded by its counts. It first draws the schedules of
  * the property tests, then runs the rig; the figures go to standard output as JSON, and any violation makes the exit code 1.
+ *
+ * Other proofs have long forms of their own, by name: `npm run soak -- outages`, one for each file of `soaks/`.
  */
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { runRig } from './rig/rig.js';
+
+const say = (sentence: string): void => {
+  process.stderr.write(`${new Date().toISOString()} ${sentence}\n`);
+};
+
+interface NamedSoak {
+  soak: (args: string[], say: (sentence: string) => void) => Promise<boolean>;
+}
+
+const [name = '', ...args] = process.argv.slice(2);
+if (/^[a-z][a-z-]*$/.test(name)) {
+  const { soak } = (await import(`./soaks/${name}.js`)) as NamedSoak;
+  process.exit((await soak(args, say)) ? 0 : 1);
+}
 
 const { values } = parseArgs({
   options: {
@@ -22,10 +38,6 @@ const { values } = parseArgs({
   },
 });
 const number = (name: keyof typeof values): number => Number(values[name]);
-
-const say = (sentence: string): void => {
-  process.stderr.write(`${new Date().toISOString()} ${sentence}\n`);
-};
 
 let isSound = true;
 if (number('schedules') > 0) {
