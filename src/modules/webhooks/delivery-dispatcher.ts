@@ -14,6 +14,7 @@
  *
  * Hints make it quick and nothing else: whoever hears that a log grew looks for what is due, as everybody does twice a second.
  */
+import { setMaxListeners } from 'node:events';
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { setTimeout as delay } from 'node:timers/promises';
 import { unsafelySystemScope } from '../../access/index.js';
@@ -59,6 +60,8 @@ export class DeliveryDispatcher implements OnApplicationBootstrap, BeforeApplica
   ) {}
 
   onApplicationBootstrap(): void {
+    // Every request under way listens to it.
+    setMaxListeners(0, this.#abort.signal);
     if (this.config.role !== 'api') {
       this.#loop = this.#dispatch();
     }

@@ -168,13 +168,16 @@ export class DispatchRepository {
     release: boolean,
   ): Promise<boolean> {
     const kept = await this.database.row(sql`
-      with held as (
+      -- Not waited for until it is on the disk: what a crash of the database forgets is sent again, under the same id.
+      with quick as materialized (select set_config('synchronous_commit', 'off', true)
+      ), held as (
         update delivery_lanes l set failures = ${standing.failures}::int, updated_at = clock_timestamp(),
           succeeded_at = case when ${standing.hasSucceeded}::boolean then coalesce(l.succeeded_at, clock_timestamp()) else l.succeeded_at end,
           paused_until = case when ${standing.pauseSeconds}::float8 > 0
             then greatest(l.paused_until, clock_timestamp() + make_interval(secs => ${standing.pauseSeconds}::float8)) else l.paused_until end,
           leased_until = case when ${release}::boolean then '-infinity'
             else clock_timestamp() + make_interval(secs => ${LEASE_SECONDS}) end
+        from quick
         where l.organization_id = ${scope.organizationId} and l.lane_id = ${lane.laneId} and l.fence = ${lane.fence}::bigint
           and l.leased_until > clock_timestamp()
         returning l.organization_id
@@ -190,7 +193,9 @@ export class DispatchRepository {
           delivered_at = case when i.is_delivered then clock_timestamp() end, updated_at = clock_timestamp()
         from held h, jsonb_to_recordset(${JSON.stringify(results)}::jsonb) as i (id uuid, attempt smallint, is_delivered boolean,
           status_code integer, error text, duration_ms integer, retry_seconds float8)
-        where d.organization_id = h.organization_id and d.id = i.id and d.status = 'pending' and d.attempt = i.attempt
+        where d.organization_id = ${scope.organizationId} and d.organization_id = h.organization_id
+          -- By their keys: of the set alone the planner thinks that it is large, and reads the table.
+          and d.id = any(${results.map(({ id }) => id)}::uuid[]) and d.id = i.id and d.status = 'pending' and d.attempt = i.attempt
       )
       select 1 from held`);
     return kept !== null;
