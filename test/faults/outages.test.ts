@@ -14,6 +14,6 @@ test(`every message is accepted once the receiver is well, hardly any twice, wha
   expect(report.duplicates).toBeLessThan(report.messages / 100);
   // Else nothing would have been proved.
   expect(report.requests).toBeGreaterThan(report.accepted);
-  expect(Object.keys(report.answers).length).toBeGreaterThanOrEqual(4);
+  expect(Object.keys(report.answers).length).toBeGreaterThanOrEqual(3);
   process.stderr.write(`${JSON.stringify(report)}\n`);
 }, 600_000);

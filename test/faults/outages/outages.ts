@@ -44,7 +44,8 @@ export interface OutageReport {
 
 const KEY = 'outage_key_outage_key_outage_key_0001';
 const V1 = '/api/v1';
-const BATCH = 100;
+const BATCH = 167;
+const CLAIMED_AT_ONCE = 100;
 /** What a receiver does in a phase; it is well in between. */
 const TROUBLES = ['down', 'slow', 'reset', '500', '429', 'mixed'] as const;
 type Mood = 'well' | (typeof TROUBLES)[number];
@@ -235,14 +236,15 @@ export async function runOutages(options: OutageOptions): Promise<OutageReport> 
         tasks: Array.from({ length: made }, () => ({ agent: 'outage', prompt: 'x' })),
       });
       await timePasses();
-      const claimed = await ask('POST', '/worker/claim', { agents: ['outage'], max: made });
+      const ids: string[] = [];
+      while (ids.length < made) {
+        const claimed = await ask('POST', '/worker/claim', { agents: ['outage'], max: CLAIMED_AT_ONCE });
+        ids.push(...claimed.body.runs.map((one: { run: { id: string } }) => one.run.id));
+      }
       const before = far.requests.length;
       if (trouble !== 'down') {
         // Felt: the receiver was asked at least once while it was so.
-        await progress(
-          () => Promise.resolve(far.requests.length > before || far.accepted.size >= batch * 3 * BATCH),
-          timePasses,
-        );
+        await progress(() => Promise.resolve(far.requests.length > before), timePasses);
       }
       await far.become('well');
       await timePasses();
@@ -255,7 +257,6 @@ export async function runOutages(options: OutageOptions): Promise<OutageReport> 
         await database.query(`update delivery_lanes set leased_until = '-infinity'`);
         dispatcher = start('worker');
       }
-      const ids = claimed.body.runs.map((one: { run: { id: string } }) => one.run.id);
       // An end as the engine writes it, for all at once: what tells of it is the table's own trigger.
       await database.query(
         `update runs set status = 'completed', finished_at = clock_timestamp(), lease_expires_at = null, deadline_at = null, fence_nonce = null,
