@@ -149,7 +149,7 @@ describe('a stop', () => {
     expect((await call(base, 'POST', '/api/v1/agents', { slug: 'idle', kind: 'worker' })).status).toBe(201);
     const { runId } = await makeTask(base, 'shared');
     const streams = await Promise.all(
-      Array.from({ length: 25 }, () => openSse(`${base}/api/v1/streams/${runId}`, { as: KEY })),
+      Array.from({ length: 50 }, () => openSse(`${base}/api/v1/streams/${runId}`, { as: KEY })),
     );
     for (const stream of streams) expect(await stream.next()).not.toBeNull();
 
