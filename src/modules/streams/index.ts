@@ -10,5 +10,6 @@ export {
 } from './stream-append.query.js';
 export { EVENT_TYPES, streamEventSchema, type EventType, type StreamEvent } from './stream-event.js';
 export { StreamLinks, type StreamUrl } from './stream-links.js';
+export { StreamCompactor } from './stream-compactor.js';
 export { OpenStreams } from './open-streams.js';
 export { StreamsModule } from './streams.module.js';

@@ -1,6 +1,8 @@
 import { Module } from '@nestjs/common';
 import { OpenStreams } from './open-streams.js';
 import { SharedFeeds } from './shared-feeds.js';
+import { StreamCompactionRepository } from './stream-compaction.repository.js';
+import { StreamCompactor } from './stream-compactor.js';
 import { StreamDelivery } from './stream-delivery.js';
 import { StreamLinks } from './stream-links.js';
 import { LifecycleQuery } from './lifecycle.query.js';
@@ -14,6 +16,8 @@ import { StreamsService } from './streams.service.js';
   controllers: [StreamsController, TaskStreamController],
   providers: [
     StreamsRepository,
+    StreamCompactionRepository,
+    StreamCompactor,
     TaskFeedQuery,
     LifecycleQuery,
     StreamsService,
