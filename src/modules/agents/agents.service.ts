@@ -115,11 +115,14 @@ export class AgentsService {
    */
   async signingSecret(actor: Actor, id: string): Promise<AgentSigningSecret> {
     const scope = writeScope(actor, 'agent:manage');
-    const agent = required(await this.repository.find(scope, id));
-    if (agent.kind !== 'http') {
-      throw notFound('signing secret');
-    }
-    return this.destinations.signingSecret(scope.organizationId, id, agent.config);
+    // A write, for its row in the audit trail: whoever is shown a secret is told of there.
+    return this.database.write(scope, async (tx) => {
+      const agent = required(await this.repository.find(scope, id, tx));
+      if (agent.kind !== 'http') {
+        throw notFound('signing secret');
+      }
+      return this.destinations.signingSecret(scope.organizationId, id, agent.config);
+    });
   }
 
   /**

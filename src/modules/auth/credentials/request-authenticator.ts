@@ -100,7 +100,7 @@ export class RequestAuthenticator extends Authenticator {
     if (remembered !== null && (credential.kind === 'key' || this.tokens.verify(credential.text) !== null)) {
       return remembered;
     }
-    this.wrongKeys.assertMayTry(address);
+    this.wrongKeys.assertMayTry(address, cacheKey);
     const loaded =
       credential.kind === 'token' ? await this.#session(credential.text) : await this.keys.verify(credential.text);
     if (loaded === null) {
@@ -110,6 +110,7 @@ export class RequestAuthenticator extends Authenticator {
       }
       throw unauthenticated(`bad ${credential.kind}`);
     }
+    this.wrongKeys.noteRight(cacheKey);
     this.#actors.set(
       cacheKey,
       loaded.actor,

@@ -1,7 +1,7 @@
 /**
  * Slows down whoever tries keys. Each address has a bucket of wrong credentials that fills up again over ten minutes; while it is empty,
- * a wrong one is answered 429, and only a few unknown ones a second are looked up at all. A right one still gets in, as far as that
- * goes: an office behind one address must not be locked out by one broken script in it.
+ * a wrong one is answered 429, and only a few a second of those not seen to be right lately are looked up at all. A right one still
+ * gets in: an office behind one address must not be locked out by one broken script in it.
  *
  * A key has 190 random bits, so this is not what keeps it from being guessed; it keeps guessing from costing us anything. It is counted
  * in this process alone, and addresses are forgotten oldest first: a flood from many costs each of them its own bucket.
@@ -10,10 +10,13 @@ import { Injectable } from '@nestjs/common';
 import { AppConfig } from '../../../config/app-config.js';
 import { Clock } from '../../../kernel/clock.js';
 import { DomainError } from '../../../kernel/errors.js';
+import { BoundedCache } from './bounded-cache.js';
 import { throttledAddress } from '../sessions/client-address.js';
 
 const REFILL_MS = 600_000;
 const MOST_ADDRESSES = 20_000;
+const RIGHT_MS = 3_600_000;
+const MOST_RIGHT = 10_000;
 /** Look-ups of unknown credentials a second that an address keeps while its bucket is empty. */
 const LOOKUPS_PER_SECOND = 20;
 
@@ -29,18 +32,26 @@ interface Bucket {
 export class WrongKeys {
   readonly #capacity: number;
   readonly #buckets = new Map<string, Bucket>();
+  /** By the digest of the credential. */
+  readonly #right: BoundedCache<true>;
 
   constructor(
     config: AppConfig,
     private readonly clock: Clock,
   ) {
     this.#capacity = config.wrongKeysPerAddress;
+    this.#right = new BoundedCache(clock, MOST_RIGHT);
+  }
+
+  /** The credential was right just now: for a while nobody else's wrong ones keep it from being looked up. */
+  noteRight(cacheKey: string): void {
+    this.#right.set(cacheKey, true, this.clock.nowMs() + RIGHT_MS);
   }
 
   /** Before a credential nobody remembers is looked up. @throws DomainError `rate-limited` */
-  assertMayTry(address: string): void {
-    const bucket = this.#buckets.get(throttledAddress(address));
-    if (bucket === undefined || this.#filled(bucket) >= 1) {
+  assertMayTry(address: string, cacheKey: string): void {
+    const bucket = this.#buckets.size === 0 ? undefined : this.#buckets.get(throttledAddress(address));
+    if (bucket === undefined || this.#filled(bucket) >= 1 || this.#right.get(cacheKey) !== null) {
       return;
     }
     const now = this.clock.nowMs();
