@@ -1,13 +1,16 @@
+import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { type AppConfig, loadConfig } from './config/app-config.js';
 import { findRunningServer } from './database/embedded/index.js';
 import { createPino, PinoLog } from './http/pino-log.js';
 import { DomainError } from './kernel/errors.js';
 import { assertNever } from './kernel/assert-never.js';
+import { AuditVerification } from './modules/audit/index.js';
 import { Recovery, RecoveryRefused } from './modules/auth/index.js';
 import { type AdminCommand, USAGE, UsageError, parseAdminCommand } from './start/admin-command.js';
 import { AdminModule } from './start/admin.module.js';
 import { askPassword } from './start/ask-password.js';
+import { type AuditVerdict, verifyAudit } from './start/verify-audit.js';
 import { startFailure } from './start/start-failure.js';
 
 /** The embedded database belongs to the server that runs; while one does, we are one more client of it. */
@@ -17,7 +20,11 @@ async function configured(): Promise<AppConfig> {
   return running === null ? config : config.connectingTo(running.url);
 }
 
-async function run(command: Exclude<AdminCommand, { kind: 'help' }>, recovery: Recovery): Promise<string> {
+async function run(
+  command: Exclude<AdminCommand, { kind: 'help' }>,
+  context: INestApplicationContext,
+): Promise<AuditVerdict> {
+  const recovery = context.get(Recovery);
   switch (command.kind) {
     case 'reset-password': {
       const { email } = command;
@@ -25,20 +32,27 @@ async function run(command: Exclude<AdminCommand, { kind: 'help' }>, recovery: R
         command.password === null ? await askPassword() : { password: command.password, wasMade: false };
       await recovery.resetPassword(email, password);
       const told = `The password of ${email} is set and every session of theirs has ended.`;
-      return wasMade ? `${told}\nThe new password, shown this once: ${password}` : told;
+      return done(wasMade ? `${told}\nThe new password, shown this once: ${password}` : told);
     }
     case 'create-key':
-      return recovery.createKey(command.name, command.role, command.organizationSlug);
+      return done(await recovery.createKey(command.name, command.role, command.organizationSlug));
+    case 'verify-audit':
+      return verifyAudit(context.get(AuditVerification), command.organizationSlug, command.headFile);
     default:
       return assertNever(command);
   }
 }
 
-async function main(args: readonly string[]): Promise<void> {
+function done(text: string): AuditVerdict {
+  return { isSound: true, text };
+}
+
+/** Exit code: 1 where a trail does not hold. */
+async function main(args: readonly string[]): Promise<number> {
   const command = parseAdminCommand(args);
   if (command.kind === 'help') {
     process.stdout.write(USAGE);
-    return;
+    return 0;
   }
   config = await configured();
   const log = new PinoLog(createPino('silent'));
@@ -47,7 +61,9 @@ async function main(args: readonly string[]): Promise<void> {
     abortOnError: false,
   });
   try {
-    process.stdout.write(`${await run(command, context.get(Recovery))}\n`);
+    const { isSound, text } = await run(command, context);
+    process.stdout.write(`${text}\n`);
+    return isSound ? 0 : 1;
   } finally {
     await context.close();
   }
@@ -55,8 +71,7 @@ async function main(args: readonly string[]): Promise<void> {
 
 let config: AppConfig | null = null;
 try {
-  await main(process.argv.slice(2));
-  process.exit(0);
+  process.exit(await main(process.argv.slice(2)));
 } catch (error) {
   const ours = error instanceof UsageError || error instanceof RecoveryRefused || error instanceof DomainError;
   const sentence = ours ? error.message : startFailure(error, config);

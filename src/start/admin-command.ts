@@ -4,18 +4,21 @@ import { ROLES, type Role } from '../access/index.js';
 export type AdminCommand =
   | { kind: 'help' }
   | { kind: 'reset-password'; email: string; password: string | null }
-  | { kind: 'create-key'; name: string; role: Role; organizationSlug: string | null };
+  | { kind: 'create-key'; name: string; role: Role; organizationSlug: string | null }
+  | { kind: 'verify-audit'; organizationSlug: string | null; headFile: string | null };
 
 /** The command line cannot be understood; the message is one sentence. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-export const USAGE = `Gives back a lost credential; works while the server runs and while it does not.
+export const USAGE = `Gives back a lost credential, and verifies the audit trail; works while the server runs and while it does not.
 
   npm run admin -- reset-password --email ada@example.com [--password "a new one"]
   npm run admin -- create-key --name rescue --role ${ROLES.join('|')} [--organization slug]
+  npm run audit:verify [-- --organization slug] [--head head.json]
 
+The trail is verified to its signed end, and to the end in the file, where one was kept (GET /api/v1/audit-events/head).
 Without --password one is asked for, or made and shown where nobody is at the keyboard.
 `;
 
@@ -41,8 +44,12 @@ export function parseAdminCommand(args: readonly string[]): AdminCommand {
         organizationSlug: organization ?? null,
       };
     }
+    case 'verify-audit': {
+      const { organization, head } = read(rest, ['organization', 'head']);
+      return { kind: 'verify-audit', organizationSlug: organization ?? null, headFile: head ?? null };
+    }
     default:
-      throw new UsageError(`There is no command ${name}: it is reset-password or create-key.`);
+      throw new UsageError(`There is no command ${name}: it is reset-password, create-key or verify-audit.`);
   }
 }
 

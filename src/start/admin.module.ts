@@ -4,9 +4,11 @@ import { ProcessModule } from '../app.module.js';
 import type { AppConfig } from '../config/app-config.js';
 import { DatabaseModule } from '../database/database.module.js';
 import type { Tx } from '../database/database.js';
+import { AuditTrailModule } from '../engines/audit-trail/audit-trail.module.js';
 import { KeyringModule } from '../engines/keyring/keyring.module.js';
 import { SystemClock } from '../kernel/clock.js';
 import type { Log } from '../kernel/log.js';
+import { AuditVerificationModule } from '../modules/audit/index.js';
 import { RecoveryModule } from '../modules/auth/index.js';
 import { entities } from '../modules/entities.js';
 import { NewOrganizationSetup } from '../modules/organizations/index.js';
@@ -25,7 +27,7 @@ class NoNewOrganizations extends NewOrganizationSetup {
 })
 class NoSetupModule {}
 
-/** What `npm run admin` needs of the server: its database, its keys, and recovery. No routes, no workers, no bootstrap. */
+/** What `npm run admin` needs of the server: its database, its keys, recovery, and what verifies the audit trail. No routes, no workers, no bootstrap. */
 @Module({})
 export class AdminModule {
   static with(config: AppConfig, log: Log): DynamicModule {
@@ -35,8 +37,10 @@ export class AdminModule {
         ProcessModule.with(config, log, new SystemClock()),
         DatabaseModule.register([...entities]),
         KeyringModule,
+        AuditTrailModule,
         NoSetupModule,
         RecoveryModule,
+        AuditVerificationModule,
       ],
     };
   }

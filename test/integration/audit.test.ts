@@ -145,6 +145,17 @@ describe('the audit trail', () => {
     expect(JSON.stringify(unknown)).not.toContain('nowhere.example');
   });
 
+  test('tells a new password, and a secret that is deleted, by their ids', async () => {
+    const change = { current: PASSWORD, new: 'another correct horse' };
+    const as = yard.maintainer.token;
+    expect((await server.call('POST', '/api/v1/me/password', { as, body: change })).status).toBe(204);
+    expect(await told('action=user.password')).toMatchObject([{ object: { kind: 'user', id: yard.maintainer.id } }]);
+    await server.call('PUT', '/api/v1/secrets/SHORT_LIVED', { body: { value: 'a value' } });
+    expect((await server.call('DELETE', '/api/v1/secrets/SHORT_LIVED')).status).toBe(204);
+    const kept = await told('object=SHORT_LIVED&sort=created_at');
+    expect(kept.map(({ action }) => action)).toEqual(['secret.put', 'secret.delete']);
+  });
+
   test('is filtered by actor, action, object and time, paged, and shown to admins of its own organisation alone', async () => {
     expect((await told(`actor=${yard.admin.id}&action=team.create`)).map(({ action }) => action)).toEqual([
       'team.create',

@@ -30,6 +30,7 @@ export interface Happening {
   by?: Actor;
 }
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const MOST_FIELDS = 40;
 const MOST_REASON_CHARACTERS = 300;
 
@@ -97,11 +98,11 @@ export class AuditTrail extends ChangeRecorder {
   }
 }
 
-/** The id of what was made, which is what the work answers: `{id}`, or a task's `{task: {id}}`. */
+/** The id of what was made, which is what the work answers: `{id}`, a task's `{task: {id}}`, or just the id. */
 function idOf(result: unknown): string | null {
   const value = memberOf(result, 'replayed') === undefined ? result : memberOf(result, 'value');
-  const id = memberOf(value, 'id') ?? memberOf(memberOf(value, 'task'), 'id');
-  return typeof id === 'string' ? id : null;
+  const id = memberOf(value, 'id') ?? memberOf(memberOf(value, 'task'), 'id') ?? value;
+  return typeof id === 'string' && UUID.test(id) ? id : null;
 }
 
 function memberOf(value: unknown, name: string): unknown {

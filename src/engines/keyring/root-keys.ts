@@ -1,7 +1,7 @@
 /**
  * The root keys of this process: the first of ROOT_KEY seals, every one opens what it sealed. A root key is changed in three
  * restarts that nobody notices: add the new one behind the old on every replica, put it first, and, once nothing is left under the
- * old one (`npm run admin -- root-keys`), take the old one away.
+ * old one (the log says when), take the old one away: a start that still needs it is refused with a sentence.
  */
 import { rootKeyId } from './sealed-box.js';
 

@@ -81,14 +81,14 @@ export class AssetsRepository {
     );
   }
 
-  async isReadableTask(scope: ReadScope, taskId: string): Promise<boolean> {
+  async isReadableTask(scope: ReadScope, taskId: string, reader: Pick<Tx, 'json'> = this.database): Promise<boolean> {
     const select = sql`select true from tasks t where t.id = ${taskId} and ${readableTask(scope, 't')}`;
-    return (await this.database.json<boolean>(scope, select)) ?? false;
+    return (await reader.json<boolean>(scope, select)) ?? false;
   }
 
-  async hasRun(scope: ReadScope, taskId: string, runId: string): Promise<boolean> {
+  async hasRun(scope: ReadScope, taskId: string, runId: string, reader: Pick<Tx, 'json'>): Promise<boolean> {
     const select = sql`select true from runs r where ${tenant(scope, 'r')} and r.task_id = ${taskId} and r.id = ${runId}`;
-    return (await this.database.json<boolean>(scope, select)) ?? false;
+    return (await reader.json<boolean>(scope, select)) ?? false;
   }
 
   /** True where there is such a row, whoever may read it. */
@@ -98,11 +98,15 @@ export class AssetsRepository {
 
   /** Deletes the asset where the actor may contribute to its task; false where nothing was deleted. */
   async delete(scope: WriteScope, id: string): Promise<boolean> {
-    const deleted = await this.database.execute(sql`
+    const statement = sql`
       delete from assets a using tasks t
       where ${tenant(scope, 'a')} and a.id = ${id} and t.organization_id = a.organization_id and t.id = a.task_id
-        and ${contributableTask(scope, 't')} and ${live(scope)}`);
-    return deleted === 1;
+        and ${contributableTask(scope, 't')} and ${live(scope)}`;
+    return this.database.write(
+      scope,
+      async (tx) => (await tx.execute(statement)) === 1,
+      (isDeleted) => isDeleted,
+    );
   }
 
   /** Some assets of a task, deleted tasks included. */

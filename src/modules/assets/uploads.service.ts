@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, may, readScope, type WriteScope, writeScope } from '../../access/index.js';
 import { AppConfig } from '../../config/app-config.js';
+import type { Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
 import { blobKey, blobKeyFields, blobPrefix } from '../../engines/blob-store/blob-key.js';
 import { BlobStore } from '../../engines/blob-store/blob-store.js';
@@ -58,7 +59,7 @@ export class UploadsService {
     const outcome = await this.idempotency.run(scope, ticket, async (tx) => {
       await this.intake.assertRoom(scope, row.sizeBytes ?? 0, tx);
       if (!(await this.repository.announce(scope, tx, row))) {
-        throw await this.#refusal(scope, row);
+        throw await this.#refusal(scope, tx, row);
       }
       if (row.externalUrl !== null) {
         tx.afterCommit(() => this.intake.hint());
@@ -164,7 +165,7 @@ export class UploadsService {
     const { value } = await this.idempotency.run(scope, null, async (tx) => {
       await this.intake.assertRoom(scope, size ?? 0, tx);
       if (!(await this.repository.announce(scope, tx, sized))) {
-        throw await this.#refusal(scope, sized);
+        throw await this.#refusal(scope, tx, sized);
       }
       return sized.id;
     });
@@ -211,16 +212,17 @@ export class UploadsService {
     };
   }
 
-  async #refusal(scope: WriteScope, row: AnnouncedRow): Promise<DomainError> {
+  /** Asks on the connection that it is on: one that waited for a second, holding the first, could wait for ever. */
+  async #refusal(scope: WriteScope, tx: Tx, row: AnnouncedRow): Promise<DomainError> {
     if (row.fence !== null) {
       return leaseLost();
     }
     const readable =
       may(scope.actor, 'asset:read') &&
-      (await this.assets.isReadableTask(readScope(scope.actor, 'asset:read'), row.taskId));
+      (await this.assets.isReadableTask(readScope(scope.actor, 'asset:read'), row.taskId, tx));
     return readable && row.runId === null
       ? forbidden()
-      : readable && !(await this.assets.hasRun(scope, row.taskId, row.runId ?? ''))
+      : readable && !(await this.assets.hasRun(scope, row.taskId, row.runId ?? '', tx))
         ? invalid('/run_id', 'There is no such run of this task.')
         : readable
           ? forbidden()

@@ -124,7 +124,7 @@ export class RunsRepository {
     const atOnce = force ? [...cancelableAtOnce(), 'running'] : cancelableAtOnce();
     const may = sql`${contributableTask(scope, 't')} and ${live(scope)}`;
     // The lock first: a statement that waited for it would look for the run in the state it had before, and find it in none.
-    return this.database.transaction(async (tx) => {
+    const cancel = async (tx: Tx): Promise<CancelOutcome | null> => {
       const locked = await tx.row(sql`
         select 1 from tasks t where t.id = ${taskOf(scope, runId)} and ${may} for no key update`);
       const outcome =
@@ -143,7 +143,8 @@ export class RunsRepository {
       ), ${this.#aftermath()}
       select status, true as changed from ended union all select status, false from wished`);
       return outcome ?? this.#standing(scope, tx, runId);
-    });
+    };
+    return this.database.write(scope, cancel, (outcome) => outcome?.changed === true || outcome?.status === 'running');
   }
 
   /**
