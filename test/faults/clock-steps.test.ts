@@ -131,6 +131,13 @@ test.each<[string, ClockStep]>([
     expect(runId).toBe(held);
     const delayed = await task({ delay: 1800 });
     const perishable = await task({ delay: 600, ttl: 600 });
+    const scheduled = await call('POST', '/api/v1/tasks', {
+      agent: 'timed',
+      prompt: 'x',
+      enabled: true,
+      schedule: { every_seconds: 1800, catch_up: 'all' },
+    });
+    const scheduleId: string = scheduled.body.task.schedule_info.schedule_id;
 
     await step(clock);
     await sweptOnce();
@@ -152,6 +159,30 @@ test.each<[string, ClockStep]>([
     expect(Math.round(two.delay)).toBe(1800);
     expect(three).toMatchObject({ id: perishable, status: 'delayed', attempt: 0 });
     expect([Math.round(three.delay), Math.round(three.ttl)]).toEqual([600, 600]);
+
+    // A slot half an hour ahead is not fired by a clock that is a day ahead, and one that has come is, once, whatever the clock says.
+    expect((await call('GET', `/api/v1/schedules/${scheduleId}/slots`)).body.data).toEqual([]);
+    await observer.query(
+      `update schedules s set anchor_at = m.slot, next_at = m.slot, due_at = m.slot
+       from (select date_trunc('milliseconds', clock_timestamp()) as slot) m where s.id = $1`,
+      [scheduleId],
+    );
+    for (let left = 1; left > 0;) {
+      left = (
+        await observer.query(`select 1 from schedules where id = $1 and due_at <= clock_timestamp()`, [scheduleId])
+      ).rows.length;
+    }
+    const fired = await observer.query(
+      `select l.status, s.due_at = l.scheduled_at + interval '30 minutes' as "isNext", count(r.id)::int as runs
+       from schedule_slots l join schedules s on s.id = l.schedule_id left join runs r on r.schedule_id = s.id
+       where s.id = $1 group by 1, 2`,
+      [scheduleId],
+    );
+    expect(fired.rows).toEqual([{ status: 'fired', isNext: true, runs: 1 }]);
+    const fire = await claim();
+    expect(
+      (await call('POST', `/api/v1/worker/runs/${fire.runId}/complete`, { fence: fire.fence, output: {} })).status,
+    ).toBe(200);
 
     // What is due by the database's clock happens, whatever this clock says.
     await observer.query(
