@@ -94,7 +94,8 @@ async function ours(client, engines, batch) {
     `select extract(epoch from max(r.created_at) - $1::timestamptz) * 1000 as ms, count(*)::int as runs,
        percentile_cont(0.5) within group (order by extract(epoch from r.created_at - $1::timestamptz) * 1000) as p50,
        percentile_cont(0.99) within group (order by extract(epoch from r.created_at - $1::timestamptz) * 1000) as p99
-     from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id where t.title like $2 || '%'`,
+     from schedules s join schedule_slots l on l.organization_id = s.organization_id and l.schedule_id = s.id and l.scheduled_at = $1::timestamptz
+       join runs r on r.organization_id = l.organization_id and r.id = l.run_id where s.name = $2`,
     [at, batch],
   );
   if (rows[0].runs !== count) throw new Error(`${rows[0].runs} runs of ${count}`);
