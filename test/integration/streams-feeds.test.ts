@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { sql } from '../../src/database/sql.js';
 import { newId } from '../../src/kernel/ids.js';
-import { OpenStreams } from '../../src/modules/streams/index.js';
+import { OpenStreams, StreamCompactor } from '../../src/modules/streams/index.js';
 import { key, makeYard, type Yard } from '../support/actors.js';
 import { TestQueue } from '../support/queue.js';
 import { appendEvents, endRun, logEvents, seedRun, type SeededRun } from '../support/seeds.js';
@@ -313,4 +313,36 @@ describe('the feed of an organisation', () => {
   async function freshKey(): Promise<string> {
     return key(server, { name: `fresh ${newId()}`, role: 'viewer' });
   }
+});
+
+test('a day after its end a log is kept in fewer rows, and reads the same from every cursor', async () => {
+  const run = await seedRun(server);
+  for (let batch = 0; batch < 30; batch += 1) await appendEvents(server, run, logEvents(3, 'x'.repeat(batch * 100)));
+  await endRun(server, run);
+  // Two rows that retention has taken, in the middle.
+  await server.database.execute(sql`delete from run_events where run_id = ${run.runId} and first_seq in (31, 34)`);
+  const read = async (): Promise<string[]> => {
+    const pages = [];
+    for (const after of [0, 1, 29, 31, 40, 90]) {
+      pages.push(await download(`/streams/${run.runId}?after=${after}`));
+    }
+    return pages;
+  };
+  const rows = async (): Promise<number> => {
+    const row = await server.database.row<{ count: string }>(
+      sql`select count(*) as count from run_events where run_id = ${run.runId}`,
+    );
+    return Number(row?.count);
+  };
+  const before = await read();
+  await server.app.get(StreamCompactor).sweep();
+  expect(await rows()).toBe(29);
+  await server.database.execute(
+    sql`update runs set finished_at = finished_at - interval '2 days' where id = ${run.runId}`,
+  );
+  await server.app.get(StreamCompactor).sweep();
+
+  expect(await rows()).toBeLessThan(10);
+  expect(await read()).toEqual(before);
+  expect(await server.app.get(StreamCompactor).sweep()).toBe(false);
 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { OpenStreams, StreamCompactor, StreamLinks } from '../../src/modules/streams/index.js';
+import { OpenStreams, StreamLinks } from '../../src/modules/streams/index.js';
 import { openSse, type SseReader } from '../support/sse-reader.js';
 import {
   appendEvents,
@@ -473,39 +473,4 @@ describe('who may read', () => {
       }
     },
   );
-});
-
-test('a day after its end a log is kept in fewer rows, and reads the same from every cursor', async () => {
-  const run = await seedRun(server);
-  for (let batch = 0; batch < 30; batch += 1) await appendEvents(server, run, logEvents(3, 'x'.repeat(batch * 100)));
-  await endRun(server, run);
-  // Two rows that retention has taken, in the middle.
-  await server.database.execute(sql`delete from run_events where run_id = ${run.runId} and first_seq in (31, 34)`);
-  const read = async (): Promise<string[]> => {
-    const pages = [];
-    for (const after of [0, 1, 29, 31, 40, 90]) {
-      const download = await fetch(streamUrl(run, `?format=ndjson&after=${after}`), {
-        headers: { authorization: `Bearer ${BOOTSTRAP_KEY}` },
-      });
-      pages.push(await download.text());
-    }
-    return pages;
-  };
-  const rows = async (): Promise<number> => {
-    const row = await server.database.row<{ count: string }>(
-      sql`select count(*) as count from run_events where run_id = ${run.runId}`,
-    );
-    return Number(row?.count);
-  };
-  const before = await read();
-  await server.app.get(StreamCompactor).sweep();
-  expect(await rows()).toBe(29);
-  await server.database.execute(
-    sql`update runs set finished_at = finished_at - interval '2 days' where id = ${run.runId}`,
-  );
-  await server.app.get(StreamCompactor).sweep();
-
-  expect(await rows()).toBeLessThan(10);
-  expect(await read()).toEqual(before);
-  expect(await server.app.get(StreamCompactor).sweep()).toBe(false);
 });
