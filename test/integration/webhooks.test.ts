@@ -369,6 +369,9 @@ describe('a receiver that will not have it', () => {
     await settled(`webhook_id=${gone.id}`, ([found]) => found.status === 'failed');
     const off = await off410(gone.id);
     expect([off.enabled, off.disabled_reason]).toEqual([false, 'gone']);
+    const recorded = await server.database.row(sql`select actor_kind, reason from audit_events
+      where action = 'webhook.disable' and object_id = ${gone.id}`);
+    expect(recorded).toEqual({ actor_kind: 'system', reason: 'it answered 410' });
 
     receiver.answer = (_received, response) => response.writeHead(500).end();
     const failing = await hook(['task.deleted']);

@@ -19,6 +19,7 @@ import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap
 import { setTimeout as delay } from 'node:timers/promises';
 import { unsafelySystemScope } from '../../access/index.js';
 import { AppConfig } from '../../config/app-config.js';
+import { AuditTrail } from '../../engines/audit-trail/audit-trail.js';
 import { ANY_STREAM_TOPIC, EventBus, OUTBOX_TOPIC } from '../../engines/event-bus/event-bus.js';
 import { Log } from '../../kernel/log.js';
 import { DeliveryAttempt } from './delivery-attempt.js';
@@ -55,6 +56,7 @@ export class DeliveryDispatcher implements OnApplicationBootstrap, BeforeApplica
     private readonly repository: DispatchRepository,
     private readonly attempts: DeliveryAttempt,
     private readonly secrets: HookSecrets,
+    private readonly trail: AuditTrail,
     private readonly bus: EventBus,
     private readonly log: Log,
   ) {}
@@ -162,6 +164,7 @@ export class DeliveryDispatcher implements OnApplicationBootstrap, BeforeApplica
     const parts = {
       repository: this.repository,
       attempts: this.attempts,
+      trail: this.trail,
       log: this.log,
       secrets,
       stop: this.#stop.signal,

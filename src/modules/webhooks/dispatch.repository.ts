@@ -6,7 +6,7 @@
  */
 import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../access/index.js';
-import { Database } from '../../database/database.js';
+import { Database, type Tx } from '../../database/database.js';
 import { sql } from '../../database/sql.js';
 import type { CallbackFacts } from './callback-presenter.js';
 
@@ -228,9 +228,14 @@ export class DispatchRepository {
 
   /**
    * Keeps since when an endpoint has failed, and turns it off after some days of nothing else, or at once where it said that it is gone.
-   * True where this turned it off.
+   * True where this turned it off; `turnedOff` is then done in the same transaction.
    */
-  async tellEndpoint(scope: WriteScope, endpointId: string, how: 'succeeded' | 'failed' | 'gone'): Promise<boolean> {
+  async tellEndpoint(
+    scope: WriteScope,
+    endpointId: string,
+    how: 'succeeded' | 'failed' | 'gone',
+    turnedOff: (tx: Tx) => Promise<void>,
+  ): Promise<boolean> {
     const of = sql`e.organization_id = ${scope.organizationId} and e.id = ${endpointId} and e.enabled`;
     if (how === 'succeeded') {
       await this.database.execute(
@@ -239,13 +244,19 @@ export class DispatchRepository {
       return false;
     }
     const isOver = sql`(${how === 'gone'}::boolean or coalesce(e.failing_since < clock_timestamp() - make_interval(days => ${DISABLED_AFTER_DAYS}), false))`;
-    const changed = await this.database.row<{ enabled: boolean }>(sql`
+    return this.database.transaction(async (tx) => {
+      const changed = await tx.row<{ enabled: boolean }>(sql`
       update webhook_endpoints e set failing_since = coalesce(e.failing_since, clock_timestamp()), enabled = not ${isOver},
         disabled_reason = case when ${isOver} then ${how === 'gone' ? 'gone' : 'failing'} end,
         updated_at = case when ${isOver} then clock_timestamp() else e.updated_at end
       where ${of} and (e.failing_since is null or ${isOver})
       returning e.enabled`);
-    return changed?.enabled === false;
+      if (changed?.enabled !== false) {
+        return false;
+      }
+      await turnedOff(tx);
+      return true;
+    });
   }
 
   /** Calls off what was to be sent to an endpoint that is gone; some at once, how many. */

@@ -7,6 +7,8 @@
  */
 import { randomInt } from 'node:crypto';
 import type { WriteScope } from '../../access/index.js';
+import type { Tx } from '../../database/database.js';
+import type { AuditTrail } from '../../engines/audit-trail/audit-trail.js';
 import type { Log } from '../../kernel/log.js';
 import type { Attempted, DeliveryAttempt } from './delivery-attempt.js';
 import type { AttemptResult, DispatchRepository, DueDelivery, DueLane, LeasedLane } from './dispatch.repository.js';
@@ -15,6 +17,7 @@ import { pauseSeconds, secondsToNextAttempt } from './retry-schedule.js';
 export interface LaneParts {
   repository: DispatchRepository;
   attempts: DeliveryAttempt;
+  trail: AuditTrail;
   log: Log;
   secrets: readonly Buffer[];
   /** No new request from here on. */
@@ -172,11 +175,16 @@ export class LaneDelivery {
     }
     this.#isToldSucceeding = error === null;
     const how = error === null ? 'succeeded' : statusCode === GONE ? 'gone' : 'failed';
-    if (await repository.tellEndpoint(this.scope, this.lane.laneId, how)) {
+    const reason = how === 'gone' ? 'it answered 410' : 'it failed for five days';
+    const record = (tx: Tx): Promise<void> =>
+      this.parts.trail.record(tx, this.scope, [
+        { action: 'webhook.disable', objectKind: 'webhook', objectId: this.lane.laneId, reason },
+      ]);
+    if (await repository.tellEndpoint(this.scope, this.lane.laneId, how, record)) {
       log.warn('a webhook endpoint was turned off', {
         organization_id: this.lane.organizationId,
         webhook_id: this.lane.laneId,
-        reason: how === 'gone' ? 'it answered 410' : 'it failed for five days',
+        reason,
       });
     }
   }
