@@ -103,7 +103,9 @@ export const environmentSchema = z.object({
   ROLE: z
     .enum(['all', 'api', 'worker'])
     .default('all')
-    .describe('What this process does: serve (api), run builtin, http and command agents (worker), or both (all).'),
+    .describe(
+      'What this process does: serve (api), run builtin, http and command agents and send webhooks (worker), or both (all).',
+    ),
   BUILTIN_CONCURRENCY: z.coerce
     .number()
     .int()
