@@ -237,7 +237,9 @@ export class FiringRepository {
         is_over = g.is_over, tz_version = ${tzVersion}::text, is_coalescing = g.is_coalescing,
         waiting_slot_at = ${instant('g.waiting_ms')}, execution_count = s.execution_count + g.executions,
         last_executed_at = case when g.executions > 0 then ${instant('g.now_ms')} else s.last_executed_at end,
-        last_slot_at = coalesce(${instant('g.slot_ms')}, s.last_slot_at), last_run_id = coalesce(g.run_id, s.last_run_id)
+        last_slot_at = greatest(s.last_slot_at, ${instant('g.slot_ms')}),
+        last_run_id = case when g.run_id is not null and (s.last_slot_at is null or ${instant('g.slot_ms')} >= s.last_slot_at) then g.run_id
+          else s.last_run_id end
       from jsonb_to_recordset(${JSON.stringify(given)}::jsonb) as g (organization_id uuid, id uuid, cursor_ms float8, next_ms float8,
         due_ms float8, is_over boolean, is_coalescing boolean, waiting_ms float8, executions int, slot_ms float8, run_id uuid, now_ms float8)
       where s.organization_id = g.organization_id and s.id = g.id`);
