@@ -64,7 +64,7 @@ const LONG_DAYS = process.env['FAULTS_SLOT_DAYS'] === undefined ? null : Number(
   180_000,
 );
 
-test('looking for what is due reads no more where many are not due', async () => {
+(LONG_DAYS === null ? test : test.skip)('looking for what is due reads no more where many are not due', async () => {
   let claim: { text: string; values: unknown[] } | undefined;
   const observe = (text: string, values: readonly unknown[]): void => {
     claim ??= text.includes('s.due_at <=') && text.includes('skip locked') ? { text, values: [...values] } : undefined;
