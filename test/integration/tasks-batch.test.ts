@@ -38,7 +38,7 @@ async function stored(taskId: string): Promise<unknown> {
       'task', to_jsonb(t) - array['id', 'created_at', 'updated_at', 'latest_run_id'],
       'runs', (select jsonb_agg((to_jsonb(r) - array['id', 'task_id', 'root_run_id', 'batch_id', 'created_at', 'updated_at', 'queued_at',
         'available_at']) || jsonb_build_object('root', r.root_run_id = r.id, 'latest', t.latest_run_id = r.id)) from runs r where r.task_id = t.id),
-      'events', (select jsonb_agg((to_jsonb(e) - array['run_id', 'created_at']) #- '{events,0,at}') from run_events e join runs r on r.id = e.run_id
+      'events', (select jsonb_agg((to_jsonb(e) - array['run_id', 'xid', 'created_at']) #- '{events,0,at}') from run_events e join runs r on r.id = e.run_id
         where r.task_id = t.id),
       'messages', (select jsonb_agg((to_jsonb(m) - array['id', 'task_id', 'run_id', 'created_at'])
         || jsonb_build_object('of_run', m.run_id = t.latest_run_id)) from messages m where m.task_id = t.id)) as body
