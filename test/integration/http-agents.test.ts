@@ -96,7 +96,7 @@ describe('an http agent', () => {
       connection: 'close',
     });
     const body = JSON.parse(request?.text ?? '');
-    expect(Object.keys(body)).toEqual(['run', 'task', 'messages', 'resume']);
+    expect(Object.keys(body)).toEqual(['run', 'task', 'messages', 'resume', 'secrets']);
     expect(body).toMatchObject({
       run: { id: runId, attempt: 1, status: 'running' },
       task: { id: taskId, prompt: 'What is it?', payload: { a: 1 } },
