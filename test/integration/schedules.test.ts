@@ -169,6 +169,20 @@ describe('when it fires', () => {
 });
 
 describe('what cannot be is refused', () => {
+  test('a preview holds what is asked to the floor of the organisation, as making it does', async () => {
+    const floor = (value: number) =>
+      server.call('PATCH', '/api/v1/organization', { body: { settings: { schedule_floor_seconds: value } } });
+    const preview = (body: object) => server.call('POST', '/api/v1/schedules/preview', { body, as: yard.viewer.token });
+
+    expect((await floor(300)).status).toBe(200);
+    const tooOften = await preview({ every_seconds: 120 });
+    expect([tooOften.status, tooOften.body.errors[0].path]).toEqual([400, '/every_seconds']);
+    expect((await preview({ cron: '*/2 * * * *' })).body.errors[0].path).toBe('/cron');
+    expect((await floor(5)).status).toBe(200);
+    expect((await preview({ every_seconds: 10 })).status).toBe(200);
+    expect((await floor(60)).status).toBe(200);
+  });
+
   test.each<[string, object, string, string]>([
     ['no task', { cron: '0 9 * * *' }, 'invalid-request', '/task_id'],
     [

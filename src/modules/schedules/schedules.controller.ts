@@ -89,8 +89,11 @@ export class SchedulesController {
     },
   })
   @Problems('invalid-request', 'unauthenticated')
-  preview(@Body({ schema: previewRequest }) body: PreviewRequest): Preview {
-    return this.schedules.preview(body);
+  async preview(
+    @CurrentActor() actor: Actor,
+    @Body({ schema: previewRequest }) body: PreviewRequest,
+  ): Promise<Preview> {
+    return this.schedules.preview(actor, body);
   }
 
   @Get(':id')

@@ -8,6 +8,9 @@ import type { CatchUp, Overlap } from './due-slots.js';
 import type { ScheduleFilter, ScheduleListQuery } from './schedules.schema.js';
 import type { RuleColumns } from './stored-rule.js';
 
+const FLOOR = raw(`case when jsonb_typeof(o.settings -> 'schedule_floor_seconds') = 'number'
+  then (o.settings ->> 'schedule_floor_seconds')::float8 end`);
+
 /** A schedule as it is stored; what needs the calendar is added by the service. */
 export interface StoredSchedule {
   id: string;
@@ -133,10 +136,17 @@ export class SchedulesRepository {
     taskId: string,
   ): Promise<{ nowMs: number; floorSeconds: number | null; timezone: string | null }> {
     const found = await tx.row<{ nowMs: number; floorSeconds: number | null; timezone: string | null }>(sql`
-      select ${ms('clock_timestamp()')}::float8 as "nowMs", case when jsonb_typeof(o.settings -> 'schedule_floor_seconds') = 'number' then (o.settings ->> 'schedule_floor_seconds')::float8 end as "floorSeconds",
+      select ${ms('clock_timestamp()')}::float8 as "nowMs", ${FLOOR} as "floorSeconds",
         (select z.timezone from task_timezones z where z.organization_id = o.id and z.task_id = ${taskId}) as timezone
       from organizations o where o.id = ${scope.organizationId}`);
     return found ?? { nowMs: 0, floorSeconds: null, timezone: null };
+  }
+
+  /** The organisation's floor in seconds, where its settings have one. */
+  async floor(scope: ReadScope): Promise<number | null> {
+    const found = await this.database.row<{ floorSeconds: number | null }>(sql`
+      select ${FLOOR} as "floorSeconds" from organizations o where o.id = ${scope.organizationId}`);
+    return found?.floorSeconds ?? null;
   }
 
   /** Adds a schedule to a task, without its next slot; false where the task is not this actor's to change. */

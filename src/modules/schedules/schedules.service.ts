@@ -85,8 +85,10 @@ export class SchedulesService {
     return { data: this.#fires(id, rule, jitter_seconds, next_ms ?? null, query.count ?? FEW) };
   }
 
-  /** What a schedule would do, without making one. @throws DomainError `invalid-request` */
-  preview({ cron, every_seconds, at, timezone, starts_at, ends_at, count }: PreviewRequest): Preview {
+  /** What a schedule would do, without making one; refuses what making it would. @throws DomainError `invalid-request` */
+  async preview(actor: Actor, request: PreviewRequest): Promise<Preview> {
+    const { cron, every_seconds, at, timezone, starts_at, ends_at, count } = request;
+    const floorSeconds = await this.repository.floor(readScope(actor, 'schedule:read'));
     const nowMs = this.clock.nowMs();
     const columns = {
       cron: cron ?? null,
@@ -98,7 +100,7 @@ export class SchedulesService {
       anchorMs: Math.floor(nowMs / 1000) * 1000,
     };
     const rule = ruleOf(columns);
-    assertRule(rule, { nowMs, pointer: '', floorSeconds: null, next: this.fireTimes.next });
+    assertRule(rule, { nowMs, pointer: '', floorSeconds, next: this.fireTimes.next });
     return {
       cron: columns.cron,
       every_seconds: columns.everySeconds,
