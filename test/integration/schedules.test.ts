@@ -169,6 +169,18 @@ describe('when it fires', () => {
 });
 
 describe('what cannot be is refused', () => {
+  test.each([
+    ['60 * * * *', 'The minute of this cron expression, 60, is not understood; it is 0 to 59.'],
+    ['0 9 32 * *', 'The day of the month of this cron expression, 32, is not understood; it is 1 to 31, or L.'],
+    [
+      '0 0 9 * * FOO',
+      'The day of the week of this cron expression, FOO, is not understood; it is 0 to 7, or SUN to SAT.',
+    ],
+  ])('%s is told which of its fields is wrong', async (cron, message) => {
+    const reply = await server.call('POST', '/api/v1/schedules/preview', { body: { cron } });
+    expect([reply.status, reply.body.errors]).toEqual([400, [{ path: '/cron', message }]]);
+  });
+
   test('a preview holds what is asked to the floor of the organisation, as making it does', async () => {
     const floor = (value: number) =>
       server.call('PATCH', '/api/v1/organization', { body: { settings: { schedule_floor_seconds: value } } });

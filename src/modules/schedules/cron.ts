@@ -41,6 +41,15 @@ const NICKNAMES: ReadonlyMap<string, string> = new Map([
   ['@hourly', '0 * * * *'],
 ]);
 
+const FIELDS = [
+  ['second', '0 to 59'],
+  ['minute', '0 to 59'],
+  ['hour', '0 to 23'],
+  ['day of the month', '1 to 31, or L'],
+  ['month', '1 to 12, or JAN to DEC'],
+  ['day of the week', '0 to 7, or SUN to SAT'],
+] as const;
+
 /** The version of the time zone database that fire times are computed with, such as `2025c`. */
 export const TZ_VERSION = process.versions['tz'] ?? 'unknown';
 
@@ -115,8 +124,22 @@ function parse(cron: string, timezone: string, pointer: string): Cron {
   try {
     return parsed(cron, timezone);
   } catch {
-    throw invalid(pointer, 'This is not a cron expression that can be understood.');
+    throw invalid(pointer, whyNot(fields, timezone));
   }
+}
+
+/** Which field croner does not take, found by trying each alone: its own messages count days and months from 0. */
+function whyNot(fields: string[], timezone: string): string {
+  const names = FIELDS.slice(FIELDS.length - fields.length);
+  for (const [index, [name, range]] of names.entries()) {
+    const alone = fields.map((field, at) => (at === index ? field : '*')).join(' ');
+    try {
+      parsed(alone, timezone);
+    } catch {
+      return `The ${name} of this cron expression, ${fields[index] ?? ''}, is not understood; it is ${range}.`;
+    }
+  }
+  return 'This is not a cron expression that can be understood.';
 }
 
 function isKnown(timezone: string): boolean {
