@@ -32,10 +32,19 @@ const INLINE = new Set([
 /** No header value can be made of anything else. */
 const MEDIA_TYPE = /^[a-z0-9!#$&^_.+-]{1,127}\/[a-z0-9!#$&^_.+-]{1,127}$/;
 
-/** The media type to send: as stored, or bytes of an unknown kind where that is no media type. Parameters are dropped. */
+/** What a page may load as a script or a style, which no header of the reply forbids it: of this origin, `'self'` would let it in. */
+const ACTIVE = /(?:java|ecma|j|live)script|^text\/css$/;
+
+/**
+ * The media type to send: as stored, plain text for scripts and styles, or bytes of an unknown kind where that is no media type.
+ * Parameters are dropped.
+ */
 export function servedType(contentType: string): string {
   const type = (contentType.split(';')[0] ?? '').trim().toLowerCase();
-  return MEDIA_TYPE.test(type) ? type : 'application/octet-stream';
+  if (!MEDIA_TYPE.test(type)) {
+    return 'application/octet-stream';
+  }
+  return ACTIVE.test(type) ? 'text/plain' : type;
 }
 
 /**
