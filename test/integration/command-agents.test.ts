@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
+import { sql } from '../../src/database/sql.js';
 import { ConfigError, loadConfig } from '../../src/config/app-config.js';
 import { ended, follow, type LogEvent } from '../support/ended.js';
 import { cloneDatabase } from '../support/databases.js';
@@ -16,6 +17,7 @@ import { BOOTSTRAP_KEY, call, type CallOptions, startServer, type TestServer } f
 
 const PROGRAM = join(import.meta.dirname, 'fixtures/commands/program.mjs');
 const SECRET = 'a secret of the server';
+const QUOTA = 1_000_000_000;
 
 const execFileAsync = promisify(execFile);
 let folder: string;
@@ -36,7 +38,12 @@ beforeAll(async () => {
   await writeFile(join(folder, 'gone'), '#!/bin/sh\n', { mode: 0o755 });
   await writeFile(join(folder, 'agents.json'), JSON.stringify({ commands }));
   process.env['TASKYARD_TEST_SECRET'] = SECRET;
-  server = await startServer({ AGENTS_FILE: join(folder, 'agents.json'), DATA_DIR: folder, PATH: '/usr/bin:/bin' });
+  server = await startServer({
+    AGENTS_FILE: join(folder, 'agents.json'),
+    DATA_DIR: folder,
+    PATH: '/usr/bin:/bin',
+    ASSET_QUOTA_BYTES: String(QUOTA),
+  });
   work = join(folder, 'work');
   await rm(join(folder, 'gone'));
   for (const command of Object.keys(commands)) {
@@ -255,6 +262,20 @@ describe('a command agent', () => {
     expect(said(events, 'log').map(({ text }) => text)).toEqual([
       'Left out of the assets: folder, since it is no regular file.',
       'Left out of the assets: link.txt, since it is no regular file.',
+    ]);
+  });
+
+  test('fails for want of room for its files in words that say so', async () => {
+    const fill = (bytes: number): Promise<number> =>
+      server.database.execute(sql`update asset_totals set bytes = bytes + ${bytes}`);
+    await run([{ do: 'write', path: './out/first.txt', text: 'words' }]);
+    await fill(QUOTA);
+    const { run: done } = await run([{ do: 'write', path: './out/last.txt', text: 'words' }]);
+    await fill(-QUOTA);
+    expect([done.status, done.error?.name, done.error?.message]).toEqual([
+      'failed',
+      'LimitReached',
+      expect.stringContaining('delete some'),
     ]);
   });
 

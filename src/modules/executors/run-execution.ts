@@ -207,6 +207,10 @@ function asFailure(reason: unknown): RunFailure | null {
   if (reason instanceof RunFailure) {
     return reason;
   }
+  if (reason instanceof DomainError && reason.code === 'limit-reached') {
+    // No room for its files, say: for its organisation to hear of, and no better a moment later.
+    return new RunFailure('LimitReached', reason.message, false);
+  }
   // What the agent sent was refused by the very rules that hold for workers over HTTP.
   return reason instanceof DomainError && reason.fault === 'caller'
     ? new RunFailure('InvalidEvents', reason.message, false)
