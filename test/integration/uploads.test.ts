@@ -6,6 +6,7 @@ import { unsafelySystemScope } from '../../src/access/index.js';
 import { sql } from '../../src/database/sql.js';
 import { blobKey, blobPrefix } from '../../src/engines/blob-store/blob-key.js';
 import { BlobStore } from '../../src/engines/blob-store/blob-store.js';
+import { AssetSweeper } from '../../src/modules/assets/asset-sweeper.js';
 import { UploadsRepository } from '../../src/modules/assets/uploads.repository.js';
 import { makeYard, type Yard } from '../support/actors.js';
 import { AgentAtWork } from '../support/agent-at-work.js';
@@ -47,6 +48,24 @@ async function put(url: string, bytes: Uint8Array, headers: Record<string, strin
   });
   const text = await reply.text();
   return { status: reply.status, headers: reply.headers, body: JSON.parse(text), text };
+}
+
+/** Sends a body whose second half waits for `between`, which is called once the server has begun to take the first. */
+async function inTwoHalves(url: string, bytes: Buffer, between: () => Promise<void>): Promise<Response> {
+  const id = /assets\/([^/]+)/.exec(url)?.[1];
+  const half = bytes.length / 2;
+  async function* halves(): AsyncGenerator<Uint8Array> {
+    yield bytes.subarray(0, half);
+    while ((await server.call('GET', `/api/v1/assets/${id}`)).body.status !== 'uploading');
+    await between();
+    yield bytes.subarray(half);
+  }
+  return fetch(local(url), {
+    method: 'PUT',
+    headers: { 'content-type': 'image/png' },
+    body: Readable.toWeb(Readable.from(halves())) as ReadableStream,
+    duplex: 'half',
+  });
 }
 
 async function keptBytes(id: string): Promise<string[]> {
@@ -240,6 +259,29 @@ describe('an announced asset', () => {
     expect(await keptBytes(asset.id)).toEqual(['original']);
   });
 
+  test('takes its time once it has begun, however long its link is dead', async () => {
+    const bytes = png();
+    const { asset, upload } = (await announce()).body;
+    const sent = inTwoHalves(upload.url, bytes, async () => {
+      await server.database.execute(
+        sql`update assets set upload_expires_at = clock_timestamp() - interval '1 hour' where id = ${asset.id}`,
+      );
+      await server.app.get(AssetSweeper).sweepUploads();
+    });
+    expect([(await sent).status, (await server.call('GET', `/api/v1/assets/${asset.id}`)).body.status]).toEqual([
+      200,
+      'ready',
+    ]);
+  });
+
+  test('that is deleted while its bytes come leaves none of them', async () => {
+    const { asset, upload } = (await announce()).body;
+    const sent = await inTwoHalves(upload.url, png(), async () => {
+      expect((await server.call('DELETE', `/api/v1/assets/${asset.id}`)).status).toBe(204);
+    });
+    expect([sent.status, await keptBytes(asset.id)]).toEqual([409, []]);
+  });
+
   test('adopts bytes whose row was not written when a process died', async () => {
     const bytes = png();
     const { asset, upload } = (await announce()).body;
@@ -354,12 +396,13 @@ describe('a form', () => {
       await send(form({ task_id: taskId }, png(2_000_001))),
       await send(late, boundary),
       await send(late.slice(0, -30), boundary),
+      await send(form({ task_id: taskId, fence: '1.x' }, png())),
       await send('--b', boundary),
       await send('{}', { 'content-type': 'application/json' }),
       await send('x', { 'content-type': 'multipart/form-data' }),
     ];
     expect(replies.map(({ status }) => status)).toEqual([
-      400, 400, 400, 400, 422, 422, 422, 413, 400, 400, 400, 415, 415,
+      400, 400, 400, 400, 422, 422, 422, 413, 400, 400, 400, 400, 415, 415,
     ]);
     expect(await server.database.row(sql`select count(*)::int as count from assets`)).toEqual(before);
   });

@@ -92,6 +92,15 @@ export class AssetIntake {
     }
   }
 
+  /** Removes the bytes of an asset that nobody can make ready any more; what stays behind, the sweep removes. */
+  async removeQuietly(organizationId: string, assetId: string): Promise<void> {
+    try {
+      await this.removeAll(organizationId, assetId);
+    } catch (error) {
+      this.log.warn('bytes of a refused upload could not be removed; the sweep will', { asset_id: assetId, error });
+    }
+  }
+
   /** Bytes of an upload that ended before its row was written: read once more, through the same check. */
   async #adopt(key: BlobKey, check: ContentCheck): Promise<StoredBlob> {
     const found = await this.blobs.open(key);
@@ -133,6 +142,10 @@ export class AssetIntake {
         // Somebody who came later found these very bytes, and was faster to say so.
         return;
       }
+      if (isConflict(error) && (await this.repository.isOver(scope, id))) {
+        // Deleted, or failed, while the bytes were on their way.
+        await this.removeQuietly(scope.organizationId, id);
+      }
       if (error instanceof DomainError && ['lease-lost', 'limit-reached', 'content-mismatch'].includes(error.code)) {
         await this.#refuseForGood(scope, id, error.message);
       }
@@ -143,10 +156,10 @@ export class AssetIntake {
   async #refuseForGood(scope: WriteScope, id: string, why: string): Promise<void> {
     try {
       if (await this.repository.fail(scope, id, why)) {
-        await this.removeAll(scope.organizationId, id);
+        await this.removeQuietly(scope.organizationId, id);
       }
     } catch (error) {
-      this.log.warn('bytes of a refused upload could not be removed; the sweep will', { asset_id: id, error });
+      this.log.warn('a refused upload could not be failed; the sweep will', { asset_id: id, error });
     }
   }
 

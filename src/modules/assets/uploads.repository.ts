@@ -67,10 +67,10 @@ export class UploadsRepository {
     );
   }
 
-  /** Shows that bytes are coming. */
+  /** Shows that bytes are coming, and since when: an upload that has begun may outlast its link. */
   async begin(scope: WriteScope, id: string): Promise<void> {
     await this.database.execute(sql`update assets a set status = 'uploading', updated_at = clock_timestamp()
-      where ${tenant(scope, 'a')} and a.id = ${id} and a.status = 'pending'`);
+      where ${tenant(scope, 'a')} and a.id = ${id} and a.status in ('pending', 'uploading')`);
   }
 
   /** Shows that they did not arrive, and may be sent again. */
@@ -100,6 +100,12 @@ export class UploadsRepository {
   async isKept(scope: WriteScope, id: string, sha256: string): Promise<boolean> {
     const kept = sql`select 1 from assets a where ${tenant(scope, 'a')} and a.id = ${id} and a.status = 'ready' and a.sha256 = ${sha256}`;
     return (await this.database.row(kept)) !== null;
+  }
+
+  /** True where nobody can make it ready any more: it is deleted, or failed. */
+  async isOver(scope: WriteScope, id: string): Promise<boolean> {
+    const open = sql`select 1 from assets a where ${tenant(scope, 'a')} and a.id = ${id} and a.status <> 'failed'`;
+    return (await this.database.row(open)) === null;
   }
 
   /** It will not come any more. False where it is ready, failed or gone already. */

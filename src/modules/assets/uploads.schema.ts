@@ -128,18 +128,23 @@ export const totalsSchema = z
 export type AssetTotals = z.output<typeof totalsSchema>;
 
 /** The fields of a multipart form; the file's own name and type are its part's. */
-export const formFieldsSchema = z.strictObject({
-  task_id: z.uuid().toLowerCase(),
-  run_id: z.uuid().toLowerCase().optional(),
-  fence: z.string().max(64).optional(),
-  name: assetNameSchema.optional(),
-  type: z.enum(ASSET_TYPES).optional(),
-  content_type: contentTypeSchema.optional(),
-  size: z
-    .string()
-    .regex(/^\d{1,15}$/, 'must be a whole number')
-    .transform(Number)
-    .optional(),
-  sha256: sha256Schema.optional(),
-});
+export const formFieldsSchema = z
+  .strictObject({
+    task_id: z.uuid().toLowerCase(),
+    run_id: z.uuid().toLowerCase().optional(),
+    fence: z.string().max(64).optional(),
+    name: assetNameSchema.optional(),
+    type: z.enum(ASSET_TYPES).optional(),
+    content_type: contentTypeSchema.optional(),
+    size: z
+      .string()
+      .regex(/^\d{1,15}$/, 'must be a whole number')
+      .transform(Number)
+      .optional(),
+    sha256: sha256Schema.optional(),
+  })
+  .refine(({ run_id, fence }) => fence === undefined || run_id !== undefined, {
+    path: ['run_id'],
+    message: 'is required with a fence',
+  });
 export type FormFields = z.output<typeof formFieldsSchema>;

@@ -109,6 +109,10 @@ export class UploadsService {
         }
       },
     });
+    if (await this.repository.isOver(scope, id)) {
+      await this.intake.removeQuietly(scope.organizationId, id);
+      throw new DomainError('conflict', 'This asset waits for no bytes any more; announce it again.');
+    }
     return { number, size: stored.sizeBytes, sha256: stored.sha256 };
   }
 
@@ -171,6 +175,7 @@ export class UploadsService {
     });
     try {
       const asset = await this.#waiting(actor, scope, value);
+      await this.repository.begin(scope, value);
       await this.intake.take(scope, asset, file.bytes, signal);
     } catch (error) {
       // Nobody has a link to send it again by: of a form that failed nothing is kept, but a row that says why it was refused for good.
