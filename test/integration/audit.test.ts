@@ -1,10 +1,11 @@
 import { createPublicKey, verify } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { Client } from 'pg';
 import { unsafelySystemScope } from '../../src/access/index.js';
 import { sql } from '../../src/database/sql.js';
 import { AuditTrail } from '../../src/engines/audit-trail/audit-trail.js';
 import { deedOf } from '../../src/engines/audit-trail/deed.js';
+import { Log } from '../../src/kernel/log.js';
 import { ChainSealer, ChainVerifier } from '../../src/modules/audit/index.js';
 import { csvLine } from '../../src/modules/audit/audit-text.js';
 import { AUDIT_EXAMPLE } from '../../src/modules/audit/audit.schema.js';
@@ -273,6 +274,28 @@ describe('the chain', () => {
     await sealAll();
     expect((await told('action=organization.update'))[0]?.seq).toEqual(expect.any(Number));
     expect(await verifyChain()).toMatchObject({ problem: null, waiting: 0 });
+  });
+
+  test('its last end reaches the log too, where nothing follows within the minute', async () => {
+    const info = jest.spyOn(server.app.get(Log), 'info');
+    const change = async (name: string) => {
+      expect((await server.call('PATCH', '/api/v1/organization', { body: { name } })).status).toBe(200);
+      await sealAll();
+    };
+    const logged = () =>
+      info.mock.calls.flatMap(([message, facts]) =>
+        message === 'audit head' && facts?.['organization_id'] === organizationId ? [facts['seq']] : [],
+      );
+    server.clock.advance(60_000);
+    await change('Told');
+    await change('Not told yet');
+    const end = String((await server.call('GET', '/api/v1/audit-events/head')).body.seq);
+    server.clock.advance(60_000);
+    for (let round = 0; round < 1_000 && logged().at(-1) !== end; round += 1) {
+      await server.app.get(ChainSealer).sweep();
+    }
+    expect(logged().at(-1)).toBe(end);
+    info.mockRestore();
   });
 
   test('loses its oldest events to retention, and is still verified from there on', async () => {

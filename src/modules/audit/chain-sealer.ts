@@ -22,11 +22,18 @@ const CUT_EACH_MS = 3_600_000;
 const CUT_BATCH = 2_000;
 const TELL_EACH_MS = 60_000;
 
+interface Head {
+  seq: string;
+  link: Buffer;
+  signature: Buffer;
+}
+
 @Injectable()
 export class ChainSealer implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #key: SecretKey;
   readonly #headKey: HeadKey;
   readonly #told = new Map<string, number>();
+  readonly #untold = new Map<string, Head>();
   #timers: NodeJS.Timeout[] = [];
   #running: Promise<unknown> = Promise.resolve();
   #stopped = false;
@@ -59,6 +66,7 @@ export class ChainSealer implements OnApplicationBootstrap, BeforeApplicationShu
     this.#stopped = true;
     this.#timers.forEach((timer) => clearInterval(timer));
     await this.#running;
+    this.#tellDue(0);
   }
 
   /** Seals what there is to seal; how many events. */
@@ -71,6 +79,7 @@ export class ChainSealer implements OnApplicationBootstrap, BeforeApplicationShu
         sealed += batch;
       }
     }
+    this.#tellDue(TELL_EACH_MS);
     return sealed;
   }
 
@@ -99,12 +108,12 @@ export class ChainSealer implements OnApplicationBootstrap, BeforeApplicationShu
       const mark = { organizationId, seq: String(seq), link: previous, signedAt: this.#now() };
       const signature = signMark(this.#headKey.privateKey, 'head', mark);
       await this.chain.seal(scope, tx, seals, { ...mark, keyId: this.#headKey.kid, signature });
-      return { ...mark, signature, count: seals.length };
+      return { seq: mark.seq, link: previous, signature, count: seals.length };
     });
     if (head === null) {
       return 0;
     }
-    this.#tell(organizationId, head.seq, head.link, head.signature);
+    this.#untold.set(organizationId, head);
     return head.count;
   }
 
@@ -144,13 +153,16 @@ export class ChainSealer implements OnApplicationBootstrap, BeforeApplicationShu
     return (this.ring.audit.find((key) => key.id === id) ?? this.#key).secret;
   }
 
-  /** Once a minute, so that the log, which is somewhere else, knows the end of every chain that grows. */
-  #tell(organizationId: string, seq: string, link: Buffer, signature: Buffer): void {
+  /** At most once in so long a time, but the last too: so that the log, which is somewhere else, knows the end of every chain. */
+  #tellDue(eachMs: number): void {
     const now = this.clock.nowMs();
-    if (now - (this.#told.get(organizationId) ?? 0) >= TELL_EACH_MS) {
-      this.#told.set(organizationId, now);
-      const facts = { organization_id: organizationId, seq, link: link.toString('hex') };
-      this.log.info('audit head', { ...facts, signature: signature.toString('base64url') });
+    for (const [organizationId, { seq, link, signature }] of this.#untold) {
+      if (now - (this.#told.get(organizationId) ?? 0) >= eachMs) {
+        this.#told.set(organizationId, now);
+        this.#untold.delete(organizationId);
+        const facts = { organization_id: organizationId, seq, link: link.toString('hex') };
+        this.log.info('audit head', { ...facts, signature: signature.toString('base64url') });
+      }
     }
   }
 
