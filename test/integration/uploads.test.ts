@@ -397,12 +397,13 @@ describe('a form', () => {
       await send(late, boundary),
       await send(late.slice(0, -30), boundary),
       await send(form({ task_id: taskId, fence: '1.x' }, png())),
+      await send(form({ task_id: taskId }, png()), { 'idempotency-key': 'once' }),
       await send('--b', boundary),
       await send('{}', { 'content-type': 'application/json' }),
       await send('x', { 'content-type': 'multipart/form-data' }),
     ];
     expect(replies.map(({ status }) => status)).toEqual([
-      400, 400, 400, 400, 422, 422, 422, 413, 400, 400, 400, 400, 415, 415,
+      400, 400, 400, 400, 422, 422, 422, 413, 400, 400, 400, 400, 400, 415, 415,
     ]);
     expect(await server.database.row(sql`select count(*)::int as count from assets`)).toEqual(before);
   });

@@ -9,6 +9,7 @@ import { IdempotencyKey } from '../../http/idempotency-key.js';
 import { rawBody, RawBody } from '../../http/raw-body.js';
 import { Problems, Returns } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
+import { invalid } from '../../kernel/errors.js';
 import { UPLOAD_LINK_PURPOSE } from './asset-links.js';
 import { ASSET_EXAMPLE, UPLOAD_EXAMPLE } from './assets.examples.js';
 import { type Asset, assetSchema, type ContentQuery, contentQuerySchema } from './assets.schema.js';
@@ -89,7 +90,7 @@ export class UploadsController {
   @ApiOperation({
     summary: 'Upload an asset in one request, as a form',
     description:
-      'Fields first, then the file, which is streamed: `task_id`, and if you like `run_id`, `fence`, `name`, `type`, `content_type`, `size`, `sha256`; then `file`.',
+      'Fields first, then the file, which is streamed: `task_id`, and if you like `run_id`, `fence`, `name`, `type`, `content_type`, `size`, `sha256`; then `file`. Takes no `Idempotency-Key`.',
   })
   @ApiConsumes('multipart/form-data')
   @ApiBody({
@@ -125,6 +126,10 @@ export class UploadsController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Asset> {
+    if (request.headers['idempotency-key'] !== undefined) {
+      // What it asks for is known only once it has come in: to take the key and not to heed it would keep a file twice.
+      throw invalid('Idempotency-Key', 'A form takes no Idempotency-Key; announce the asset first, which takes one.');
+    }
     const asset = await readForm(rawBody(request), (fields, file, signal) =>
       this.uploads.receiveForm(actor, fields, file, signal),
     );
