@@ -23,7 +23,7 @@ const SEED = Number(process.env['FAULTS_SEED'] ?? 20_270_314);
 const LONG_DAYS = process.env['FAULTS_SLOT_DAYS'] === undefined ? null : Number(process.env['FAULTS_SLOT_DAYS']);
 
 (LONG_DAYS === null ? test.skip : test)(
-  'every slot has one run, none is missed and none is extra, for years',
+  `every slot has one run, none is missed and none is extra, for years${LONG_DAYS === null ? ' (skipped: npm run soak -- slots)' : ''}`,
   async () => {
     const outcome = await prove({
       server,

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { mkdir } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
@@ -6,7 +5,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { crc32, deflateSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import sharp, { type Metadata } from 'sharp';
 import { sql } from '../../src/database/sql.js';
 import { blobKey, blobPrefix } from '../../src/engines/blob-store/blob-key.js';
@@ -14,6 +13,7 @@ import { BlobStore } from '../../src/engines/blob-store/blob-store.js';
 import { newId } from '../../src/kernel/ids.js';
 import { AssetSweeper } from '../../src/modules/assets/index.js';
 import { AgentAtWork } from '../support/agent-at-work.js';
+import { hasBrowser, NO_BROWSER, openBrowser } from '../support/browser.js';
 import { panorama, type Sample, samples } from '../support/media.js';
 import { firstOrganizationId } from '../support/seeds.js';
 import { type Reply, startServer, type TestServer } from '../support/server.js';
@@ -270,96 +270,81 @@ describe('the sweep', () => {
   });
 });
 
-const BROWSER = [
-  process.env['CHROMIUM'],
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-].find((path) => path !== undefined && existsSync(path));
-const inBrowser = BROWSER === undefined ? describe.skip : describe;
-inBrowser(
-  `the embed, in a real browser${BROWSER === undefined ? ' (skipped: no Chromium here; set CHROMIUM to its path)' : ''}`,
-  () => {
-    let browser: Browser;
-    let host: ReturnType<typeof createServer>;
-    let html = '';
-    beforeAll(async () => {
-      browser = await chromium.launch({
-        executablePath: BROWSER ?? '',
-        args: [
-          '--no-sandbox',
-          '--disable-dev-shm-usage',
-          '--use-angle=swiftshader',
-          '--enable-unsafe-swiftshader',
-          '--ignore-gpu-blocklist',
-          '--autoplay-policy=no-user-gesture-required',
-        ],
-      });
-      host = createServer((_request, response) => response.setHeader('content-type', 'text/html').end(html));
-      await new Promise<void>((resolve) => host.listen(0, '127.0.0.1', resolve));
+(hasBrowser ? describe : describe.skip)(`the embed, in a real browser${NO_BROWSER}`, () => {
+  let browser: Browser;
+  let host: ReturnType<typeof createServer>;
+  let html = '';
+  beforeAll(async () => {
+    browser = await openBrowser([
+      '--use-angle=swiftshader',
+      '--enable-unsafe-swiftshader',
+      '--ignore-gpu-blocklist',
+      '--autoplay-policy=no-user-gesture-required',
+    ]);
+    host = createServer((_request, response) => response.setHeader('content-type', 'text/html').end(html));
+    await new Promise<void>((resolve) => host.listen(0, '127.0.0.1', resolve));
+  });
+  afterAll(async () => {
+    await browser.close();
+    host.close();
+  });
+
+  test('plays or shows all six media in a page of another origin, under a policy that is never broken', async () => {
+    const page = await browser.newPage({ viewport: { width: 700, height: 440 } });
+    const complaints: string[] = [];
+    page.on('console', (message) => {
+      if (message.type() === 'error') complaints.push(message.text());
     });
-    afterAll(async () => {
-      await browser.close();
-      host.close();
-    });
-
-    test('plays or shows all six media in a page of another origin, under a policy that is never broken', async () => {
-      const page = await browser.newPage({ viewport: { width: 700, height: 440 } });
-      const complaints: string[] = [];
-      page.on('console', (message) => {
-        if (message.type() === 'error') complaints.push(message.text());
-      });
-      page.on('pageerror', (error) => complaints.push(error.message));
-      for (const { type } of files) {
-        const { embed } = await settled(ids.get(type) ?? '');
-        html = `<!doctype html><title>elsewhere</title>${embed.replaceAll(/https?:\/\/[^/"]+/g, server.url)}`;
-        await page.goto(`http://127.0.0.1:${(host.address() as AddressInfo).port}/${type}`);
-        const frame = await (await page.waitForSelector('iframe')).contentFrame();
-        if (frame === null) throw new Error('no frame');
-        await frame.waitForSelector('html[data-state]', { timeout: 40_000, state: 'attached' });
-        expect([type, await frame.locator('html').getAttribute('data-state')]).toEqual([type, 'ready']);
-        expect([type, await shows(type, page, frame)]).toEqual([type, true]);
-        if (process.env['SCREENSHOTS'] !== undefined) {
-          await page.screenshot({ path: join(process.env['SCREENSHOTS'], `embed-${type}.png`) });
-        }
+    page.on('pageerror', (error) => complaints.push(error.message));
+    for (const { type } of files) {
+      const { embed } = await settled(ids.get(type) ?? '');
+      html = `<!doctype html><title>elsewhere</title>${embed.replaceAll(/https?:\/\/[^/"]+/g, server.url)}`;
+      await page.goto(`http://127.0.0.1:${(host.address() as AddressInfo).port}/${type}`);
+      const frame = await (await page.waitForSelector('iframe')).contentFrame();
+      if (frame === null) throw new Error('no frame');
+      await frame.waitForSelector('html[data-state]', { timeout: 40_000, state: 'attached' });
+      expect([type, await frame.locator('html').getAttribute('data-state')]).toEqual([type, 'ready']);
+      expect([type, await shows(type, page, frame)]).toEqual([type, true]);
+      if (process.env['SCREENSHOTS'] !== undefined) {
+        await page.screenshot({ path: join(process.env['SCREENSHOTS'], `embed-${type}.png`) });
       }
-      expect(complaints).toEqual([]);
-      await page.close();
-    }, 180_000);
+    }
+    expect(complaints).toEqual([]);
+    await page.close();
+  }, 180_000);
 
-    type Frame = NonNullable<
-      Awaited<ReturnType<NonNullable<Awaited<ReturnType<Page['waitForSelector']>>>['contentFrame']>>
-    >;
+  type Frame = NonNullable<
+    Awaited<ReturnType<NonNullable<Awaited<ReturnType<Page['waitForSelector']>>>['contentFrame']>>
+  >;
 
-    /** Looks, listens, drags: what a person would. Nothing is evaluated inside the page, whose policy forbids it. */
-    async function shows(type: string, page: Page, frame: Frame): Promise<boolean> {
-      if (type === 'image') {
-        await until(() => frame.evaluate<boolean>('document.querySelector("img").complete'));
-        return (await frame.evaluate('document.querySelector("img").naturalWidth')) === 320;
-      }
-      if (type === '360' || type === '3d') {
-        const name = type === '3d' ? 'data-azimuth' : 'data-longitude';
-        const stage = frame.locator('#stage');
-        const before = await stage.getAttribute(name);
-        const box = await page.locator('iframe').boundingBox();
-        const [x, y] = [(box?.x ?? 0) + 320, (box?.y ?? 0) + 200];
-        await page.mouse.move(x, y);
-        await page.mouse.down();
-        await page.mouse.move(x + 120, y + 10, { steps: 4 });
-        await page.mouse.up();
-        await until(async () => (await stage.getAttribute(name)) !== before);
-        return true;
-      }
-      const player = `document.querySelector('${type === 'video' ? 'video' : 'audio'}')`;
-      await frame.evaluate(`(${player}.muted = true, ${player}.play())`);
-      await until(() => frame.evaluate<boolean>(`${player}.currentTime > 0.1`));
+  /** Looks, listens, drags: what a person would. Nothing is evaluated inside the page, whose policy forbids it. */
+  async function shows(type: string, page: Page, frame: Frame): Promise<boolean> {
+    if (type === 'image') {
+      await until(() => frame.evaluate<boolean>('document.querySelector("img").complete'));
+      return (await frame.evaluate('document.querySelector("img").naturalWidth')) === 320;
+    }
+    if (type === '360' || type === '3d') {
+      const name = type === '3d' ? 'data-azimuth' : 'data-longitude';
+      const stage = frame.locator('#stage');
+      const before = await stage.getAttribute(name);
+      const box = await page.locator('iframe').boundingBox();
+      const [x, y] = [(box?.x ?? 0) + 320, (box?.y ?? 0) + 200];
+      await page.mouse.move(x, y);
+      await page.mouse.down();
+      await page.mouse.move(x + 120, y + 10, { steps: 4 });
+      await page.mouse.up();
+      await until(async () => (await stage.getAttribute(name)) !== before);
       return true;
     }
+    const player = `document.querySelector('${type === 'video' ? 'video' : 'audio'}')`;
+    await frame.evaluate(`(${player}.muted = true, ${player}.play())`);
+    await until(() => frame.evaluate<boolean>(`${player}.currentTime > 0.1`));
+    return true;
+  }
 
-    async function until(isSo: () => Promise<boolean>): Promise<void> {
-      while (!(await isSo())) {
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
+  async function until(isSo: () => Promise<boolean>): Promise<void> {
+    while (!(await isSo())) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
     }
-  },
-);
+  }
+});
