@@ -1,11 +1,8 @@
 /** Being told: what is sent to webhooks and callbacks, how it is signed, and what becomes of it where the receiver will not have it. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { unsafelySystemScope } from '../../src/access/index.js';
 import { sql } from '../../src/database/sql.js';
 import { EventBus, OUTBOX_TOPIC } from '../../src/engines/event-bus/event-bus.js';
-import { newId } from '../../src/kernel/ids.js';
 import { DeliverySweeper } from '../../src/modules/webhooks/delivery-sweeper.js';
-import { DispatchRepository, type LeasedLane } from '../../src/modules/webhooks/dispatch.repository.js';
 import { AgentAtWork } from '../support/agent-at-work.js';
 import { isGenuine, Receiver, type Received } from '../support/receiver.js';
 import { type Reply, startServer, type TestServer } from '../support/server.js';
@@ -415,28 +412,6 @@ describe('a receiver that will not have it', () => {
     // What was still to go there is called off.
     await settled(`webhook_id=${endpoint.id}`, (found) => found.every(({ status }) => status === 'canceled'));
     expect((await server.call('POST', `${V1}/deliveries/${rows[0].id}/redeliver`, { body: {} })).status).toBe(409);
-  });
-});
-
-describe('the lease of a receiver', () => {
-  test('is one dispatcher’s: another has it once it ran out, and the first writes down no more', async () => {
-    const dispatch = server.app.get(DispatchRepository);
-    const { id: organizationId } = (await server.call('GET', `${V1}/organization`)).body;
-    const scope = unsafelySystemScope(organizationId, 'as a dispatcher');
-    const standing = { failures: 0, hasSucceeded: true, pauseSeconds: 0 };
-    const lane = { organizationId, laneId: newId() };
-    const [first] = (await dispatch.lease([lane])) as [LeasedLane];
-    expect(await dispatch.lease([lane])).toEqual([]);
-    expect(await dispatch.record(scope, first, [], standing, false)).toBe(true);
-    await server.database.execute(
-      sql`update delivery_lanes set leased_until = clock_timestamp() - interval '1 ms' where lane_id = ${lane.laneId}`,
-    );
-    // Its time is over, whether or not anybody else has come.
-    expect(await dispatch.record(scope, first, [], standing, false)).toBe(false);
-    const [second] = (await dispatch.lease([lane])) as [LeasedLane];
-    expect(Number(second.fence)).toBeGreaterThan(Number(first.fence));
-    expect(await dispatch.record(scope, first, [], standing, false)).toBe(false);
-    expect(await dispatch.record(scope, second, [], standing, true)).toBe(true);
   });
 });
 

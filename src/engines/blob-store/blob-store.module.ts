@@ -4,7 +4,7 @@ import { AppConfig } from '../../config/app-config.js';
 import { Clock } from '../../kernel/clock.js';
 import { BlobStore } from './blob-store.js';
 import { DiskBlobStore } from './disk/disk-blob-store.js';
-import { S3BlobStore } from './s3/s3-blob-store.js';
+import type { S3BlobStore } from './s3/s3-blob-store.js';
 
 /** Longer than any upload may stall, shorter than a disk fills with leftovers. */
 const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000;
@@ -23,7 +23,7 @@ const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000;
         const store =
           config.s3 === null
             ? await DiskBlobStore.open(join(config.dataDir, 'blobs'), clock)
-            : await S3BlobStore.open(config.s3, clock);
+            : await openBucket(config.s3, clock);
         await store.sweepTemporaries(STALE_TEMPORARY_MS);
         return store;
       },
@@ -32,3 +32,9 @@ const STALE_TEMPORARY_MS = 24 * 60 * 60 * 1000;
   exports: [BlobStore],
 })
 export class BlobStoreModule {}
+
+/** Its client is a large one, and loaded only where there is a bucket. */
+async function openBucket(...settings: Parameters<typeof S3BlobStore.open>): Promise<BlobStore> {
+  const { S3BlobStore } = await import('./s3/s3-blob-store.js');
+  return S3BlobStore.open(...settings);
+}

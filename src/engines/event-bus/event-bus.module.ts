@@ -3,8 +3,8 @@ import { AppConfig } from '../../config/app-config.js';
 import { Database } from '../../database/database.js';
 import { Log } from '../../kernel/log.js';
 import { EventBus } from './event-bus.js';
+import type { HintTransport } from './hint-transport.js';
 import { PostgresHints } from './postgres-hints.js';
-import { RedisHints } from './redis-hints.js';
 import { ReplicatedEventBus } from './replicated-event-bus.js';
 
 /** Redis where it is configured, else the database that is there anyway. */
@@ -14,9 +14,9 @@ import { ReplicatedEventBus } from './replicated-event-bus.js';
     {
       provide: EventBus,
       inject: [AppConfig, Database, Log],
-      useFactory: (config: AppConfig, database: Database, log: Log): EventBus =>
+      useFactory: async (config: AppConfig, database: Database, log: Log): Promise<EventBus> =>
         new ReplicatedEventBus(
-          config.redisUrl === null ? new PostgresHints(database.url) : new RedisHints(config.redisUrl),
+          config.redisUrl === null ? new PostgresHints(database.url) : await redisHints(config.redisUrl),
           log,
         ),
     },
@@ -24,3 +24,9 @@ import { ReplicatedEventBus } from './replicated-event-bus.js';
   exports: [EventBus],
 })
 export class EventBusModule {}
+
+/** Its client is loaded only where there is a Redis. */
+async function redisHints(url: string): Promise<HintTransport> {
+  const { RedisHints } = await import('./redis-hints.js');
+  return new RedisHints(url);
+}

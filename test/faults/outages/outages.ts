@@ -4,7 +4,7 @@
  * and its order key says what happened after what.
  *
  * Dispatchers are real processes that SIGKILL ends; one at a time, so that what the dead one held can be given back at once instead of
- * when its lease runs out (that a living one's is not taken: test/integration/webhooks.test.ts). Waits between attempts are shortened in the database,
+ * when its lease runs out (that a living one's is not taken: test/integration/webhook-lanes.test.ts). Waits between attempts are shortened in the database,
  * as if that time had passed.
  */
 import { once } from 'node:events';
