@@ -51,7 +51,8 @@ export async function openCluster(home: ClusterHome, binaries: Binaries): Promis
 async function makeCluster(home: ClusterHome, binaries: Binaries, path: string, passwordFile: string): Promise<void> {
   for (const name of await readdir(home.path)) {
     if (name.startsWith('making-')) {
-      await rm(join(home.path, name), { recursive: true, force: true });
+      // The initdb of an owner that was killed may still write there; it ends over what it misses.
+      await rm(join(home.path, name), { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
     }
   }
   // The password is kept before the cluster exists: the other order could leave a cluster that nobody can enter.

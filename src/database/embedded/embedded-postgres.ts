@@ -47,7 +47,7 @@ const PORT = 5432;
 const RESTART_FIRST_MS = 100;
 const RESTART_MOST_MS = 10_000;
 /** A server that ran this long had no trouble starting, so the next back-off begins anew. */
-const STABLE_MS = 60_000;
+const STABLE_MS = 10_000;
 const LAUNCH_PATIENCE_MS = 20_000;
 const LAUNCH_RETRY_MS = 200;
 const LOG_CHECK_MS = 600_000;
