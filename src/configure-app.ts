@@ -7,12 +7,14 @@ import { AppConfig } from './config/app-config.js';
 import { Refusals } from './engines/audit-trail/refusals.js';
 import { AccessGuard } from './http/access.guard.js';
 import { BODY_LIMIT_BYTES } from './http/body-limit.js';
+import { DeclaredInputGuard } from './http/declared-input.guard.js';
 import { ErrorFilter } from './http/error.filter.js';
 import { ErrorPresenters } from './http/error-presenter.js';
 import { FreshActorInterceptor } from './http/fresh-actor.interceptor.js';
 import { refuseUncleanQuery, refuseUncleanText } from './http/json-body/clean-text.js';
 import { HealthController } from './http/health.controller.js';
 import { registerJsonBody } from './http/json-body/json-content-type-parser.js';
+import { knowSendersFirst } from './http/known-senders.js';
 import { refuseMalformedHttp, refuseThrough, refuseUnroutable } from './http/refusals-before-routing.js';
 import { registerRawBodies } from './http/raw-body.js';
 import { pathOf } from './http/request.js';
@@ -53,6 +55,7 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   const filter = new ErrorFilter(app.get(ErrorPresenters), app.get(Refusals), log);
   const fastify = app.getHttpAdapter().getInstance();
   const health = app.get(HealthController);
+  const routes = routeInventory(app.get(DiscoveryService), app.get(MetadataScanner));
   refuseThrough(fastify, filter);
   closeSilentConnections(fastify);
 
@@ -105,6 +108,7 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
     }
   });
 
+  knowSendersFirst(fastify, app.get(AccessGuard), routes);
   // Bodies are checked as they are parsed; this is for what the URL decodes to.
   fastify.addHook<{ Querystring: Record<string, unknown>; Params: Record<string, string> }>(
     'preValidation',
@@ -118,10 +122,9 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   );
 
   app.useGlobalPipes(new ValidationPipe());
-  app.useGlobalGuards(app.get(AccessGuard));
+  app.useGlobalGuards(app.get(AccessGuard), app.get(DeclaredInputGuard));
   app.useGlobalInterceptors(app.get(FreshActorInterceptor));
   app.useGlobalFilters(filter);
-  routeInventory(app.get(DiscoveryService), app.get(MetadataScanner));
   describeApi(app);
 
   await app.init();

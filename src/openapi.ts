@@ -52,8 +52,8 @@ const DESCRIPTION = `A self-hosted system of record and control plane for the ta
 
 Every route but those marked as open takes any one credential: \`Authorization: Bearer\` with an access token or an API key, or an
 API key in \`x-api-key\`, \`api-key\` or \`apikey\`. Errors of the native API are \`application/problem+json\` (RFC 9457) with a \`code\` from a
-closed list; the published surfaces answer in their own shapes. Bodies are JSON in UTF-8; times are ISO 8601 in UTC. POST routes that
-create take an \`Idempotency-Key\`: the same key and body again get the same reply, and nothing new.`;
+closed list; the published surfaces answer in their own shapes. Bodies are JSON in UTF-8; times are ISO 8601 in UTC. What a route does not
+take is refused by name, in the query (but for Neocu’s and NLA’s) and in the body; one that takes no body takes \`{}\`. POST routes that create take an \`Idempotency-Key\`: the same key and body again get the same reply, and nothing new.`;
 
 /**
  * The OpenAPI 3.1 document of every route, made from the same Zod schemas that hold the requests.

@@ -1,6 +1,6 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
-import { accessDeclaration, may } from '../access/index.js';
+import { type AccessDeclaration, type Actor, accessDeclaration, may } from '../access/index.js';
 import { DomainError } from '../kernel/errors.js';
 import { Authenticator } from './authenticator.js';
 import { withOrigin } from './request-origin.js';
@@ -8,7 +8,7 @@ import './request.js';
 
 /**
  * The first wall: closed by default. A route that declares nothing never gets here, since it stops the start
- * (`route-inventory.ts`); were it to, it is refused.
+ * (`route-inventory.ts`); were it to, it is refused. Who sends a request is mostly known by then (`known-senders.ts`).
  */
 @Injectable()
 export class AccessGuard implements CanActivate {
@@ -23,16 +23,25 @@ export class AccessGuard implements CanActivate {
       return true;
     }
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    request.actor = withOrigin(await this.authenticator.authenticate(request, declaration, { fresh: false }), request);
-    if (!may(request.actor, declaration.action)) {
-      // A cached role may be too small as well as too great: only a fresh one refuses.
-      request.actor = withOrigin(await this.authenticator.authenticate(request, declaration, { fresh: true }), request);
-    }
-    if (!may(request.actor, declaration.action)) {
+    const known = request.actor ?? (await this.#authenticate(request, declaration, false));
+    // A cached role may be too small as well as too great: only a fresh one refuses.
+    const actor = may(known, declaration.action) ? known : await this.#authenticate(request, declaration, true);
+    // Part of the origin is what the body names, which is known only now.
+    request.actor = withOrigin(actor, request);
+    if (!may(actor, declaration.action)) {
       throw new DomainError('forbidden', 'Your role does not allow this.', {
-        internal: `${request.actor.role} lacks ${declaration.action}`,
+        internal: `${actor.role} lacks ${declaration.action}`,
       });
     }
     return true;
+  }
+
+  /** Finds out who sends the request; what the sender may is asked later. @throws DomainError `unauthenticated` */
+  async identify(request: FastifyRequest, declaration: AccessDeclaration & { kind: 'requires' }): Promise<void> {
+    request.actor = await this.#authenticate(request, declaration, false);
+  }
+
+  #authenticate(request: FastifyRequest, declaration: AccessDeclaration, fresh: boolean): Promise<Actor> {
+    return this.authenticator.authenticate(request, declaration, { fresh });
   }
 }

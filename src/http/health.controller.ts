@@ -6,6 +6,7 @@ import { Public } from '../access/index.js';
 import { Database } from '../database/database.js';
 import { sql } from '../database/sql.js';
 import { Clock } from '../kernel/clock.js';
+import { AnyQuery } from './declared-input.guard.js';
 import { Returns } from './returns.js';
 
 const statusSchema = z.object({ status: z.enum(['ok', 'unavailable']) }).meta({ id: 'Health' });
@@ -15,6 +16,7 @@ const REMEMBER_MS = 1_000;
 
 @ApiTags('Operations')
 @Controller('health')
+@AnyQuery()
 export class HealthController {
   #ready: { at: number; answer: Promise<boolean> } | null = null;
   #draining = false;

@@ -2,6 +2,7 @@ import { Global, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { AccessGuard } from './access.guard.js';
 import { ArrayReplies } from './array-reply.js';
+import { DeclaredInputGuard } from './declared-input.guard.js';
 import { ErrorPresenters } from './error-presenter.js';
 import { FreshActorInterceptor } from './fresh-actor.interceptor.js';
 import { HealthController } from './health.controller.js';
@@ -13,7 +14,23 @@ import { PublicUrl } from './public-url.js';
 @Module({
   imports: [DiscoveryModule],
   controllers: [HealthController],
-  providers: [ErrorPresenters, AccessGuard, FreshActorInterceptor, PublicUrl, ArrayReplies, IdempotencySweep],
-  exports: [ErrorPresenters, AccessGuard, FreshActorInterceptor, PublicUrl, ArrayReplies, DiscoveryModule],
+  providers: [
+    ErrorPresenters,
+    AccessGuard,
+    DeclaredInputGuard,
+    FreshActorInterceptor,
+    PublicUrl,
+    ArrayReplies,
+    IdempotencySweep,
+  ],
+  exports: [
+    ErrorPresenters,
+    AccessGuard,
+    DeclaredInputGuard,
+    FreshActorInterceptor,
+    PublicUrl,
+    ArrayReplies,
+    DiscoveryModule,
+  ],
 })
 export class HttpModule {}

@@ -290,6 +290,64 @@ describe('sizes of bodies', () => {
   });
 });
 
+describe('what a route does not take', () => {
+  test('is refused by name where it takes no body or no query at all', async () => {
+    const { body: agent } = await server.call('POST', '/api/v1/agents', { body: { slug: 'still', kind: 'worker' } });
+    const pause = `/api/v1/agents/${agent.id}/pause`;
+    const body = await server.call('POST', pause, { body: { for_seconds: 5 } });
+    expect([body.status, body.body.code, body.body.errors[0].path]).toEqual([400, 'invalid-request', '/for_seconds']);
+    expect((await server.call('POST', pause, { body: [] })).status).toBe(400);
+    const query = await server.call('GET', '/api/v1/me?verbose=1');
+    expect([query.status, query.body.errors[0].path]).toEqual([400, '?verbose']);
+    expect((await server.call('GET', `/api/v1/agents/${agent.id}`)).body.paused_at).toBeNull();
+    expect((await server.call('POST', pause, { body: {} })).status).toBe(200);
+  });
+
+  test('is passed over in the query of the pages that say so, and of what supervisors ask', async () => {
+    for (const [path, status] of [
+      [`/v1/task/${ABSENT}?x=1`, 404],
+      ['/v1/task?x=1', 200],
+      [`/api/v1/task/${ABSENT}?x=1`, 404],
+      ['/health/live?x=1', 200],
+      ['/.well-known/jwks.json?x=1', 200],
+    ] as const) {
+      expect([path, (await server.call('GET', path)).status]).toEqual([path, status]);
+    }
+    const body = await server.call('DELETE', `/api/v1/task/${ABSENT}`, { body: { force: true } });
+    expect([body.status, body.body]).toEqual([400, { error: expect.stringContaining('/force') }]);
+  });
+});
+
+describe('the body of a stranger', () => {
+  const STRANGER = 'POST /api/v1/tasks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n';
+
+  test('is not read: the refusal comes first, and the connection serves the next request', async () => {
+    for (const [name, text] of [
+      ['no JSON', '{"prompt":'],
+      ['what would be refused as too much', 'a'.repeat(2_000 * KIB)],
+    ]) {
+      const reply = await server.call('POST', '/api/v1/tasks', {
+        as: null,
+        body: text,
+        headers: { 'content-type': 'application/json' },
+      });
+      expect([name, reply.status, reply.body.code]).toEqual([name, 401, 'unauthenticated']);
+    }
+    const said = await sendBytes(
+      server.url,
+      `${STRANGER}Content-Length: 10\r\n\r\n{"prompt":GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
+    );
+    expect(said.match(/HTTP\/1\.1 \d\d\d/g)).toEqual(['HTTP/1.1 401', 'HTTP/1.1 200']);
+  });
+
+  test('that is longer than the route takes, or does not say how long, ends the connection', async () => {
+    for (const length of ['Content-Length: 3000000', 'Transfer-Encoding: chunked']) {
+      const said = await sendBytes(server.url, `${STRANGER}${length}\r\n\r\n`);
+      expect([length, said.slice(0, 12)]).toEqual([length, 'HTTP/1.1 401']);
+    }
+  });
+});
+
 describe('kinds of bodies', () => {
   let yard: Yard;
   beforeAll(async () => {

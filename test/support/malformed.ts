@@ -40,6 +40,8 @@ export interface Operation {
   query: string[];
   isPublic: boolean;
   body: { schema: any; example: any } | null;
+  /** Bytes or a form, which the route reads by itself. */
+  takesBytes: boolean;
 }
 
 export function operationsOf(document: any): Operation[] {
@@ -53,6 +55,7 @@ export function operationsOf(document: any): Operation[] {
         operationId: operation.operationId,
         query: operation.parameters.filter((one: any) => one.in === 'query').map((one: any) => one.name),
         isPublic: operation.security.length === 0,
+        takesBytes: json === undefined && operation.requestBody !== undefined,
         body: json === undefined ? null : { schema: resolved(document, json.schema), example: json.example },
       };
     }),
@@ -265,8 +268,16 @@ export class Malformed {
         this.#with(operation, { body: json(body.example), headers: { 'content-type': this.#draw.of(WRONG_TYPES) } }),
       );
     }
+    if (body === null && operation.method !== 'GET' && !operation.takesBytes) {
+      ways.push(() =>
+        this.#with(operation, { body: Buffer.from(this.#draw.of(['{"no_such_field":1}', '[]', '""', 'null'])) }),
+      );
+    }
     if (operation.path.includes('{')) {
       ways.push(() => this.#with(operation, { id: this.#draw.of(NAUGHTY_ENCODED) }));
+    }
+    if (operation.query.length === 0 && operation.path.startsWith('/api/') && operation.tag !== 'NLA') {
+      ways.push(() => this.#with(operation, { query: 'no_such_key=' }));
     }
     if (operation.query.length > 0) {
       const name = operation.query[0] ?? '';

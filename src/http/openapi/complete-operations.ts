@@ -67,7 +67,7 @@ function complete(
   operation.parameters = parametersOf(operation);
   completeBody(operation, route.method, isWire, requestExamples, schemas);
   const surfaceErrors = isWire ? surfaceErrorsOf(operation.responses) : null;
-  for (const code of commonErrors(operation, route)) {
+  for (const code of commonErrors(operation, route, isWire)) {
     if (surfaceErrors === null) {
       addProblem(operation.responses, code);
     } else {
@@ -143,11 +143,13 @@ function resolved(schema: Schemas[string] | undefined, schemas: Schemas): Inline
 }
 
 /** What this operation can answer because of what it is. */
-function commonErrors(operation: Operation, route: RouteEntry): ErrorCode[] {
+function commonErrors(operation: Operation, route: RouteEntry, isWire: boolean): ErrorCode[] {
   const parameters = (operation.parameters ?? []).filter((parameter): parameter is Parameter => !('$ref' in parameter));
   const hasBody = operation.requestBody !== undefined;
   const codes: ErrorCode[] = [];
-  if (hasBody || parameters.some((parameter) => parameter.in === 'query')) {
+  // A body or a query that a route does not take is refused; but for the query on a page that says so, and on what supervisors call.
+  const isNative = !isWire && route.path.startsWith('/api/');
+  if (isNative || route.method !== 'GET' || parameters.some((parameter) => parameter.in === 'query')) {
     codes.push('invalid-request');
   }
   if (hasBody) {

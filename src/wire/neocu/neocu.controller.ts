@@ -2,6 +2,7 @@ import { Controller, Get, Param, Query, applyDecorators } from '@nestjs/common';
 import { ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
+import { AnyQuery } from '../../http/declared-input.guard.js';
 import { Returns } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import { AssetLinks } from '../../modules/assets/index.js';
@@ -35,6 +36,7 @@ const Refusals = (): MethodDecorator =>
 @ApiSecurity('apikey')
 @ApiSecurity('api-key')
 @Controller('v1/task')
+@AnyQuery()
 export class NeocuController {
   constructor(
     private readonly tasks: ShownTasksService,

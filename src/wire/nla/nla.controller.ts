@@ -4,6 +4,7 @@ import type { FastifyReply } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
 import { ArrayReplies } from '../../http/array-reply.js';
 import { CurrentActor } from '../../http/current-actor.js';
+import { AnyQuery } from '../../http/declared-input.guard.js';
 import { Returns } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import { ShownTasksService } from '../../modules/tasks/index.js';
@@ -48,6 +49,7 @@ const Forbidden = (description: string): MethodDecorator =>
 @ApiSecurity('api-key')
 @ApiSecurity('apikey')
 @Controller('api/v1/task')
+@AnyQuery()
 export class NlaController {
   constructor(
     private readonly tasks: ShownTasksService,

@@ -4,6 +4,7 @@ import { exportJWK } from 'jose';
 import { z } from 'zod';
 import { Public } from '../../../access/index.js';
 import { KeyRing } from '../../../engines/keyring/keyring.js';
+import { AnyQuery } from '../../../http/declared-input.guard.js';
 import { Returns } from '../../../http/returns.js';
 
 const keySchema = z.object({
@@ -34,6 +35,7 @@ const EXAMPLE = {
 
 @ApiTags('Sign-in')
 @Controller('.well-known')
+@AnyQuery()
 export class JwksController {
   constructor(private readonly ring: KeyRing) {}
 
