@@ -182,6 +182,17 @@ group('in words', () => {
     ['@daily', 'UTC', 'Every day at 00:00 in UTC'],
     ['*/5 * * * *', 'UTC', 'Every 5 minutes, in UTC'],
     ['? * * * *', 'UTC', 'Every minute, in UTC'],
+    ['0 0 13 * FRI', 'UTC', 'At 00:00, on day 13 of the month or on Friday, in UTC'],
+    [
+      '0 0 29 2 MON#1',
+      'UTC',
+      'At 00:00, on day 29 of the month or on the first Monday of the month, only in February, in UTC',
+    ],
+    [
+      '*/5 9 1,15 * 1-5',
+      'UTC',
+      'Every 5 minutes, between 09:00 and 09:59, on day 1 and 15 of the month or Monday through Friday, in UTC',
+    ],
     ['0 0 1W,15 * *', 'UTC', 'On the cron expression 0 0 1W,15 * *, in UTC'],
   ])('%s in %s is: %s', (cron, timezone, sentence) => {
     expect(describe({ kind: 'cron', cron, timezone, startsMs: null, endsMs: null })).toBe(sentence);

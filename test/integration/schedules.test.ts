@@ -84,6 +84,8 @@ describe('a schedule', () => {
     const taskId = await task({ schedule: { cron: '0 9 * * *' } });
     const second = await create({ task_id: taskId, cron: '0 10 * * *' });
     expect([second.status, second.body.code]).toEqual([409, 'already-exists']);
+    const wrong = await create({ task_id: taskId, cron: '61 10 * * *' });
+    expect([wrong.status, wrong.body.errors[0].path]).toEqual([400, '/cron']);
     const other = await task();
     const replies = await Promise.all(Array.from({ length: 8 }, () => create({ task_id: other, cron: '0 9 * * *' })));
     expect(replies.map((reply) => reply.status).sort()).toEqual([201, 409, 409, 409, 409, 409, 409, 409]);

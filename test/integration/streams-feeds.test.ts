@@ -164,6 +164,7 @@ describe('the stream of a task', () => {
     expect((await get(`/tasks/${newId()}/stream`)).status).toBe(404);
     expect((await get('/tasks/none/stream')).status).toBe(404);
     expect((await get(`/tasks/${run.taskId}/stream`, null)).status).toBe(401);
+    expect(await download(`/tasks/${other.taskId}/stream?after=0`)).toContain(other.runId);
     for (const bad of [cursor, `${cursor}x`, '1', '-1', '99999999999999999999', 'x'.repeat(1024)]) {
       expect(await statuses(bad)).toEqual([
         [400, 'invalid-cursor'],

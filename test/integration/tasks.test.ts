@@ -110,6 +110,8 @@ describe('handing in a task', () => {
   test('takes the first 80 characters of the prompt as title, and cuts none of them in two', async () => {
     const { body } = await create({ prompt: '🙂'.repeat(100), start: false });
     expect(body.task.title).toBe('🙂'.repeat(80));
+    const lines = await create({ prompt: `\n  Read this:\r\n\n\t${'a b\n'.repeat(40)}`, start: false });
+    expect(lines.body.task.title).toBe(`Read this: ${'a b '.repeat(40)}`.slice(0, 80).trim());
   });
 
   test('is the team’s to see with a team, the creator’s without', async () => {

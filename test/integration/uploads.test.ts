@@ -379,6 +379,11 @@ describe('a form', () => {
       form({ task_id: taskId }, Buffer.from('words'), 'words.txt', 'application/octet-stream'),
     );
     expect([guessed.status, guessed.body.content_type, guessed.body.type]).toEqual([201, 'text/plain', 'file']);
+    const written = `--b\r\ncontent-disposition: form-data; name="task_id"\r\n\r\n${taskId}\r\n--b\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\n\r\nwords\r\n--b--\r\n`;
+    for (const parameters of ['charset=utf-8; boundary=b', 'charset="utf-8";boundary="b"']) {
+      const type = `multipart/form-data; ${parameters}`;
+      expect([type, (await send(written, { 'content-type': type })).status]).toEqual([type, 201]);
+    }
   });
 
   test('that is wrong is refused, and leaves nothing', async () => {

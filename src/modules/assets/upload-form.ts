@@ -117,7 +117,7 @@ async function settled(taken: Promise<unknown> | null): Promise<void> {
 }
 
 function parserOf(contentType: string): BusboyInstance {
-  if (!/^multipart\/form-data *; *boundary=/i.test(contentType)) {
+  if (!/^multipart\/form-data *;(?:.*;)? *boundary=/i.test(contentType)) {
     throw new DomainError('unsupported-media-type', 'Send the file as multipart/form-data.');
   }
   try {

@@ -126,6 +126,8 @@ export class SchedulesService {
         throw forbidden();
       }
       if ((await this.repository.lockOfTask(scope, tx, input.task_id)) !== null) {
+        // What is wrong with the request is told before what stands in its way: another try would meet it anyway.
+        await this.#settled(scope, tx, input.task_id, null, input, '');
         throw new DomainError('already-exists', 'This task has a schedule already; change that one.');
       }
       return this.#read(scope, tx, await this.putForTask(tx, scope, input.task_id, input, ''));
@@ -169,16 +171,7 @@ export class SchedulesService {
     pointer = '/schedule',
   ): Promise<string> {
     const current = await this.repository.lockOfTask(scope, tx, taskId);
-    const { nowMs, floorSeconds, timezone } = await this.repository.surroundings(scope, tx, taskId);
-    const values = merged(current, settings, timezone);
-    if (values.cron === null && values.everySeconds === null && values.atMs === null) {
-      throw invalid(`${pointer}/cron`, 'A schedule needs cron, every_seconds or at.');
-    }
-    const isRetimed = current === null || isOtherTime(current, values);
-    if (isRetimed) {
-      const rule = ruleOf({ ...values, anchorMs: Math.floor(nowMs / 1000) * 1000 });
-      assertRule(rule, { nowMs, pointer, floorSeconds, next: this.fireTimes.next });
-    }
+    const { values, isRetimed } = await this.#settled(scope, tx, taskId, current, settings, pointer);
     if (current === null) {
       return this.#insert(tx, scope, taskId, values);
     }
@@ -191,6 +184,28 @@ export class SchedulesService {
     }
     await this.arm(tx, scope, current.id);
     return current.id;
+  }
+
+  /** What the schedule will be, and whether it fires at other times then. @throws DomainError `invalid-request` */
+  async #settled(
+    scope: WriteScope,
+    tx: Tx,
+    taskId: string,
+    current: ScheduleValues | null,
+    settings: SchedulePatch,
+    pointer: string,
+  ): Promise<{ values: ScheduleValues; isRetimed: boolean }> {
+    const { nowMs, floorSeconds, timezone } = await this.repository.surroundings(scope, tx, taskId);
+    const values = merged(current, settings, timezone);
+    if (values.cron === null && values.everySeconds === null && values.atMs === null) {
+      throw invalid(`${pointer}/cron`, 'A schedule needs cron, every_seconds or at.');
+    }
+    const isRetimed = current === null || isOtherTime(current, values);
+    if (isRetimed) {
+      const rule = ruleOf({ ...values, anchorMs: Math.floor(nowMs / 1000) * 1000 });
+      assertRule(rule, { nowMs, pointer, floorSeconds, next: this.fireTimes.next });
+    }
+    return { values, isRetimed };
   }
 
   /** Takes the task's schedule away, if it has one. @throws DomainError `forbidden` */

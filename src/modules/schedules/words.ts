@@ -75,17 +75,35 @@ function ofCron(cron: string, timezone: string): string {
   ) {
     return `Every ${name} at ${hour.padStart(2, '0')}:${minute.padStart(2, '0')} in ${timezone}`;
   }
-  return `${inWords(cronFields(cron))}, in ${timezone}`;
+  return `${inWords(cronFields(cron)) ?? `On the cron expression ${cronFields(cron)}`}, in ${timezone}`;
 }
 
-function inWords(cron: string): string {
+/** Null where croner knows a form (`1W,15`) that cronstrue has no words for. */
+function inWords(cron: string): string | null {
   try {
     // `?` means the same as `*` to croner, and nothing to cronstrue.
-    return cronstrue.toString(cron.replaceAll('?', '*'), { use24HourTimeFormat: true });
+    const fields = cron.replaceAll('?', '*').split(/\s+/);
+    const [weekday = '*', month = '*', day = '*'] = fields.toReversed();
+    return day === '*' || weekday === '*' ? worded(fields) : eitherDay(fields.slice(0, -3), day, month, weekday);
   } catch {
-    // croner knows a few forms (`1W,15`) that cronstrue has no words for.
-    return `On the cron expression ${cron}`;
+    return null;
   }
+}
+
+/** A day of the month and one of the week: either will do, and cronstrue says "and" or nothing between the two. */
+function eitherDay(time: readonly string[], day: string, month: string, weekday: string): string | null {
+  const start = worded([...time, '*', '*', '*']);
+  const days = [worded([...time, day, '*', '*']), worded([...time, '*', '*', weekday])];
+  const months = worded([...time, '*', month, '*']);
+  if (![...days, months].every((sentence) => sentence.startsWith(start))) {
+    return null;
+  }
+  const either = days.map((sentence) => sentence.slice(start.length).replace(/^, (only )?/, '')).join(' or ');
+  return `${start}, ${either}${months.slice(start.length)}`;
+}
+
+function worded(fields: readonly string[]): string {
+  return cronstrue.toString(fields.join(' '), { use24HourTimeFormat: true });
 }
 
 function duration(seconds: number): string {

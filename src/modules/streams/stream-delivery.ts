@@ -133,7 +133,7 @@ export class StreamDelivery {
     if (!(await isReadable(actor))) {
       throw notFound('task');
     }
-    const position = given === null ? TASK_START : cursors.open(given);
+    const position = given === null || given === OLDEST ? TASK_START : cursors.open(given);
     assertReached((await taskFeed.page(readScope(actor, 'stream:read'), taskId, position, NO_EVENTS)) ?? []);
     this.#follow(request, reply, {
       actor,

@@ -52,7 +52,7 @@ export class StreamsController {
     description:
       'What a dashboard follows: each change of state of every run that the caller may see (`run.queued`, `run.delayed`, `run.started`, ' +
       '`run.waiting`, `run.completed`, `run.failed`, `run.timed_out`, `run.canceled`, `run.expired`), and its `asset`, `question` and `answer` ' +
-      'events. Begins with a `ready` frame and what happens from then on; `after=0` begins with the oldest kept. Each frame’s `id` resumes the ' +
+      'events; what becomes of tasks and schedules is for webhooks. Begins with a `ready` frame and what happens from then on; `after=0` begins with the oldest kept. Each frame’s `id` resumes the ' +
       'feed for 24 hours, with nothing lost or repeated; an older one gets a `gap` first. Rights are looked up with every page.',
   })
   @ApiHeader({

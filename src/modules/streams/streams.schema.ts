@@ -44,7 +44,9 @@ export const feedQuerySchema = z.strictObject({
     .min(1)
     .max(1024)
     .optional()
-    .describe('The `id` of a frame: send what comes after it. The header Last-Event-ID wins.'),
+    .describe(
+      'The `id` of a frame: send what comes after it; `0` for all that is kept. The header Last-Event-ID wins.',
+    ),
   format: z.enum(STREAM_FORMATS).optional().describe('Overrides the Accept header.'),
 });
 export type FeedQuery = z.output<typeof feedQuerySchema>;

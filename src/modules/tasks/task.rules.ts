@@ -4,18 +4,24 @@ import { DomainError, forbidden, invalid } from '../../kernel/errors.js';
 import type { ReferenceStandings } from './tasks.repository.js';
 import { TASK_LIMITS, type Visibility } from './tasks.schema.js';
 
-/** The first characters of the prompt; whole characters, so that no surrogate pair is cut. */
+/**
+ * The first characters of the prompt, on one line: white space of any kind and length is one space. Whole characters, so that no surrogate
+ * pair is cut; a prompt may be long, so no more of it is looked at than that takes.
+ */
 export function defaultTitle(prompt: string): string {
   let title = '';
   let characters = 0;
-  for (const character of prompt) {
+  for (const character of prompt.trimStart()) {
     if (characters === TASK_LIMITS.defaultTitleCharacters) {
       break;
     }
-    title += character;
-    characters += 1;
+    const isSpace = /\s/u.test(character);
+    if (!isSpace || !title.endsWith(' ')) {
+      title += isSpace ? ' ' : character;
+      characters += 1;
+    }
   }
-  return title;
+  return title.trimEnd();
 }
 
 /**

@@ -77,7 +77,7 @@ export const newTask = z
   .strictObject({
     agent: agentSlug.optional().describe('The agent by slug; the organisation’s default where neither is given.'),
     agent_id: idQuery.optional().describe('The agent by id.'),
-    title: title.optional().describe('The first 80 characters of the prompt where absent.'),
+    title: title.optional().describe('The first 80 characters of the prompt where absent, on one line.'),
     prompt,
     payload: payload.optional().describe('What the agent gets beside the prompt; at most 1 MiB.'),
     model: model.optional().describe('Short for `run_config.model`.'),
