@@ -50,20 +50,22 @@ async function put(url: string, bytes: Uint8Array, headers: Record<string, strin
   return { status: reply.status, headers: reply.headers, body: JSON.parse(text), text };
 }
 
-/** Sends a body whose second half waits for `between`, which is called once the server has begun to take the first. */
-async function inTwoHalves(url: string, bytes: Buffer, between: () => Promise<void>): Promise<Response> {
+/** Sends a body in pieces, each but the first once its step is done; the steps begin once the server has begun to take the first. */
+async function inPieces(url: string, bytes: Buffer, ...steps: (() => Promise<void>)[]): Promise<Response> {
   const id = /assets\/([^/]+)/.exec(url)?.[1];
-  const half = bytes.length / 2;
-  async function* halves(): AsyncGenerator<Uint8Array> {
-    yield bytes.subarray(0, half);
+  const size = Math.ceil(bytes.length / (steps.length + 1));
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    yield bytes.subarray(0, size);
     while ((await server.call('GET', `/api/v1/assets/${id}`)).body.status !== 'uploading');
-    await between();
-    yield bytes.subarray(half);
+    for (const [index, step] of steps.entries()) {
+      await step();
+      yield bytes.subarray((index + 1) * size, (index + 2) * size);
+    }
   }
   return fetch(local(url), {
     method: 'PUT',
     headers: { 'content-type': 'image/png' },
-    body: Readable.toWeb(Readable.from(halves())) as ReadableStream,
+    body: Readable.toWeb(Readable.from(pieces())) as ReadableStream,
     duplex: 'half',
   });
 }
@@ -262,7 +264,7 @@ describe('an announced asset', () => {
   test('takes its time once it has begun, however long its link is dead', async () => {
     const bytes = png();
     const { asset, upload } = (await announce()).body;
-    const sent = inTwoHalves(upload.url, bytes, async () => {
+    const sent = inPieces(upload.url, bytes, async () => {
       await server.database.execute(
         sql`update assets set upload_expires_at = clock_timestamp() - interval '1 hour' where id = ${asset.id}`,
       );
@@ -274,9 +276,33 @@ describe('an announced asset', () => {
     ]);
   });
 
+  test('shows as it comes that it does, and is given up once it has not for five minutes, as a killed process leaves it', async () => {
+    const uploads = server.app.get(UploadsRepository);
+    const scope = unsafelySystemScope(organizationId, 'an upload whose process was killed');
+    const [slow, dead, again] = [(await announce()).body, (await announce()).body, (await announce()).body];
+    for (const { asset } of [dead, again]) await uploads.begin(scope, asset.id);
+    const sent = await inPieces(
+      slow.upload.url,
+      png(),
+      async () => {
+        await server.database.execute(sql`update assets set updated_at = clock_timestamp() - interval '6 minutes',
+          upload_expires_at = clock_timestamp() - interval '1 hour' where id in (${slow.asset.id}, ${dead.asset.id})`);
+        server.clock.advance(61_000);
+      },
+      async () => {
+        const shown = sql`select 1 from assets where id = ${slow.asset.id} and updated_at > clock_timestamp() - interval '5 minutes'`;
+        while ((await server.database.row(shown)) === null);
+        await server.app.get(AssetSweeper).sweepUploads();
+      },
+    );
+    const given = await server.call('GET', `/api/v1/assets/${dead.asset.id}`);
+    expect([sent.status, given.body.status]).toEqual([200, 'failed']);
+    expect((await put(again.upload.url, png())).status).toBe(200);
+  });
+
   test('that is deleted while its bytes come leaves none of them', async () => {
     const { asset, upload } = (await announce()).body;
-    const sent = await inTwoHalves(upload.url, png(), async () => {
+    const sent = await inPieces(upload.url, png(), async () => {
       expect((await server.call('DELETE', `/api/v1/assets/${asset.id}`)).status).toBe(204);
     });
     expect([sent.status, await keptBytes(asset.id)]).toEqual([409, []]);

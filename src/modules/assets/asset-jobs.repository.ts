@@ -52,11 +52,11 @@ export class AssetJobsRepository {
     return changed === 1;
   }
 
-  /** Uploads whose time is over, some of them; one whose bytes are on their way has a day for them. */
+  /** Uploads whose time is over, some of them; one whose bytes are on their way may take as long as it shows so (`upload-progress.ts`). */
   async overdue(most: number): Promise<{ organizationId: string; id: string }[]> {
     return this.database.rows(sql`select a.organization_id as "organizationId", a.id from assets a
       where a.upload_expires_at < clock_timestamp() - interval '1 minute'
-        and (a.status = 'pending' or (a.status = 'uploading' and a.updated_at < clock_timestamp() - interval '1 day'))
+        and (a.status = 'pending' or (a.status = 'uploading' and a.updated_at < clock_timestamp() - interval '5 minutes'))
       order by a.upload_expires_at limit ${most}`);
   }
 

@@ -13,6 +13,7 @@ import { AssetLinks } from './asset-links.js';
 import { AssetsController } from './assets.controller.js';
 import { AssetsRepository } from './assets.repository.js';
 import { AssetsService } from './assets.service.js';
+import { UploadProgress } from './upload-progress.js';
 import { UploadsController } from './uploads.controller.js';
 import { UploadsRepository } from './uploads.repository.js';
 import { UploadsService } from './uploads.service.js';
@@ -23,6 +24,7 @@ import { UploadsService } from './uploads.service.js';
   providers: [
     AssetsRepository,
     UploadsRepository,
+    UploadProgress,
     AssetIntake,
     UploadsService,
     AssetsService,

@@ -17,6 +17,7 @@ import { AssetsRepository } from './assets.repository.js';
 import type { Asset } from './assets.schema.js';
 import { kindOf, kindRefusal, mediaType, UNKNOWN_TYPE } from './content-types.js';
 import type { FormFile } from './upload-form.js';
+import { UploadProgress } from './upload-progress.js';
 import { type AnnouncedRow, type UploadRow, UploadsRepository } from './uploads.repository.js';
 import type {
   AnnounceInput,
@@ -38,6 +39,7 @@ export class UploadsService {
     private readonly repository: UploadsRepository,
     private readonly assets: AssetsRepository,
     private readonly intake: AssetIntake,
+    private readonly progress: UploadProgress,
     private readonly links: AssetLinks,
     private readonly blobs: BlobStore,
     private readonly idempotency: Idempotency,
@@ -80,7 +82,13 @@ export class UploadsService {
       throw new DomainError('conflict', 'This asset was announced in parts; send each to its own link.');
     }
     assertSame(asset, body, asset.sizeBytes);
-    await this.#uploading(scope, id, () => this.intake.take(scope, asset, body.bytes));
+    const bytes = await this.progress.begin(scope, id, body.bytes);
+    try {
+      await this.intake.take(scope, asset, bytes);
+    } catch (error) {
+      await this.repository.giveBack(scope, id).catch(() => undefined);
+      throw error;
+    }
     return this.#get(actor, id);
   }
 
@@ -97,8 +105,8 @@ export class UploadsService {
     }
     const expectedBytes = sizeOfPart(number, sizeBytes, partSizeBytes);
     assertSame({ contentType: UNKNOWN_TYPE }, body, expectedBytes);
-    await this.repository.begin(scope, id);
-    const stored = await this.blobs.put(blobKey(scope.organizationId, id, partName(number)), body.bytes, {
+    const bytes = await this.progress.begin(scope, id, body.bytes);
+    const stored = await this.blobs.put(blobKey(scope.organizationId, id, partName(number)), bytes, {
       maxBytes: expectedBytes,
       accept: (arrived) => {
         if (arrived.sizeBytes !== expectedBytes) {
@@ -175,8 +183,8 @@ export class UploadsService {
     });
     try {
       const asset = await this.#waiting(actor, scope, value);
-      await this.repository.begin(scope, value);
-      await this.intake.take(scope, asset, file.bytes, signal);
+      const bytes = await this.progress.begin(scope, value, file.bytes);
+      await this.intake.take(scope, asset, bytes, signal);
     } catch (error) {
       // Nobody has a link to send it again by: of a form that failed nothing is kept, but a row that says why it was refused for good.
       await this.assets.discard(scope, value);
@@ -278,16 +286,6 @@ export class UploadsService {
     return asset;
   }
 
-  async #uploading(scope: WriteScope, id: string, work: () => Promise<void>): Promise<void> {
-    await this.repository.begin(scope, id);
-    try {
-      await work();
-    } catch (error) {
-      await this.repository.giveBack(scope, id).catch(() => undefined);
-      throw error;
-    }
-  }
-
   async #present(scope: WriteScope, id: string): Promise<number[]> {
     const numbers: number[] = [];
     for await (const key of this.blobs.list(blobPrefix(scope.organizationId, id))) {
@@ -302,7 +300,7 @@ export class UploadsService {
   async #join(scope: WriteScope, asset: UploadRow, count: number): Promise<void> {
     const { id } = asset;
     try {
-      await this.intake.take(scope, asset, this.#joined(scope, id, count));
+      await this.intake.take(scope, asset, await this.progress.begin(scope, id, this.#joined(scope, id, count)));
     } catch (error) {
       const code = error instanceof DomainError ? error.code : null;
       if (code === 'content-mismatch' && error instanceof DomainError) {
