@@ -1,0 +1,89 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { sql } from '../../src/database/sql.js';
+import { seedRun } from '../support/seeds.js';
+import { BOOTSTRAP_KEY, type Reply, startServer, type TestServer } from '../support/server.js';
+
+let server: TestServer;
+let taskId: string;
+
+beforeAll(async () => {
+  server = await startServer({ ROLE: 'api', ASSET_MAX_BYTES: '2000000' });
+  ({ taskId } = await seedRun(server));
+});
+afterAll(() => server.stop());
+
+/** Begins like a PNG, which is all that the first bytes say. */
+const png = (bytes = 5000): Buffer =>
+  Buffer.concat([Buffer.from('89504e470d0a1a0a0000000d49484452', 'hex'), randomBytes(bytes - 16)]);
+
+describe('a form', () => {
+  const form = (
+    fields: Record<string, string>,
+    file: Uint8Array | null,
+    name = 'a.png',
+    type = 'image/png',
+  ): FormData => {
+    const data = new FormData();
+    Object.entries(fields).forEach(([key, value]) => data.append(key, value));
+    if (file !== null) data.append('file', new Blob([file], { type }), name);
+    return data;
+  };
+  const send = async (body: FormData | string, headers: Record<string, string> = {}): Promise<Reply> => {
+    const reply = await fetch(`${server.url}/api/v1/assets/upload`, {
+      method: 'POST',
+      body,
+      headers: { authorization: `Bearer ${BOOTSTRAP_KEY}`, ...headers },
+    });
+    const text = await reply.text();
+    return { status: reply.status, headers: reply.headers, body: JSON.parse(text), text };
+  };
+
+  test('becomes an asset in one request', async () => {
+    const bytes = png();
+    const sent = await send(form({ task_id: taskId, type: '360' }, bytes));
+    expect([sent.status, sent.body.type, sent.body.name, sent.body.sha256]).toEqual([
+      201,
+      '360',
+      'a.png',
+      createHash('sha256').update(bytes).digest('hex'),
+    ]);
+    expect(sent.headers.get('location')).toBe(`/api/v1/assets/${sent.body.id}`);
+    const guessed = await send(
+      form({ task_id: taskId }, Buffer.from('words'), 'words.txt', 'application/octet-stream'),
+    );
+    expect([guessed.status, guessed.body.content_type, guessed.body.type]).toEqual([201, 'text/plain', 'file']);
+    const written = `--b\r\ncontent-disposition: form-data; name="task_id"\r\n\r\n${taskId}\r\n--b\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\n\r\nwords\r\n--b--\r\n`;
+    for (const parameters of ['charset=utf-8; boundary=b', 'charset="utf-8";boundary="b"']) {
+      const type = `multipart/form-data; ${parameters}`;
+      expect([type, (await send(written, { 'content-type': type })).status]).toEqual([type, 201]);
+    }
+  });
+
+  test('that is wrong is refused, and leaves nothing', async () => {
+    const boundary = { 'content-type': 'multipart/form-data; boundary=b' };
+    const before = await server.database.row(sql`select count(*)::int as count from assets`);
+    const late = `--b\r\ncontent-disposition: form-data; name="task_id"\r\n\r\n${taskId}\r\n--b\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\ncontent-type: text/plain\r\n\r\nwords\r\n--b\r\ncontent-disposition: form-data; name="name"\r\n\r\nx\r\n--b--\r\n`;
+    const replies = [
+      await send(form({ task_id: taskId }, png(), '../a.png')),
+      await send(form({ task_id: taskId }, null)),
+      await send(form({}, png())),
+      await send(form({ task_id: taskId, colour: 'red' }, png())),
+      await send(form({ task_id: taskId, sha256: 'a'.repeat(64) }, png())),
+      await send(form({ task_id: taskId, size: '1' }, png())),
+      await send(form({ task_id: taskId }, Buffer.from('<html>'))),
+      await send(form({ task_id: taskId }, png(2_000_001))),
+      await send(late, boundary),
+      await send(late.slice(0, -30), boundary),
+      await send(form({ task_id: taskId, fence: '1.x' }, png())),
+      await send(form({ task_id: taskId }, png()), { 'idempotency-key': 'once' }),
+      await send('--b', boundary),
+      await send('{}', { 'content-type': 'application/json' }),
+      await send('x', { 'content-type': 'multipart/form-data' }),
+    ];
+    expect(replies.map(({ status }) => status)).toEqual([
+      400, 400, 400, 400, 422, 422, 422, 413, 400, 400, 400, 400, 400, 415, 415,
+    ]);
+    expect(await server.database.row(sql`select count(*)::int as count from assets`)).toEqual(before);
+  });
+});
