@@ -22,8 +22,8 @@ export function Returns(status: number, schema: z.ZodType | null, options: Retur
 }
 
 /**
- * Documents the errors of a route, by code, as problem+json; several codes of one status share an entry. What every route of its
- * kind can answer (401, 413, 503 and so on) is added by itself; see `openapi/complete-operations.ts`.
+ * Documents the errors that are a route's own, by code, as problem+json; several codes of one status share an entry. What every route of
+ * its kind can answer (for a body, a path, a cursor, an `Idempotency-Key`, a credential …) is added by `openapi/complete-operations.ts`.
  */
 export function Problems(...codes: ErrorCode[]): MethodDecorator {
   const byStatus = new Map<number, ErrorCode[]>();

@@ -152,6 +152,9 @@ function commonErrors(operation: Operation, route: RouteEntry, isWire: boolean):
   if (isNative || route.method !== 'GET' || parameters.some((parameter) => parameter.in === 'query')) {
     codes.push('invalid-request');
   }
+  if (parameters.some(({ name }) => name === 'cursor')) {
+    codes.push('invalid-cursor');
+  }
   if (hasBody) {
     codes.push('malformed-json', 'payload-too-large', 'unsupported-media-type');
   }
@@ -160,6 +163,9 @@ function commonErrors(operation: Operation, route: RouteEntry, isWire: boolean):
   }
   if (parameters.some((parameter) => parameter.in === 'path')) {
     codes.push('not-found');
+  }
+  if (takesIdempotencyKey(operation)) {
+    codes.push('idempotency-in-progress', 'idempotency-mismatch');
   }
   if (route.declaration.kind === 'requires' || hasBody) {
     codes.push('internal', 'unavailable');
@@ -214,9 +220,10 @@ function headersOf(status: number, operation: Operation): Record<string, { $ref:
   if (status === 401) names.push('www-authenticate');
   if (status === 429 || status === 503) names.push('retry-after');
   if (status === 201) names.push('location');
-  const takesKey = (operation.parameters ?? []).some(
-    (parameter) => 'name' in parameter && parameter.name === 'Idempotency-Key',
-  );
-  if (status < 300 && takesKey) names.push('idempotency-replayed');
+  if (status < 300 && takesIdempotencyKey(operation)) names.push('idempotency-replayed');
   return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]));
+}
+
+function takesIdempotencyKey({ parameters = [] }: Operation): boolean {
+  return parameters.some((parameter) => 'name' in parameter && parameter.name === 'Idempotency-Key');
 }

@@ -2,7 +2,7 @@ import { Body, Controller, Get, HttpCode, Param, Post } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { Returns } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import {
   AGENT_WORKERS_EXAMPLE,
@@ -28,7 +28,6 @@ export class AgentQueueController {
     description: 'The last 200 that asked within a week, the latest first.',
   })
   @Returns(200, agentWorkersSchema, { description: 'The workers.', example: AGENT_WORKERS_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   workers(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -47,7 +46,6 @@ export class AgentQueueController {
     description: 'Paused.',
     example: { ...AGENT_EXAMPLE, paused_at: '2026-01-31T09:00:00.000Z', pause_reason: 'The model provider is down.' },
   })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
   pause(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -61,7 +59,6 @@ export class AgentQueueController {
   @Requires('agent:manage')
   @ApiOperation({ summary: 'Let an agent’s runs be claimed again', description: 'For admins.' })
   @Returns(200, agentSchema, { description: 'Not paused.', example: AGENT_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   resume(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AgentView> {
     return this.queue.resume(actor, id);
   }

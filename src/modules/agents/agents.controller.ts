@@ -36,7 +36,6 @@ export class AgentsController {
   @Requires('agent:read')
   @ApiOperation({ summary: 'List agents' })
   @Returns(200, agentPage, { description: 'A page of agents.', example: { data: [AGENT_EXAMPLE], next_cursor: null } })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: agentListQuery }) query: AgentListQuery,
@@ -53,15 +52,7 @@ export class AgentsController {
     description: 'The same key again gets the same reply, and no second one.',
   })
   @Returns(201, agentSchema, { description: 'Made.', example: AGENT_EXAMPLE })
-  @Problems(
-    'invalid-request',
-    'not-available',
-    'unauthenticated',
-    'forbidden',
-    'already-exists',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-  )
+  @Problems('not-available', 'already-exists')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newAgentSchema }) input: NewAgentInput,
@@ -75,7 +66,6 @@ export class AgentsController {
   @Requires('agent:read')
   @ApiOperation({ summary: 'One agent' })
   @Returns(200, agentSchema, { description: 'The agent.', example: AGENT_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AgentView> {
     return this.agents.get(actor, id);
   }
@@ -90,7 +80,6 @@ export class AgentsController {
     description: 'The secret.',
     example: { secret: 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD', origin: 'https://agents.example.com' },
   })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   signingSecret(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -102,7 +91,7 @@ export class AgentsController {
   @Requires('agent:manage')
   @ApiOperation({ summary: 'Change an agent', description: 'A JSON merge patch (RFC 7396).' })
   @Returns(200, agentSchema, { description: 'The agent as it is now.', example: AGENT_EXAMPLE })
-  @Problems('invalid-request', 'not-available', 'unauthenticated', 'forbidden', 'not-found', 'already-exists')
+  @Problems('not-available', 'already-exists')
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -119,7 +108,7 @@ export class AgentsController {
     description: 'Neither the default agent nor one with runs that have not ended.',
   })
   @Returns(204, null, { description: 'Gone.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found', 'still-referenced')
+  @Problems('still-referenced')
   remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     return this.agents.remove(actor, id);
   }

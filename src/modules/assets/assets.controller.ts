@@ -35,7 +35,6 @@ export class AssetsController {
     description: 'A page of assets.',
     example: { data: [ASSET_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   async list(
     @Query({ schema: assetListQuerySchema }) query: AssetListQuery,
     @CurrentActor() actor: Actor,
@@ -47,7 +46,6 @@ export class AssetsController {
   @Requires('asset:read')
   @ApiOperation({ summary: 'Get an asset' })
   @Returns(200, assetSchema, { description: 'The asset, with links for an hour.', example: ASSET_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   async get(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<Asset> {
     return this.assets.get(actor, id);
   }
@@ -57,7 +55,6 @@ export class AssetsController {
   @Requires('asset:contribute')
   @ApiOperation({ summary: 'Delete an asset and its bytes' })
   @Returns(204, null, { description: 'Deleted; links to it end at once.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   async delete(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<void> {
     return this.assets.delete(actor, id);
   }
@@ -83,7 +80,7 @@ export class AssetsController {
     content: { '*/*': { schema: { type: 'string', format: 'binary' } } },
   })
   @Returns(304, null, { description: 'The client has it.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found', 'range-not-satisfiable')
+  @Problems('range-not-satisfiable')
   async readContent(
     @Param('id', { schema: idParam }) assetId: string,
     @Query({ schema: contentQuerySchema }) query: ContentQuery,

@@ -61,16 +61,7 @@ export class UploadsController {
       upload: UPLOAD_EXAMPLE,
     },
   })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'payload-too-large',
-    'lease-lost',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-    'limit-reached',
-  )
+  @Problems('lease-lost', 'limit-reached')
   async announce(
     @Body({ schema: announceSchema }) input: AnnounceInput,
     @CurrentActor() actor: Actor,
@@ -111,16 +102,7 @@ export class UploadsController {
     },
   })
   @Returns(201, assetSchema, { description: 'Uploaded, and ready.', example: ASSET_EXAMPLE })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'payload-too-large',
-    'content-mismatch',
-    'unsupported-media-type',
-    'lease-lost',
-    'limit-reached',
-  )
+  @Problems('content-mismatch', 'lease-lost', 'limit-reached')
   async uploadForm(
     @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
@@ -148,17 +130,7 @@ export class UploadsController {
   @ApiConsumes('*/*')
   @ApiBody(BYTES_BODY)
   @Returns(200, assetSchema, { description: 'The asset is ready.', example: ASSET_EXAMPLE })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'not-found',
-    'conflict',
-    'lease-lost',
-    'payload-too-large',
-    'content-mismatch',
-    'limit-reached',
-  )
+  @Problems('conflict', 'lease-lost', 'content-mismatch', 'limit-reached')
   async sendContent(
     @Param('id', { schema: idParam }) id: string,
     @Query({ schema: contentQuerySchema }) _query: ContentQuery,
@@ -182,15 +154,7 @@ export class UploadsController {
     description: 'The part is here.',
     example: { number: 1, size: 8388608, sha256: ASSET_EXAMPLE.sha256 },
   })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'not-found',
-    'conflict',
-    'payload-too-large',
-    'content-mismatch',
-  )
+  @Problems('conflict', 'content-mismatch')
   async sendPart(
     @Param('id', { schema: idParam }) id: string,
     @Param('number', { schema: partNumberParam }) number: number,
@@ -209,7 +173,6 @@ export class UploadsController {
     description: 'Their numbers.',
     example: { part_size: 8388608, part_count: 3, parts: [1, 3] },
   })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   async listParts(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<AssetParts> {
     return this.uploads.parts(actor, id);
   }
@@ -219,7 +182,7 @@ export class UploadsController {
   @Requires('asset:upload')
   @ApiOperation({ summary: 'Put the parts together', description: 'Of an asset that is ready already, answers it.' })
   @Returns(200, assetSchema, { description: 'The asset is ready.', example: ASSET_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found', 'conflict', 'lease-lost', 'content-mismatch', 'limit-reached')
+  @Problems('conflict', 'lease-lost', 'content-mismatch', 'limit-reached')
   async complete(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<Asset> {
     return this.uploads.complete(actor, id);
   }
@@ -231,7 +194,6 @@ export class UploadsController {
     description: 'Counts, sizes and limits.',
     example: { count: 120, bytes: 73400320, quota_bytes: null, max_asset_bytes: 5368709120 },
   })
-  @Problems('unauthenticated', 'forbidden')
   async usage(@CurrentActor() actor: Actor): Promise<AssetTotals> {
     return this.uploads.totals(actor);
   }

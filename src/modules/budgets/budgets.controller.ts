@@ -37,7 +37,6 @@ export class BudgetsController {
     description: 'A page of budgets.',
     example: { data: [BUDGET_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: budgetListQuery }) query: BudgetListQuery,
@@ -52,14 +51,7 @@ export class BudgetsController {
     description: 'It counts from now on. Scope and period are for good; make another budget for others. For admins.',
   })
   @Returns(201, budgetSchema, { description: 'Made.', example: BUDGET_EXAMPLE })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'limit-reached',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-  )
+  @Problems('limit-reached')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newBudgetSchema }) input: NewBudgetInput,
@@ -73,7 +65,6 @@ export class BudgetsController {
   @Requires('budget:read')
   @ApiOperation({ summary: 'One budget, and how it stands', description: 'For admins.' })
   @Returns(200, budgetSchema, { description: 'The budget.', example: BUDGET_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<BudgetView> {
     return this.budgets.get(actor, id);
   }
@@ -82,7 +73,6 @@ export class BudgetsController {
   @Requires('budget:manage')
   @ApiOperation({ summary: 'Change a budget (merge patch)', description: 'What is spent stays counted. For admins.' })
   @Returns(200, budgetSchema, { description: 'The budget as it is now.', example: BUDGET_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -96,7 +86,6 @@ export class BudgetsController {
   @Requires('budget:manage')
   @ApiOperation({ summary: 'Delete a budget, and what it has counted', description: 'For admins.' })
   @Returns(204, null, { description: 'It is gone.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     await this.budgets.remove(actor, id);
   }

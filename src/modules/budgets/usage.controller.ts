@@ -2,7 +2,7 @@ import { Controller, Get, Query } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { Returns } from '../../http/returns.js';
 import { USAGE_EXAMPLE, usageQuery, type UsageQueryInput, usageSchema, type Usage } from './usage.schema.js';
 import { UsageService } from './usage.service.js';
 
@@ -21,7 +21,6 @@ export class UsageController {
       'Runs of the tasks you may read, by the day they were made on, those under way included; for admins, also those of tasks that are gone.',
   })
   @Returns(200, usageSchema, { description: 'What was used.', example: USAGE_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden')
   get(@CurrentActor() actor: Actor, @Query({ schema: usageQuery }) query: UsageQueryInput): Promise<Usage> {
     return this.usage.get(actor, query);
   }

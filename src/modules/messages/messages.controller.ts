@@ -3,7 +3,7 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { type ListQuery, listQuery, pageSchema } from '../../http/list-query.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { Returns } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { type Message, messageSchema } from './messages.schema.js';
@@ -35,7 +35,6 @@ export class MessagesController {
       next_cursor: null,
     },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden', 'not-found')
   async list(
     @Param('id', { schema: idParam }) taskId: string,
     @Query({ schema: listQuery }) query: ListQuery,

@@ -37,7 +37,6 @@ export class AccountsController {
     description: 'A page of accounts.',
     example: { data: [ACCOUNT_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: accountListQuery }) query: AccountListQuery,
@@ -54,14 +53,7 @@ export class AccountsController {
     description: 'The same key again gets the same reply, and no second one.',
   })
   @Returns(201, accountSchema, { description: 'Made.', example: ACCOUNT_EXAMPLE })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'already-exists',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-  )
+  @Problems('already-exists')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newAccountSchema }) input: NewAccountInput,
@@ -75,7 +67,6 @@ export class AccountsController {
   @Requires('account:read')
   @ApiOperation({ summary: 'One account' })
   @Returns(200, accountSchema, { description: 'The account.', example: ACCOUNT_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AccountView> {
     return this.accounts.get(actor, id);
   }
@@ -84,7 +75,7 @@ export class AccountsController {
   @Requires('account:manage')
   @ApiOperation({ summary: 'Change an account', description: 'A JSON merge patch (RFC 7396).' })
   @Returns(200, accountSchema, { description: 'The account as it is now.', example: ACCOUNT_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'already-exists')
+  @Problems('already-exists')
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -98,7 +89,7 @@ export class AccountsController {
   @Requires('account:manage')
   @ApiOperation({ summary: 'Delete an account' })
   @Returns(204, null, { description: 'Gone.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found', 'still-referenced')
+  @Problems('still-referenced')
   remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     return this.accounts.remove(actor, id);
   }

@@ -34,7 +34,6 @@ export class OrganizationsController {
   @Requires('organization:read')
   @ApiOperation({ summary: 'Your organization' })
   @Returns(200, organizationSchema, { description: 'The organization.', example: ORGANIZATION_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden')
   own(@CurrentActor() actor: Actor): Promise<OrganizationView> {
     return this.organizations.own(actor);
   }
@@ -43,7 +42,6 @@ export class OrganizationsController {
   @Requires('organization:update')
   @ApiOperation({ summary: 'Change your organization', description: 'A JSON merge patch (RFC 7396), for admins.' })
   @Returns(200, organizationSchema, { description: 'The organization as it is now.', example: ORGANIZATION_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden')
   update(
     @CurrentActor() actor: Actor,
     @Body({ schema: organizationPatchSchema }) patch: OrganizationPatch,
@@ -58,7 +56,6 @@ export class OrganizationsController {
     description: 'A page of organizations.',
     example: { data: [ORGANIZATION_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: organizationListQuery }) query: ListQuery,
@@ -70,7 +67,6 @@ export class OrganizationsController {
   @Requires('instance:operate')
   @ApiOperation({ summary: 'One organization of the instance', description: 'For the operator of the instance.' })
   @Returns(200, organizationSchema, { description: 'The organization.', example: ORGANIZATION_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<OrganizationView> {
     return this.organizations.get(actor, id);
   }
@@ -87,14 +83,7 @@ export class OrganizationsController {
     description: 'The same key again gets the same reply, and no second one.',
   })
   @Returns(201, organizationSchema, { description: 'Made.', example: ORGANIZATION_EXAMPLE })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'already-exists',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-  )
+  @Problems('already-exists')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newOrganizationSchema }) input: NewOrganizationInput,

@@ -45,7 +45,6 @@ export class ProjectsController {
     description: 'A page of projects.',
     example: { data: [PROJECT_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: projectListQuery }) query: ProjectListQuery,
@@ -62,7 +61,6 @@ export class ProjectsController {
     description: 'The same key again gets the same reply, and no second one.',
   })
   @Returns(201, projectSchema, { description: 'Made.', example: PROJECT_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'idempotency-in-progress', 'idempotency-mismatch')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newProjectSchema }) input: NewProjectInput,
@@ -76,7 +74,6 @@ export class ProjectsController {
   @Requires('project:read')
   @ApiOperation({ summary: 'One project' })
   @Returns(200, projectSchema, { description: 'The project.', example: PROJECT_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<ProjectView> {
     return this.projects.get(actor, id);
   }
@@ -85,7 +82,6 @@ export class ProjectsController {
   @Requires('project:manage')
   @ApiOperation({ summary: 'Change a project', description: 'A JSON merge patch (RFC 7396).' })
   @Returns(200, projectSchema, { description: 'The project as it is now.', example: PROJECT_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -99,7 +95,7 @@ export class ProjectsController {
   @Requires('project:manage')
   @ApiOperation({ summary: 'Delete a project' })
   @Returns(204, null, { description: 'Gone.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found', 'still-referenced')
+  @Problems('still-referenced')
   remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     return this.projects.remove(actor, id);
   }
@@ -111,7 +107,6 @@ export class ProjectsController {
     description: 'A page of shares.',
     example: { data: [PROJECT_SHARE_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden', 'not-found')
   listShares(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -127,7 +122,6 @@ export class ProjectsController {
     description: 'Its present and future tasks, but for private ones.',
   })
   @Returns(200, projectShareSchema, { description: 'The share.', example: PROJECT_SHARE_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
   putShare(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -142,7 +136,6 @@ export class ProjectsController {
   @Requires('project:manage')
   @ApiOperation({ summary: 'Share a project with a team no longer' })
   @Returns(204, null, { description: 'No longer shared.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   removeShare(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

@@ -40,7 +40,6 @@ export class TeamsController {
   @Requires('team:read')
   @ApiOperation({ summary: 'List teams' })
   @Returns(200, teamPage, { description: 'A page of teams.', example: { data: [TEAM_EXAMPLE], next_cursor: null } })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   list(@CurrentActor() actor: Actor, @Query({ schema: teamListQuery }) query: ListQuery): Promise<Page<TeamView>> {
     return this.teams.list(actor, query);
   }
@@ -54,14 +53,7 @@ export class TeamsController {
     description: 'The same key again gets the same reply, and no second one.',
   })
   @Returns(201, teamSchema, { description: 'Made.', example: TEAM_EXAMPLE })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'already-exists',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-  )
+  @Problems('already-exists')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newTeamSchema }) input: NewTeamInput,
@@ -75,7 +67,6 @@ export class TeamsController {
   @Requires('team:read')
   @ApiOperation({ summary: 'One team' })
   @Returns(200, teamSchema, { description: 'The team.', example: TEAM_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<TeamView> {
     return this.teams.get(actor, id);
   }
@@ -84,7 +75,7 @@ export class TeamsController {
   @Requires('team:manage')
   @ApiOperation({ summary: 'Change a team', description: 'A JSON merge patch (RFC 7396).' })
   @Returns(200, teamSchema, { description: 'The team as it is now.', example: TEAM_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'already-exists')
+  @Problems('already-exists')
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -98,7 +89,7 @@ export class TeamsController {
   @Requires('team:manage')
   @ApiOperation({ summary: 'Delete a team', description: 'For admins.' })
   @Returns(204, null, { description: 'Gone.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found', 'still-referenced')
+  @Problems('still-referenced')
   remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     return this.teams.remove(actor, id);
   }
@@ -110,7 +101,6 @@ export class TeamsController {
     description: 'A page of members.',
     example: { data: [TEAM_MEMBER_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden', 'not-found')
   listMembers(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -126,7 +116,6 @@ export class TeamsController {
     description: 'For admins and maintainers of the team.',
   })
   @Returns(200, teamMemberSchema, { description: 'The member.', example: TEAM_MEMBER_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
   putMember(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -141,7 +130,6 @@ export class TeamsController {
   @Requires('team:manage')
   @ApiOperation({ summary: 'Take a person out of a team', description: 'For admins and maintainers of the team.' })
   @Returns(204, null, { description: 'No longer a member.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   removeMember(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

@@ -34,7 +34,6 @@ export class UsersController {
   @Requires('user:read')
   @ApiOperation({ summary: 'List users' })
   @Returns(200, userPage, { description: 'A page of users.', example: { data: [USER_EXAMPLE], next_cursor: null } })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   list(@CurrentActor() actor: Actor, @Query({ schema: userListQuery }) query: ListQuery): Promise<Page<UserView>> {
     return this.users.list(actor, query);
   }
@@ -51,14 +50,7 @@ export class UsersController {
     description: 'The same key again gets the same reply, and no second one.',
   })
   @Returns(201, userSchema, { description: 'Made.', example: USER_EXAMPLE })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'already-exists',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-  )
+  @Problems('already-exists')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newUserSchema }) input: NewUserInput,
@@ -72,7 +64,6 @@ export class UsersController {
   @Requires('user:read')
   @ApiOperation({ summary: 'One user' })
   @Returns(200, userSchema, { description: 'The user.', example: USER_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<UserView> {
     return this.users.get(actor, id);
   }
@@ -81,7 +72,7 @@ export class UsersController {
   @Requires('user:manage')
   @ApiOperation({ summary: 'Change a user', description: 'A JSON merge patch (RFC 7396).' })
   @Returns(200, userSchema, { description: 'The user as it is now.', example: USER_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'already-exists', 'conflict')
+  @Problems('already-exists', 'conflict')
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -98,7 +89,7 @@ export class UsersController {
     description: 'Ends their rights and their keys at once and frees the e-mail; what they made stays.',
   })
   @Returns(204, null, { description: 'Gone.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found', 'conflict')
+  @Problems('conflict')
   remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     return this.users.remove(actor, id);
   }

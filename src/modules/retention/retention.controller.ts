@@ -2,7 +2,7 @@ import { Body, Controller, Get, HttpCode, Patch, Post } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { Returns } from '../../http/returns.js';
 import {
   DEFAULT_RETENTION,
   dryRunSchema,
@@ -27,7 +27,6 @@ export class RetentionController {
   @Requires('retention:read')
   @ApiOperation({ summary: 'How long what runs leave is kept', description: 'For admins.' })
   @Returns(200, retentionSchema, { description: 'Days by class.', example: DEFAULT_RETENTION })
-  @Problems('unauthenticated', 'forbidden')
   get(@CurrentActor() actor: Actor): Promise<Retention> {
     return this.retention.get(actor);
   }
@@ -43,7 +42,6 @@ export class RetentionController {
     description: 'As it is now.',
     example: { ...DEFAULT_RETENTION, events_days: 14, assets_days: null },
   })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden')
   update(
     @CurrentActor() actor: Actor,
     @Body({ schema: retentionPatchSchema }) patch: RetentionPatch,
@@ -59,7 +57,6 @@ export class RetentionController {
     description: 'By what is set, or by other days that are given. For admins.',
   })
   @Returns(200, retentionReportSchema, { description: 'Counts by class.', example: RETENTION_REPORT_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden')
   dryRun(
     @CurrentActor() actor: Actor,
     @Body({ schema: dryRunSchema }) tried: RetentionPatch,

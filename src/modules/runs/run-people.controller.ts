@@ -52,7 +52,7 @@ export class RunPeopleController {
     description: 'Answered: the run, back in the queue.',
     example: { ...QUEUED_RUN_EXAMPLE, attempt: 1, started_at: RUN_EXAMPLE.started_at, last_seq: 6 },
   })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'not-waiting', 'run-ended')
+  @Problems('not-waiting', 'run-ended')
   answer(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -69,7 +69,7 @@ export class RunPeopleController {
     description: 'Decided: the run, back in the queue; its next worker is told.',
     example: { ...QUEUED_RUN_EXAMPLE, attempt: 1, started_at: RUN_EXAMPLE.started_at, last_seq: 6 },
   })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'not-waiting', 'run-ended')
+  @Problems('not-waiting', 'run-ended')
   decide(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -95,17 +95,7 @@ export class RunPeopleController {
     description: 'The new run; `replay_of_run_id` is the old one.',
     example: { ...QUEUED_RUN_EXAMPLE, number: 2, replay_of_run_id: RUN_EXAMPLE.id },
   })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'not-found',
-    'conflict',
-    'limit-reached',
-    'budget-exceeded',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-  )
+  @Problems('conflict', 'limit-reached', 'budget-exceeded')
   async replay(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -123,7 +113,6 @@ export class RunPeopleController {
     description: 'At most 1,000 runs; `truncated` says so.',
   })
   @Returns(200, runTreeSchema, { description: 'The family.', example: RUN_TREE_EXAMPLE })
-  @Problems('unauthenticated', 'not-found')
   tree(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<RunTree> {
     return this.children.tree(actor, id);
   }

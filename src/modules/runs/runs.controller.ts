@@ -41,17 +41,7 @@ export class RunsController {
     description: 'The same key again gets the same reply, and no second run.',
   })
   @Returns(201, runSchema, { description: 'Queued.', example: QUEUED_RUN_EXAMPLE })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'not-found',
-    'conflict',
-    'limit-reached',
-    'budget-exceeded',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-  )
+  @Problems('conflict', 'limit-reached', 'budget-exceeded')
   async start(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) taskId: string,
@@ -66,7 +56,6 @@ export class RunsController {
   @Requires('run:read')
   @ApiOperation({ summary: 'The runs of a task, newest first' })
   @Returns(200, runPageSchema, { description: 'A page of runs.', example: { data: [RUN_EXAMPLE], next_cursor: null } })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'not-found')
   listOfTask(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) taskId: string,
@@ -79,7 +68,6 @@ export class RunsController {
   @Requires('run:read')
   @ApiOperation({ summary: 'Runs of every task you may read' })
   @Returns(200, runPageSchema, { description: 'A page of runs.', example: { data: [RUN_EXAMPLE], next_cursor: null } })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated')
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: runListQuerySchema }) query: RunListQuery,
@@ -91,7 +79,6 @@ export class RunsController {
   @Requires('run:read')
   @ApiOperation({ summary: 'One run' })
   @Returns(200, runSchema, { description: 'The run.', example: RUN_EXAMPLE })
-  @Problems('unauthenticated', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<RunView> {
     return this.runs.get(actor, id);
   }
@@ -108,7 +95,7 @@ export class RunsController {
     description: 'A worker has it and was asked to stop.',
     example: STOPPING_RUN_EXAMPLE,
   })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'run-ended')
+  @Problems('run-ended')
   async cancel(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

@@ -49,7 +49,6 @@ export class ScheduleControlController {
   @Requires('schedule:contribute')
   @ApiOperation({ summary: 'Pause all schedules that fit a filter', description: 'Of those that you may change.' })
   @Returns(200, changedSchema, { description: 'How many were not paused before.', example: { changed: 12 } })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden')
   pauseMany(
     @CurrentActor() actor: Actor,
     @Body({ schema: pauseManyRequest }) { reason, ...filter }: PauseManyRequest,
@@ -62,7 +61,6 @@ export class ScheduleControlController {
   @Requires('schedule:contribute')
   @ApiOperation({ summary: 'Resume all schedules that fit a filter', description: 'Of those that you may change.' })
   @Returns(200, changedSchema, { description: 'How many were paused before.', example: { changed: 12 } })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden')
   resumeMany(
     @CurrentActor() actor: Actor,
     @Body({ schema: resumeManyRequest }) filter: ResumeManyRequest,
@@ -78,17 +76,7 @@ export class ScheduleControlController {
     description: 'A run of no slot, whatever else is running, paused or not. Takes Idempotency-Key.',
   })
   @Returns(200, runSchema, { description: 'The run.', example: RUN_EXAMPLE })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'not-found',
-    'conflict',
-    'limit-reached',
-    'budget-exceeded',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-  )
+  @Problems('conflict', 'limit-reached', 'budget-exceeded')
   async trigger(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -107,7 +95,7 @@ export class ScheduleControlController {
     description: 'The schedule.',
     example: { ...SCHEDULE_EXAMPLE, enabled: false, paused_at: '2030-01-05T10:00:00.000Z', next_execution_at: null },
   })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'conflict')
+  @Problems('conflict')
   pause(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -121,7 +109,7 @@ export class ScheduleControlController {
   @Requires('schedule:contribute')
   @ApiOperation({ summary: 'Resume a schedule', description: 'From now on: slots of the pause are not fired.' })
   @Returns(200, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'conflict')
+  @Problems('conflict')
   resume(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -141,15 +129,7 @@ export class ScheduleControlController {
     description: 'What was made.',
     example: { backfilled: 1, fired_before: 4, run_ids: [SLOT_EXAMPLE.run_id] },
   })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'not-found',
-    'budget-exceeded',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-  )
+  @Problems('budget-exceeded')
   async backfill(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -167,7 +147,6 @@ export class ScheduleControlController {
     description: 'Newest first. Why the slot of nine o’clock did not run: `?from=…T09:00:00Z&to=…T09:00:01Z`.',
   })
   @Returns(200, slotPage, { description: 'A page of slots.', example: { data: [SLOT_EXAMPLE], next_cursor: null } })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'not-found')
   slots(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -180,7 +159,6 @@ export class ScheduleControlController {
   @Requires('schedule:read')
   @ApiOperation({ summary: 'Get how a schedule has been doing', description: 'How late it fires, what it missed.' })
   @Returns(200, statsSchema, { description: 'Counts and lags of the last days.', example: STATS_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'not-found')
   stats(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

@@ -44,7 +44,6 @@ export class SchedulesController {
     description: 'A page of schedules.',
     example: { data: [SCHEDULE_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated')
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: scheduleListQuery }) query: ScheduleListQuery,
@@ -56,14 +55,7 @@ export class SchedulesController {
   @Requires('schedule:contribute')
   @ApiOperation({ summary: 'Give a task a schedule', description: 'Takes Idempotency-Key.' })
   @Returns(201, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'already-exists',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-  )
+  @Problems('already-exists')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newSchedule }) body: NewSchedule,
@@ -88,7 +80,6 @@ export class SchedulesController {
       upcoming: ['2030-01-07T09:00:00.000Z', '2030-01-08T09:00:00.000Z'],
     },
   })
-  @Problems('invalid-request', 'unauthenticated')
   async preview(
     @CurrentActor() actor: Actor,
     @Body({ schema: previewRequest }) body: PreviewRequest,
@@ -100,7 +91,6 @@ export class SchedulesController {
   @Requires('schedule:read')
   @ApiOperation({ summary: 'Get a schedule' })
   @Returns(200, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
-  @Problems('unauthenticated', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<Schedule> {
     return this.schedules.get(actor, id);
   }
@@ -109,7 +99,6 @@ export class SchedulesController {
   @Requires('schedule:contribute')
   @ApiOperation({ summary: 'Change a schedule (merge patch)' })
   @Returns(200, scheduleSchema, { description: 'The schedule as it is now.', example: SCHEDULE_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -123,7 +112,6 @@ export class SchedulesController {
   @Requires('schedule:contribute')
   @ApiOperation({ summary: 'Delete a schedule; its task stays' })
   @Returns(204, null, { description: 'It is gone.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     await this.schedules.remove(actor, id);
   }
@@ -135,7 +123,6 @@ export class SchedulesController {
     description: 'The next moments, soonest first.',
     example: { data: ['2030-01-07T09:00:00.000Z'] },
   })
-  @Problems('invalid-request', 'unauthenticated', 'not-found')
   upcoming(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

@@ -1,10 +1,11 @@
 import { Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
-import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { Problems, Returns } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
+import { ReturnsFeed } from './returns-feed.js';
 import { FOLLOW_ACCESS, StreamDelivery } from './stream-delivery.js';
 import type { StreamUrl } from './stream-links.js';
 import {
@@ -52,36 +53,17 @@ export class StreamsController {
     description:
       'What a dashboard follows: each change of state of every run that the caller may see (`run.queued`, `run.delayed`, `run.started`, ' +
       '`run.waiting`, `run.completed`, `run.failed`, `run.timed_out`, `run.canceled`, `run.expired`), and its `asset`, `question` and `answer` ' +
-      'events; what becomes of tasks and schedules is for webhooks. Begins with a `ready` frame and what happens from then on; `after=0` begins with the oldest kept. Each frame’s `id` resumes the ' +
-      'feed for 24 hours, with nothing lost or repeated; an older one gets a `gap` first. Rights are looked up with every page.',
+      'events. What becomes of tasks and schedules is for webhooks. Begins with a `ready` frame and what happens from then on; `after=0` begins ' +
+      'with the oldest kept. Each frame’s `id` resumes the feed for 24 hours, with nothing lost or repeated; an older one gets a `gap` first. ' +
+      'Rights are looked up with every page.',
   })
-  @ApiHeader({
-    name: 'Last-Event-ID',
-    required: false,
-    description: 'The last frame the client has; wins over `after`.',
+  @ReturnsFeed('The feed.', {
+    id: '1.WyI3MzEi.0Zb1',
+    event: 'run.started',
+    data: EXAMPLE_LIFECYCLE,
+    text: '09:00:00  running (attempt 1)\n',
   })
-  @ApiResponse({
-    status: 200,
-    description: 'The feed.',
-    content: {
-      'text/event-stream': {
-        schema: { type: 'string' },
-        example: `id: 1.WyI3MzEi.0Zb1\nevent: run.started\ndata: ${JSON.stringify(EXAMPLE_LIFECYCLE)}\n\n`,
-      },
-      'application/x-ndjson': { schema: { type: 'string' }, example: `${JSON.stringify(EXAMPLE_LIFECYCLE)}\n` },
-      'text/plain': { schema: { type: 'string' }, example: '09:00:00  running (attempt 1)\n' },
-    },
-  })
-  @Problems(
-    'invalid-request',
-    'invalid-cursor',
-    'unauthenticated',
-    'forbidden',
-    'not-acceptable',
-    'cursor-ahead',
-    'limit-reached',
-    'unavailable',
-  )
+  @Problems('invalid-cursor')
   async followOrganization(
     @Query({ schema: feedQuerySchema }) query: FeedQuery,
     @CurrentActor() actor: Actor,
@@ -101,34 +83,13 @@ export class StreamsController {
       '`reconnect` (come back with your cursor) are never stored. `application/x-ndjson` is a download of what is there; ' +
       '`text/plain` is for people: `curl -N -H "Accept: text/plain" …`.',
   })
-  @ApiHeader({
-    name: 'Last-Event-ID',
-    required: false,
-    description: 'The last event the client has; wins over `after`.',
-  })
-  @ApiResponse({
-    status: 200,
-    description: 'The stream.',
-    content: {
-      'text/event-stream': {
-        schema: { type: 'string' },
-        example: `id: 2\nevent: status\ndata: ${JSON.stringify(EXAMPLE_EVENT)}\n\n`,
-      },
-      'application/x-ndjson': { schema: { type: 'string' }, example: `${JSON.stringify(EXAMPLE_EVENT)}\n` },
-      'text/plain': { schema: { type: 'string' }, example: '09:00:00  running (attempt 1)\n' },
-    },
+  @ReturnsFeed('The stream.', {
+    id: '2',
+    event: 'status',
+    data: EXAMPLE_EVENT,
+    text: '09:00:00  running (attempt 1)\n',
   })
   @Returns(204, null, { description: 'The cursor is the end of a stream that has ended: nothing more will come.' })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'not-found',
-    'not-acceptable',
-    'cursor-ahead',
-    'limit-reached',
-    'unavailable',
-  )
   async follow(
     @Param('id', { schema: idParam }) runId: string,
     @Query({ schema: followQuerySchema }) query: FollowQuery,
@@ -147,7 +108,7 @@ export class StreamsController {
       'Events after the cursor. Pages may be shorter than `limit`; go on while `next_after` is less than `last_seq`.',
     example: { data: [EXAMPLE_EVENT], next_after: 2, last_seq: 7, ended: true, gap: null },
   })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'cursor-ahead')
+  @Problems('cursor-ahead')
   async listEvents(
     @Param('id', { schema: idParam }) runId: string,
     @Query({ schema: eventsQuerySchema }) query: EventsQuery,
@@ -171,7 +132,6 @@ export class StreamsController {
       expires_at: '2026-01-31T09:15:00.000Z',
     },
   })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   async createUrl(@Param('id', { schema: idParam }) runId: string, @CurrentActor() actor: Actor): Promise<StreamUrl> {
     return this.streams.createUrl(actor, runId);
   }

@@ -1,10 +1,11 @@
 import { Controller, Get, Param, Query, Req, Res } from '@nestjs/common';
-import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { Problems } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
+import { ReturnsFeed } from './returns-feed.js';
 import { StreamDelivery } from './stream-delivery.js';
 import { type FeedQuery, feedQuerySchema } from './streams.schema.js';
 
@@ -33,34 +34,13 @@ export class TaskStreamController {
       'ones follow when an earlier one ends. The feed has no end of its own. `application/x-ndjson` is a download of what is there; ' +
       '`text/plain` is for people.',
   })
-  @ApiHeader({
-    name: 'Last-Event-ID',
-    required: false,
-    description: 'The last frame the client has; wins over `after`.',
+  @ReturnsFeed('The feed.', {
+    id: '1.WzEsMSwyXQ.0Zb1',
+    event: 'status',
+    data: EXAMPLE,
+    text: '--  run 1\n09:00:00  running (attempt 1)\n',
   })
-  @ApiResponse({
-    status: 200,
-    description: 'The feed.',
-    content: {
-      'text/event-stream': {
-        schema: { type: 'string' },
-        example: `id: 1.WzEsMSwyXQ.0Zb1\nevent: status\ndata: ${JSON.stringify(EXAMPLE)}\n\n`,
-      },
-      'application/x-ndjson': { schema: { type: 'string' }, example: `${JSON.stringify(EXAMPLE)}\n` },
-      'text/plain': { schema: { type: 'string' }, example: '--  run 1\n09:00:00  running (attempt 1)\n' },
-    },
-  })
-  @Problems(
-    'invalid-request',
-    'invalid-cursor',
-    'unauthenticated',
-    'forbidden',
-    'not-found',
-    'not-acceptable',
-    'cursor-ahead',
-    'limit-reached',
-    'unavailable',
-  )
+  @Problems('invalid-cursor')
   async follow(
     @Param('id', { schema: idParam }) taskId: string,
     @Query({ schema: feedQuerySchema }) query: FeedQuery,

@@ -2,7 +2,7 @@ import { Body, Controller, Delete, Get, HttpCode, Param, Put, Query } from '@nes
 import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { Returns } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { TaskSharesService } from './task-shares.service.js';
@@ -31,7 +31,6 @@ export class TaskSharesController {
     description: 'A page of shares, oldest first.',
     example: { data: [SHARE_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'not-found')
   list(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -44,7 +43,6 @@ export class TaskSharesController {
   @Requires('task:manage')
   @ApiOperation({ summary: 'Share a task with a team, or change how' })
   @Returns(200, shareSchema, { description: 'The share.', example: SHARE_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
   put(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -59,7 +57,6 @@ export class TaskSharesController {
   @Requires('task:manage')
   @ApiOperation({ summary: 'Share a task with a team no more' })
   @Returns(204, null, { description: 'It is not shared.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   async remove(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

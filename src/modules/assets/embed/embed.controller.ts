@@ -3,7 +3,7 @@ import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Actor, Public, Requires } from '../../../access/index.js';
 import { CurrentActor } from '../../../http/current-actor.js';
-import { Problems, Returns } from '../../../http/returns.js';
+import { Returns } from '../../../http/returns.js';
 import { idParam } from '../../../http/schemas.js';
 import { notFound } from '../../../kernel/errors.js';
 import { AssetContent } from '../asset-content.js';
@@ -37,7 +37,6 @@ export class EmbedController {
     content: { 'image/webp': { schema: { type: 'string', format: 'binary' } } },
   })
   @Returns(304, null, { description: 'The client has it.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   async readThumbnail(
     @Param('id', { schema: idParam }) assetId: string,
     @Query({ schema: contentQuerySchema }) query: ContentQuery,
@@ -56,7 +55,6 @@ export class EmbedController {
       'For a frame: it plays sound and video, turns panoramas and models. It runs this server’s viewers only, and has no credential but the link it was read by.',
   })
   @ApiResponse({ status: 200, description: 'The page.', content: { 'text/html': { schema: { type: 'string' } } } })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   async readEmbed(
     @Param('id', { schema: idParam }) assetId: string,
     @Query({ schema: contentQuerySchema }) query: ContentQuery,
@@ -75,7 +73,6 @@ export class EmbedController {
     content: { 'text/javascript': { schema: { type: 'string' } }, 'text/css': { schema: { type: 'string' } } },
   })
   @Returns(304, null, { description: 'The client has it.' })
-  @Problems('not-found')
   async readViewer(
     @Param('file', { schema: viewerNameParam }) name: string,
     @Req() request: FastifyRequest,

@@ -44,7 +44,6 @@ export class ApiKeysController {
     description: 'The secret is in this reply and never again. Takes Idempotency-Key.',
   })
   @Returns(201, apiKeyWithSecret, { description: 'The key, with its secret.', example: SECRET_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'idempotency-in-progress', 'idempotency-mismatch')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newApiKey }) body: NewApiKeyInput,
@@ -58,7 +57,6 @@ export class ApiKeysController {
   @Requires('api_key:read')
   @ApiOperation({ summary: 'List the API keys of the organisation', description: 'Revoked ones are gone from it.' })
   @Returns(200, apiKeyPage, { description: 'A page of keys.', example: { data: [API_KEY_EXAMPLE], next_cursor: null } })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: apiKeyListQuery }) query: ApiKeyListQuery,
@@ -70,7 +68,6 @@ export class ApiKeysController {
   @Requires('api_key:read')
   @ApiOperation({ summary: 'Get an API key' })
   @Returns(200, apiKeySchema, { description: 'The key, without its secret.', example: API_KEY_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<ApiKey> {
     return this.keys.get(actor, id);
   }
@@ -83,7 +80,6 @@ export class ApiKeysController {
     description: 'At once, on every replica; links it signed die with it.',
   })
   @Returns(204, null, { description: 'It is revoked.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
   async revoke(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     await this.keys.revoke(actor, id);
   }
@@ -96,15 +92,7 @@ export class ApiKeysController {
     description: 'Its id, rights and history stay. Takes Idempotency-Key.',
   })
   @Returns(200, apiKeyWithSecret, { description: 'The key, with its new secret.', example: SECRET_EXAMPLE })
-  @Problems(
-    'invalid-request',
-    'unauthenticated',
-    'forbidden',
-    'not-found',
-    'conflict',
-    'idempotency-in-progress',
-    'idempotency-mismatch',
-  )
+  @Problems('conflict')
   async rotate(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

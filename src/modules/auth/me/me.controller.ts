@@ -17,7 +17,6 @@ export class MeController {
   @Requires('self:read')
   @ApiOperation({ summary: 'Who you are and what you may ask for' })
   @Returns(200, meSchema, { description: 'The caller.', example: ME_EXAMPLE })
-  @Problems('unauthenticated')
   get(@CurrentActor() actor: Actor): Promise<Me> {
     return this.me.get(actor);
   }
@@ -28,7 +27,7 @@ export class MeController {
   @Requires('self:update')
   @ApiOperation({ summary: 'Change your password', description: 'Ends every session of yours, this one included.' })
   @Returns(204, null, { description: 'The password is changed; sign in again.' })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'payload-too-large', 'rate-limited')
+  @Problems('rate-limited')
   async changePassword(
     @CurrentActor() actor: Actor,
     @Body({ schema: passwordChange }) body: PasswordChange,

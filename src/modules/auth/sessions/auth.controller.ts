@@ -38,7 +38,7 @@ export class AuthController {
     security: [],
   })
   @Returns(200, tokenReply, { description: 'A session.', example: TOKEN_EXAMPLE })
-  @Problems('invalid-request', 'invalid-credentials', 'payload-too-large', 'rate-limited')
+  @Problems('invalid-credentials', 'rate-limited')
   login(@Body({ schema: loginRequest }) body: LoginRequest, @Ip() address: string): Promise<TokenReply> {
     return this.logins.login(body, address);
   }
@@ -53,7 +53,7 @@ export class AuthController {
     security: [],
   })
   @Returns(200, tokenReply, { description: 'The next tokens of the session.', example: TOKEN_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'payload-too-large')
+  @Problems('unauthenticated')
   refresh(@Body({ schema: refreshRequest }) body: RefreshRequest): Promise<TokenReply> {
     return this.sessions.refresh(body.refresh_token);
   }
@@ -64,7 +64,7 @@ export class AuthController {
   @Public('ends the session that the tokens it brings prove, however little they may still do')
   @ApiOperation({ summary: 'End a session', description: 'Its access tokens are refused from then on.' })
   @Returns(204, null, { description: 'The session is over.' })
-  @Problems('invalid-request', 'unauthenticated', 'payload-too-large')
+  @Problems('unauthenticated')
   async logout(@Body({ schema: logoutRequest }) body: LogoutRequest, @Req() request: FastifyRequest): Promise<void> {
     await this.logouts.logout(body, request);
   }

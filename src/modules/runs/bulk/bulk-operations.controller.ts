@@ -7,7 +7,7 @@ import { created } from '../../../http/created.js';
 import { CurrentActor } from '../../../http/current-actor.js';
 import { IdempotencyKey } from '../../../http/idempotency-key.js';
 import { type ListQuery, listQuery } from '../../../http/list-query.js';
-import { Problems, Returns } from '../../../http/returns.js';
+import { Returns } from '../../../http/returns.js';
 import { idParam } from '../../../http/schemas.js';
 import type { Page } from '../../../kernel/page.js';
 import {
@@ -39,7 +39,6 @@ export class BulkOperationsController {
     description: 'Under way; ask for it again to see how far it is.',
     example: { ...BULK_OPERATION_EXAMPLE, done: 0, failed: 0, failures: {} },
   })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'idempotency-in-progress', 'idempotency-mismatch')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newBulkOperation }) input: NewBulkOperation,
@@ -57,7 +56,6 @@ export class BulkOperationsController {
     description: 'A page of bulk operations.',
     example: { data: [BULK_OPERATION_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated')
   list(@CurrentActor() actor: Actor, @Query({ schema: listQuery }) query: ListQuery): Promise<Page<BulkOperation>> {
     return this.operations.list(actor, query);
   }
@@ -66,7 +64,6 @@ export class BulkOperationsController {
   @Requires('run:read')
   @ApiOperation({ summary: 'How far a bulk operation is', description: 'For whoever started it, and for admins.' })
   @Returns(200, bulkOperationSchema, { description: 'The operation.', example: BULK_OPERATION_EXAMPLE })
-  @Problems('unauthenticated', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<BulkOperation> {
     return this.operations.get(actor, id);
   }
