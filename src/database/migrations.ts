@@ -11,6 +11,7 @@ import { AssetUploads1764000000010 } from '../../migrations/1764000000010-asset-
 import { ScheduleFiring1764000000011 } from '../../migrations/1764000000011-schedule-firing.js';
 import { Outbox1764000000012 } from '../../migrations/1764000000012-outbox.js';
 import { Trust1764000000013 } from '../../migrations/1764000000013-trust.js';
+import { HotPath1764000000014 } from '../../migrations/1764000000014-hot-path.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
 export const migrations = [
@@ -27,4 +28,5 @@ export const migrations = [
   ScheduleFiring1764000000011,
   Outbox1764000000012,
   Trust1764000000013,
+  HotPath1764000000014,
 ] as const;

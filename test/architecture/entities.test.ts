@@ -60,6 +60,7 @@ const WITHOUT_ENTITY = [
   'signing_secrets',
   'stream_marks',
   'secret_versions',
+  'task_listing',
   'task_timezones',
   'usage_archive',
 ];

@@ -33,6 +33,8 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   audit_checkpoints: ['modules/audit'],
   // The mirror of the latest run (status, latest_run_*, run_count, updated_at) is the run engine's, in the run's transaction.
   tasks: ['modules/tasks', 'modules/runs'],
+  // Written by triggers of tasks only.
+  task_listing: [],
   task_shares: ['modules/tasks'],
   task_counters: ['modules/runs'],
   // What is too old goes in the sweeps of retention, which change nothing else of these.

@@ -18,7 +18,8 @@ export interface StoredRun {
 export async function storedRun(server: TestServer, runId: string): Promise<StoredRun> {
   const row = await server.database.row<{ found: StoredRun }>(sql`
     select jsonb_build_object('status', r.status, 'attempt', r.attempt, 'lastSeq', r.last_seq,
-      'mirror', (select t.status from tasks t where t.id = r.task_id and t.latest_run_id = r.id),
+      'mirror', (select coalesce((select l.status from task_listing l where l.id = t.id and (l.status, l.updated_at) = (t.status, t.updated_at)), 'unlisted')
+        from tasks t where t.id = r.task_id and t.latest_run_id = r.id),
       'log', (select jsonb_agg(one order by e.first_seq, position) from run_events e, jsonb_array_elements(e.events) with ordinality as o (one, position)
         where e.run_id = r.id),
       'attempts', coalesce((select jsonb_agg(jsonb_build_object('number', a.number, 'status', a.status, 'open', a.finished_at is null)

@@ -46,6 +46,8 @@ async function stored(taskId: string): Promise<unknown> {
   return row?.body;
 }
 
+const SEALING = /\baudit_(?:unsealed|seals|heads)\b/;
+
 describe('a batch of tasks', () => {
   test('makes of each item exactly what a single create makes of it', async () => {
     const items = [
@@ -177,9 +179,9 @@ describe('a batch of tasks', () => {
     const statements: number[] = [];
     for (const size of [1, 200]) {
       let seen = 0;
-      // Nobody else is at work in that organisation.
-      const observe = (_text: string, values: readonly unknown[]): void =>
-        void (seen += values.includes(me.body.organization.id) ? 1 : 0);
+      // Nobody else is at work in that organisation but the sealer of its audit trail, when its time comes.
+      const observe = (text: string, values: readonly unknown[]): void =>
+        void (seen += values.includes(me.body.organization.id) && !SEALING.test(text) ? 1 : 0);
       await send([{ prompt: 'warm' }], { as });
       server.database.observers.add(observe);
       const reply = await send(

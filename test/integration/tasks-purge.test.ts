@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { sql } from '../../src/database/sql.js';
+import { raw, sql } from '../../src/database/sql.js';
 import { blobPrefix } from '../../src/engines/blob-store/blob-key.js';
 import { BlobStore } from '../../src/engines/blob-store/blob-store.js';
 import { TaskPurger } from '../../src/modules/tasks/index.js';
@@ -57,4 +57,13 @@ test('what a deleted task left is unreachable at once, and its bytes and rows ar
     sql`select (select count(*) from tasks)::int as tasks, (select count(*) from assets)::int as assets`,
   );
   expect(rows).toEqual({ tasks: 1, assets: 1 });
+  for (const table of ['run_attempts', 'run_events', 'run_log_lines']) {
+    const left = await server.database.rows<{ taskId: string | null }>(
+      sql`select distinct r.task_id as "taskId" from ${raw(table)} x left join runs r on r.organization_id = x.organization_id and r.id = x.run_id`,
+    );
+    expect(left).toEqual([{ taskId: kept.id }]);
+  }
+  expect(await server.database.rows(sql`select l.id, l.status from task_listing l`)).toEqual([
+    { id: kept.id, status: 'completed' },
+  ]);
 });

@@ -60,7 +60,7 @@ const RESULT_LINES = 1000;
 /** No page is longer; told to the planner, which cannot see through a computed limit. */
 const MOST_PER_PAGE = 100;
 
-const HAS_RUN = sql`t.latest_run_id is not null`;
+const HAS_RUN = sql`t.has_run`;
 
 const SHOWN_TASK = sql`json_build_object('id', t.id, 'status', t.status, 'created_at', iso_utc(t.created_at),
   'log_lines', ${lastLogLines(PAGE_LINES)},

@@ -82,6 +82,16 @@ export class TaskEntity {
   @Column({ name: 'latest_run_number', type: 'integer', nullable: true })
   latestRunNumber!: number | null;
 
+  @Column({
+    name: 'has_run',
+    type: 'boolean',
+    generatedType: 'STORED',
+    asExpression: 'latest_run_id is not null',
+    insert: false,
+    update: false,
+  })
+  hasRun!: boolean;
+
   @Column({ name: 'run_count', type: 'integer', default: 0 })
   runCount!: number;
 

@@ -134,6 +134,7 @@ export class TasksQuery {
    * row that would take it past {@link MOST_PAGE_BYTES}; rows from there on have a null `item` too.
    */
   async list(scope: ReadScope, query: TaskListQuery, page: KeysetPage): Promise<KeysetRow<StoredItem | null>[]> {
+    const found = finding(scope, query, page);
     const rows = await this.database.json<KeysetRow<StoredItem | null>[]>(
       scope,
       sql`select coalesce(json_agg(json_build_object('at', t.page_at, 'id', t.id, 'item',
@@ -144,22 +145,36 @@ export class TasksQuery {
           select t.*, ${keysetAt('t', page)} as page_at, row_number() over (order by ${keysetOrder('t', page)}) as page_position,
             sum(octet_length(t.prompt) + coalesce(octet_length(t.payload::text), 0) + octet_length(t.metadata::text))
               over (order by ${keysetOrder('t', page)}) as page_bytes
-          from (select t.* from tasks t where ${readableTask(scope, 't')} and ${filters(scope, query)} and ${keysetBegin('t', page)}
-            order by ${keysetOrder('t', page)} limit ${page.limit + 1}) t
+          from (select t.* from ${found.from} where ${readableTask(scope, 't')} and ${filters(scope, query, found.by)}
+              and ${keysetBegin(found.by, page)}
+            order by ${keysetOrder(found.by, page)} limit ${page.limit + 1}) t
         ) t`,
     );
     return rows ?? [];
   }
 }
 
-function filters(scope: ReadScope, query: TaskListQuery): Sql {
-  const conditions: Sql[] = [createdBetween('t', query)];
+/** Where a list is looked up: what changes with each step of a run is not in the indexes of tasks, but in those of `task_listing`. */
+function finding(scope: ReadScope, query: TaskListQuery, page: KeysetPage): { from: Sql; by: string } {
+  const isByChange = page.sort === 'updated_at' || page.sort === '-updated_at';
+  if (query.status === undefined && !isByChange) {
+    return { from: sql`tasks t`, by: 't' };
+  }
+  const status = query.status === undefined ? sql`true` : sql`l.status = ${query.status}`;
+  return {
+    from: sql`tasks t join task_listing l on l.organization_id = t.organization_id and l.id = t.id
+      and l.organization_id = ${scope.organizationId} and ${status}`,
+    by: 'l',
+  };
+}
+
+function filters(scope: ReadScope, query: TaskListQuery, by: string): Sql {
+  const conditions: Sql[] = [createdBetween(by, query)];
   const add = <Value>(value: Value | undefined, condition: (value: Value) => Sql): void => {
     if (value !== undefined) {
       conditions.push(condition(value));
     }
   };
-  add(query.status, (status) => sql`t.status = ${status}`);
   // A slug may have named other agents before; their tasks are found by it too.
   add(
     query.agent,

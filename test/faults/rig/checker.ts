@@ -143,14 +143,21 @@ async function unsoundRuns(observer: Observer): Promise<string[]> {
 
 /** What is counted is what counting finds. */
 async function unsoundRows(observer: Observer): Promise<string[]> {
-  const [row] = await observer.rows<{ slots: number; shown: number }>(`
+  const [row] = await observer.rows<{ slots: number; shown: number; unlisted: number; strays: number }>(`
     select (select count(*)::int from run_slots s where s.running <> (select count(*) from runs r
         where r.agent_id = s.agent_id and r.status = 'running' and r.agent_slot)) as slots,
       (select coalesce(sum(shown), 0) from task_counters)::int
-        - (select count(*) from tasks where latest_run_id is not null and deleted_at is null)::int as shown`);
+        - (select count(*) from tasks where latest_run_id is not null and deleted_at is null)::int as shown,
+      (select count(*)::int from (select id, status, created_at, updated_at from tasks where deleted_at is null) t
+        full join task_listing l on (l.id, l.status, l.created_at, l.updated_at) = (t.id, t.status, t.created_at, t.updated_at)
+        where l.id is null or t.id is null) as unlisted,
+      (select count(*)::int from (select run_id from run_attempts union all select run_id from run_events union all
+        select run_id from run_log_lines) x where not exists (select 1 from runs r where r.id = x.run_id)) as strays`);
   return [
     ...(row?.slots === 0 ? [] : [`slots that do not agree with counting: ${row?.slots}`]),
     ...(row?.shown === 0 ? [] : [`tasks counted too many: ${row?.shown}`]),
+    ...(row?.unlisted === 0 ? [] : [`tasks that are listed otherwise than they are: ${row?.unlisted}`]),
+    ...(row?.strays === 0 ? [] : [`attempts, events and lines of runs that are gone: ${row?.strays}`]),
   ];
 }
 
