@@ -43,6 +43,25 @@ async function heldBack(q: TestQueue): Promise<number> {
   return row?.count ?? 0;
 }
 
+describe('the slug that a claim names', () => {
+  test('is the agent that has it now, however busy the claimer was with the one before', async () => {
+    const [before, after] = [await queue(), await queue()];
+    await times(3, () => before.run());
+    const own = await after.run();
+    expect(await before.claim(1)).toHaveLength(1);
+
+    const rename = (q: TestQueue, slug: string) =>
+      server.call('PATCH', `/api/v1/agents/${q.agentId}`, { body: { slug } });
+    expect((await rename(before, `${before.agent}-old`)).status).toBe(200);
+    const claim = (slug: string) => server.call('POST', '/api/v1/worker/claim', { body: { agents: [slug], max: 5 } });
+    expect((await claim(before.agent)).status).toBe(400);
+    expect((await rename(after, before.agent)).status).toBe(200);
+    const { body } = await claim(before.agent);
+    expect(body.runs.map(({ run }: { run: { id: string } }) => run.id)).toEqual([own]);
+    expect((await claim(`${before.agent}-old`)).body.runs).toHaveLength(2);
+  });
+});
+
 describe('the limit of an agent', () => {
   test('is never exceeded by sixty-four claimers, whatever each asks for, and is filled', async () => {
     const q = await queue({ concurrency_limit: 5 });

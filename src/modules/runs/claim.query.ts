@@ -25,6 +25,8 @@ import { insertServerEvents } from '../streams/index.js';
 
 export interface ClaimRequest {
   agentIds: readonly string[];
+  /** What they were asked for by: an agent that goes by another slug by now, or is gone, is none of them. */
+  slugs: readonly string[];
   teamIds: readonly string[] | null;
   /** Who asks, and how many runs each may get. */
   claimers: readonly Claimer[];
@@ -52,7 +54,7 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
     with wanted as materialized (
       select a.id, a.concurrency_limit, a.concurrency_key_limit from unnest((select ${input.agentIds}::uuid[])) as i (id)
         join agents a on a.organization_id = ${scope.organizationId} and a.id = i.id
-      where a.paused_at is null and ${live(scope)}
+      where a.paused_at is null and a.deleted_at is null and a.slug = any((select ${input.slugs}::text[])::text[]) and ${live(scope)}
     ), agent_slots as materialized (
       select s.agent_id, s.running from (select w.id, w.concurrency_limit from wanted w where w.concurrency_limit is not null order by w.id) l
         cross join lateral (

@@ -4,6 +4,8 @@
  */
 import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../access/index.js';
+import { BoundedCache } from '../../kernel/bounded-cache.js';
+import { Clock } from '../../kernel/clock.js';
 import { invalid } from '../../kernel/errors.js';
 import { Gatherer } from '../../kernel/gatherer.js';
 import { AgentsService } from '../agents/index.js';
@@ -26,6 +28,8 @@ export interface Claimed {
 }
 
 interface ClaimContext {
+  /** Alike for all that are gathered: who asks, and for what. */
+  key: string;
   scope: WriteScope;
   slugs: readonly string[];
 }
@@ -36,6 +40,9 @@ const MOST_LOOKS = 20;
 const TOLD_MESSAGES = 200;
 /** Claimers of one statement; each may ask for up to 100 runs. */
 const MOST_CLAIMERS = 16;
+/** So long the agents behind slugs are taken to be the same. The claim itself asks whether they are; what it finds nothing for is looked up. */
+const AGENTS_KEPT_MS = 1_000;
+const MOST_KEPT = 1_000;
 
 @Injectable()
 export class WorkerClaims {
@@ -43,13 +50,17 @@ export class WorkerClaims {
     (context, claimers) => this.#claim(context, claimers),
     { most: MOST_CLAIMERS, flights: 2 },
   );
+  readonly #agents: BoundedCache<string[]>;
 
   constructor(
     private readonly repository: WorkerRepository,
     private readonly query: RunsQuery,
     private readonly agents: AgentsService,
     private readonly secrets: SecretValues,
-  ) {}
+    private readonly clock: Clock,
+  ) {
+    this.#agents = new BoundedCache(clock, MOST_KEPT);
+  }
 
   /**
    * What is due now, at most as many as asked for.
@@ -57,25 +68,18 @@ export class WorkerClaims {
    */
   async take(scope: WriteScope, slugs: readonly string[], claimer: Claimer): Promise<Claimed> {
     const { organizationId, principalId, epoch } = scope.actor;
-    return this.#gatherer.add([organizationId, principalId, epoch, ...slugs].join(' '), { scope, slugs }, claimer);
+    const key = [organizationId, principalId, epoch, ...slugs].join(' ');
+    return this.#gatherer.add(key, { key, scope, slugs }, claimer);
   }
 
-  async #claim({ scope, slugs }: ClaimContext, claimers: readonly Claimer[]): Promise<Claimed[]> {
-    const { actor } = scope;
-    const agentIds = await this.#agentIds(scope, slugs);
-    const teamIds =
-      actor.teams.size > 0 && actor.kind === 'api_key' && actor.userId === null ? [...actor.teams.keys()] : null;
-    const leases: ClaimedRun[] = [];
-    for (let look = 1; look <= MOST_LOOKS; look += 1) {
-      const wanting = claimers.map(({ workerId, most }, index) => ({
-        workerId,
-        most: most - leases.filter(({ claimer }) => claimer === index).length,
-      }));
-      const { runs, heldBack } = await this.repository.claim(scope, { agentIds, teamIds, claimers: wanting });
-      leases.push(...runs);
-      if (!heldBack || wanting.reduce((sum, { most }) => sum + most, 0) <= runs.length) {
-        break;
-      }
+  async #claim(context: ClaimContext, claimers: readonly Claimer[]): Promise<Claimed[]> {
+    const { key, scope } = context;
+    const kept = this.#agents.get(key);
+    let agentIds = kept ?? (await this.#look(context));
+    let leases = await this.#lease(context, agentIds, claimers);
+    if (kept !== null && leases.length === 0) {
+      agentIds = await this.#look(context);
+      leases = agentIds.join() === kept.join() ? [] : await this.#lease(context, agentIds, claimers);
     }
     const work = await this.#assign(scope, leases);
     return claimers.map((_, index) => ({
@@ -85,6 +89,36 @@ export class WorkerClaims {
         return one === undefined ? [] : [one];
       }),
     }));
+  }
+
+  async #look({ key, scope, slugs }: ClaimContext): Promise<string[]> {
+    this.#agents.delete(key);
+    const agentIds = await this.#agentIds(scope, slugs);
+    this.#agents.set(key, agentIds, this.clock.nowMs() + AGENTS_KEPT_MS);
+    return agentIds;
+  }
+
+  async #lease(
+    { scope, slugs }: ClaimContext,
+    agentIds: readonly string[],
+    claimers: readonly Claimer[],
+  ): Promise<ClaimedRun[]> {
+    const { actor } = scope;
+    const teamIds =
+      actor.teams.size > 0 && actor.kind === 'api_key' && actor.userId === null ? [...actor.teams.keys()] : null;
+    const leases: ClaimedRun[] = [];
+    for (let look = 1; look <= MOST_LOOKS; look += 1) {
+      const wanting = claimers.map(({ workerId, most }, index) => ({
+        workerId,
+        most: most - leases.filter(({ claimer }) => claimer === index).length,
+      }));
+      const { runs, heldBack } = await this.repository.claim(scope, { agentIds, slugs, teamIds, claimers: wanting });
+      leases.push(...runs);
+      if (!heldBack || wanting.reduce((sum, { most }) => sum + most, 0) <= runs.length) {
+        break;
+      }
+    }
+    return leases;
   }
 
   async #agentIds(scope: WriteScope, slugs: readonly string[]): Promise<string[]> {

@@ -22,7 +22,7 @@ import { DomainError } from '../../../kernel/errors.js';
 import { Log } from '../../../kernel/log.js';
 import { AccessTokens } from '../tokens/access-tokens.js';
 import { ActorLoader } from './actor-loader.js';
-import { BoundedCache, cacheKeyOf } from './bounded-cache.js';
+import { BoundedCache, cacheKeyOf } from '../../../kernel/bounded-cache.js';
 import { CREDENTIAL_HEADERS, credentialIn } from './header.strategies.js';
 import { KeyVerifier } from './key-verifier.js';
 import { LastUse } from './last-use.js';

@@ -10,7 +10,7 @@ import { Injectable } from '@nestjs/common';
 import { AppConfig } from '../../../config/app-config.js';
 import { Clock } from '../../../kernel/clock.js';
 import { DomainError } from '../../../kernel/errors.js';
-import { BoundedCache } from './bounded-cache.js';
+import { BoundedCache } from '../../../kernel/bounded-cache.js';
 import { throttledAddress } from '../sessions/client-address.js';
 
 const REFILL_MS = 600_000;

@@ -16,7 +16,7 @@ import { type JwtModuleOptions, JwtSecretRequestType, JwtService } from '@nestjs
 import { z } from 'zod';
 import { KeyRing, type TokenKey } from '../../../engines/keyring/keyring.js';
 import { Clock } from '../../../kernel/clock.js';
-import { BoundedCache, cacheKeyOf } from '../credentials/bounded-cache.js';
+import { BoundedCache, cacheKeyOf } from '../../../kernel/bounded-cache.js';
 
 /** Of this product, not of an address: tokens are verified by the server that issued them, and addresses change. */
 export const TOKEN_ISSUER = 'taskyard';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Clock } from '../../../kernel/clock.js';
+import type { Clock } from './clock.js';
 
 interface Entry<Value> {
   value: Value;
@@ -7,7 +7,7 @@ interface Entry<Value> {
 }
 
 /**
- * What was found out about a credential, for a while. Keyed by a digest of the whole text, since a key made of parts of a token has
+ * What was found out, for a while. About a credential it is keyed by a digest of the whole text, since a key made of parts of a token has
  * served one caller another's identity before. Bounded: past `most` the entry that was stored first goes.
  */
 export class BoundedCache<Value> {
