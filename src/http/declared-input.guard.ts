@@ -48,10 +48,13 @@ export class DeclaredInputGuard implements CanActivate {
     let taken = this.#taken.get(handler);
     if (taken === undefined) {
       const declared: unknown = Reflect.getMetadata(ROUTE_ARGS_METADATA, context.getClass(), handler.name);
-      // Names like `3:0`: where an argument is taken from, and which argument it is.
-      const sources = new Set(Object.keys(declared ?? {}).map((name) => Number.parseInt(name, 10)));
+      // Names like `3:0`: where an argument is taken from, and which argument it is. Decorators of our own have random names before the colon.
+      const sources = new Set(Object.keys(declared ?? {}).map((name) => name.slice(0, name.indexOf(':'))));
       const takesAny = this.reflector.get<unknown>(ANY_QUERY, context.getClass()) === true;
-      taken = { body: sources.has(RouteParamtypes.BODY), query: takesAny || sources.has(RouteParamtypes.QUERY) };
+      taken = {
+        body: sources.has(String(RouteParamtypes.BODY)),
+        query: takesAny || sources.has(String(RouteParamtypes.QUERY)),
+      };
       this.#taken.set(handler, taken);
     }
     return taken;
