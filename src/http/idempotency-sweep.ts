@@ -1,6 +1,7 @@
 import { type BeforeApplicationShutdown, Injectable, type OnModuleInit } from '@nestjs/common';
 import { Idempotency } from '../database/idempotency.js';
 import { Log } from '../kernel/log.js';
+import { Rounds } from '../kernel/rounds.js';
 
 const EACH_MS = 300_000;
 const MOST_AT_ONCE = 1_000;
@@ -8,9 +9,13 @@ const MOST_AT_ONCE = 1_000;
 /** Clears away the answers kept for keys of more than a day ago. */
 @Injectable()
 export class IdempotencySweep implements OnModuleInit, BeforeApplicationShutdown {
-  #timer: NodeJS.Timeout | null = null;
-  #running: Promise<void> = Promise.resolve();
-  #stopped = false;
+  readonly #rounds = new Rounds({
+    round: () => this.sweep(),
+    restMs: EACH_MS,
+    // A start has better things to do.
+    restsFirst: true,
+    onFailure: (error) => this.log.debug('the sweep of idempotency records failed', { error }),
+  });
 
   constructor(
     private readonly idempotency: Idempotency,
@@ -18,25 +23,15 @@ export class IdempotencySweep implements OnModuleInit, BeforeApplicationShutdown
   ) {}
 
   onModuleInit(): void {
-    this.#timer = setInterval(() => {
-      this.#running = this.sweep();
-    }, EACH_MS).unref();
+    this.#rounds.start();
   }
 
-  /** All that is past its time, in short statements. Never rejects: the next round tries again. */
+  /** All that is past its time, in short statements. */
   async sweep(): Promise<void> {
-    try {
-      while (!this.#stopped && (await this.idempotency.sweep(MOST_AT_ONCE)) === MOST_AT_ONCE);
-    } catch (error) {
-      this.log.debug('the sweep of idempotency records failed', { error });
-    }
+    while (!this.#rounds.signal.aborted && (await this.idempotency.sweep(MOST_AT_ONCE)) === MOST_AT_ONCE);
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    this.#stopped = true;
-    if (this.#timer !== null) {
-      clearInterval(this.#timer);
-    }
-    await this.#running;
+  beforeApplicationShutdown(): Promise<void> {
+    return this.#rounds.stop();
   }
 }

@@ -14,7 +14,7 @@ import { DomainError } from '../kernel/errors.js';
 import type { Page } from '../kernel/page.js';
 import { cursorQuery, instantQuery, limitQuery } from './schemas.js';
 
-export const LIST_SORTS = ['-created_at', 'created_at', '-updated_at', 'updated_at'] as const;
+const LIST_SORTS = ['-created_at', 'created_at', '-updated_at', 'updated_at'] as const;
 
 /** What every list takes. */
 export const listQuery = z.strictObject({

@@ -6,7 +6,7 @@
 /** Whose fault it is decides the log level, and lets a surface group codes it has no words of its own for. */
 export type Fault = 'caller' | 'conflict' | 'limit' | 'outside' | 'ours';
 
-/** The closed list of codes; `api.md` calls it `code`. */
+/** The closed list of codes; the API calls it `code`. */
 export const ERROR_CODES = {
   'invalid-request': 'caller',
   'malformed-json': 'caller',

@@ -21,7 +21,7 @@ import { SigningSecrets } from './signing-secrets.js';
 export class EgressModule {}
 
 /** What the operator's configuration allows and bars. */
-export function egressRules(config: AppConfig): EgressRules {
+function egressRules(config: AppConfig): EgressRules {
   const url = new URL(config.publicUrl(config.port));
   const port = url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : Number(url.port);
   return {

@@ -51,7 +51,7 @@ export function completeOperations(
 }
 
 /** The methods a path has. */
-export function methodsOf(item: PathItem): (typeof METHODS)[number][] {
+function methodsOf(item: PathItem): (typeof METHODS)[number][] {
   return METHODS.filter((method) => item[method] !== undefined);
 }
 

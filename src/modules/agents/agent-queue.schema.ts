@@ -14,7 +14,7 @@ export const pauseSchema = z
   .meta({ id: 'PauseAgent', examples: [{ reason: 'The model provider is down.' }] });
 export type PauseInput = z.output<typeof pauseSchema>;
 
-export const agentWorkerSchema = z
+const agentWorkerSchema = z
   .object({
     worker_id: z.string().describe('As the worker calls itself; `unnamed` stands for all of a key that do not.'),
     principal: z.object({ id: z.uuid(), kind: z.enum(['user', 'api_key', 'system']) }),

@@ -5,7 +5,6 @@
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { unsafelySystemScope } from '../../access/index.js';
 import { AppConfig } from '../../config/app-config.js';
@@ -13,6 +12,7 @@ import { type BlobKey, blobKey, blobKeyFields, blobPrefix } from '../../engines/
 import { BlobStore } from '../../engines/blob-store/blob-store.js';
 import { Clock } from '../../kernel/clock.js';
 import { Log } from '../../kernel/log.js';
+import { Rounds } from '../../kernel/rounds.js';
 import { AssetIntake } from './asset-intake.js';
 import { AssetJobsRepository } from './asset-jobs.repository.js';
 import { ORIGINAL, partNumber, THUMBNAIL } from './asset-parts.js';
@@ -29,8 +29,14 @@ const FIRST = '00000000-0000-0000-0000-000000000000';
 
 @Injectable()
 export class AssetSweeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  readonly #stop = new AbortController();
-  #running: Promise<void> = Promise.resolve();
+  readonly #rounds = new Rounds({
+    round: () => this.#round(),
+    restMs: EACH_MS,
+    // A start has better things to do.
+    restsFirst: true,
+    onFailure: (error) => this.log.warn('a sweep of assets failed; it runs again', { error }),
+  });
+  #count = 0;
 
   constructor(
     private readonly repository: AssetJobsRepository,
@@ -46,13 +52,12 @@ export class AssetSweeper implements OnApplicationBootstrap, BeforeApplicationSh
     if (this.config.role !== 'api') {
       // What a process that died was drawing from.
       await rm(join(this.config.dataDir, 'previews'), { recursive: true, force: true });
-      this.#running = this.#run();
+      this.#rounds.start();
     }
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
+  beforeApplicationShutdown(): Promise<void> {
+    return this.#rounds.stop();
   }
 
   /** Fails uploads whose time is over, and removes what came of them. Answers how many. */
@@ -76,7 +81,7 @@ export class AssetSweeper implements OnApplicationBootstrap, BeforeApplicationSh
       batch = [];
     };
     for await (const key of this.blobs.list(blobPrefix())) {
-      if (this.#stop.signal.aborted) {
+      if (this.#rounds.signal.aborted) {
         return removed;
       }
       batch.push(key);
@@ -95,7 +100,7 @@ export class AssetSweeper implements OnApplicationBootstrap, BeforeApplicationSh
     for (;;) {
       const batch = await this.repository.ready(after, BATCH);
       const last = batch.at(-1);
-      if (last === undefined || this.#stop.signal.aborted) {
+      if (last === undefined || this.#rounds.signal.aborted) {
         return lost;
       }
       after = last;
@@ -119,22 +124,12 @@ export class AssetSweeper implements OnApplicationBootstrap, BeforeApplicationSh
     }
   }
 
-  async #run(): Promise<void> {
-    const { signal } = this.#stop;
-    for (let round = 1; ; round += 1) {
-      await delay(EACH_MS, undefined, { signal, ref: false }).catch(() => undefined);
-      if (signal.aborted) {
-        return;
-      }
-      try {
-        while ((await this.sweepUploads()) === BATCH);
-        if (round % THOROUGH_EACH === 0) {
-          await this.sweepBytes();
-          await this.sweepRows();
-        }
-      } catch (error) {
-        this.log.warn('a sweep of assets failed; it runs again', { error });
-      }
+  async #round(): Promise<void> {
+    this.#count += 1;
+    while ((await this.sweepUploads()) === BATCH);
+    if (this.#count % THOROUGH_EACH === 0) {
+      await this.sweepBytes();
+      await this.sweepRows();
     }
   }
 

@@ -4,7 +4,7 @@ import { mediaType } from './content-types.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-export const MOST_PARTS = 1_000;
+const MOST_PARTS = 1_000;
 
 /** A name for people. It never is a path, so that nobody is tempted to make it one. */
 export const assetNameSchema = z
@@ -18,7 +18,7 @@ export const assetNameSchema = z
     'must hold no control characters',
   );
 
-export const contentTypeSchema = z
+const contentTypeSchema = z
   .string()
   .max(255)
   .transform((text, context) => {
@@ -31,7 +31,7 @@ export const contentTypeSchema = z
   })
   .meta({ type: 'string', maxLength: 255 });
 
-export const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits');
+const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits');
 const size = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 
 export const announceSchema = z
@@ -81,7 +81,7 @@ export const announceSchema = z
   .meta({ id: 'AssetAnnouncement' });
 export type AnnounceInput = z.output<typeof announceSchema>;
 
-export const uploadSchema = z
+const uploadSchema = z
   .object({
     method: z.literal('PUT'),
     url: z

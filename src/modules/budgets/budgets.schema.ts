@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { listQuery, pageSchema } from '../../http/list-query.js';
 import { idQuery } from '../../http/schemas.js';
 
-export const BUDGET_KINDS = ['organization', 'agent', 'api_key', 'task', 'schedule', 'run'] as const;
+const BUDGET_KINDS = ['organization', 'agent', 'api_key', 'task', 'schedule', 'run'] as const;
 export type BudgetKind = (typeof BUDGET_KINDS)[number];
 const PERIODS = ['day', 'month', 'total'] as const;
 const ACTIONS = ['refuse', 'stop'] as const;

@@ -7,7 +7,7 @@ export const MOST_DAYS = 366;
 export const MOST_GROUPS = 100;
 const DAY = z.iso.date({ error: 'must be a day, such as 2026-01-31' });
 
-export const USAGE_GROUPS = ['day', 'agent', 'api_key', 'task'] as const;
+const USAGE_GROUPS = ['day', 'agent', 'api_key', 'task'] as const;
 export type UsageGroup = (typeof USAGE_GROUPS)[number];
 
 export const usageQuery = z.strictObject({

@@ -4,10 +4,10 @@
  * holds up nobody; what is left is due at the next pass, which then follows soon. Ages are database time; the process's clock only
  * paces the passes.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { unsafelySystemScope, type WriteScope } from '../../access/index.js';
 import { Log } from '../../kernel/log.js';
+import { Rounds } from '../../kernel/rounds.js';
 import { AssetsService } from '../assets/index.js';
 import { BudgetsService } from '../budgets/index.js';
 import { type DueClass, RetentionDueQuery } from './retention-due.query.js';
@@ -25,8 +25,14 @@ const FIRST = '00000000-0000-0000-0000-000000000000';
 
 @Injectable()
 export class RetentionSweeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  readonly #stop = new AbortController();
-  #sweeping: Promise<void> = Promise.resolve();
+  readonly #rounds = new Rounds({
+    round: () => this.sweep(),
+    restMs: REST_MS,
+    breathMs: BREATH_MS,
+    // A start has better things to do.
+    restsFirst: true,
+    onFailure: (error) => this.log.warn('a retention sweep failed; it runs again', { error }),
+  });
 
   constructor(
     private readonly due: RetentionDueQuery,
@@ -37,12 +43,11 @@ export class RetentionSweeper implements OnApplicationBootstrap, BeforeApplicati
   ) {}
 
   onApplicationBootstrap(): void {
-    this.#sweeping = this.#run();
+    this.#rounds.start();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    this.#stop.abort();
-    await this.#sweeping;
+  beforeApplicationShutdown(): Promise<void> {
+    return this.#rounds.stop();
   }
 
   /** One pass over every organisation; true where work is left. A class that fails is logged, and tried again by the next pass. */
@@ -51,7 +56,7 @@ export class RetentionSweeper implements OnApplicationBootstrap, BeforeApplicati
     for (let after = FIRST; ;) {
       const found = await this.due.classes(after, FOUND);
       for (const due of found) {
-        if (this.#stop.signal.aborted) {
+        if (this.#rounds.signal.aborted) {
           return true;
         }
         left = (await this.#turn(due)) || left;
@@ -68,26 +73,11 @@ export class RetentionSweeper implements OnApplicationBootstrap, BeforeApplicati
     return left;
   }
 
-  async #run(): Promise<void> {
-    const { signal } = this.#stop;
-    const pause = (pauseMs: number): Promise<void> =>
-      delay(pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
-    // Not at once: a start has better things to do, and nothing here is urgent.
-    await pause(REST_MS);
-    while (!signal.aborted) {
-      const left = await this.sweep().catch((error: unknown) => {
-        this.log.warn('a retention sweep failed; it runs again', { error });
-        return false;
-      });
-      await pause(left ? BREATH_MS : REST_MS);
-    }
-  }
-
   async #turn(due: DueClass): Promise<boolean> {
     const scope = unsafelySystemScope(due.organizationId, 'delete what is kept no longer');
     try {
       for (let batch = 0; batch < BATCHES_A_TURN; batch += 1) {
-        if (this.#stop.signal.aborted) {
+        if (this.#rounds.signal.aborted) {
           return true;
         }
         const more =

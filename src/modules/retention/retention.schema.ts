@@ -1,8 +1,7 @@
 import { z } from 'zod';
 
 /** What is kept for a time of its own. All but assets are counted from the end of their run. */
-export const RETENTION_CLASSES = ['events', 'logs', 'payloads', 'runs', 'assets'] as const;
-export type RetentionClass = (typeof RETENTION_CLASSES)[number];
+export type RetentionClass = 'events' | 'logs' | 'payloads' | 'runs' | 'assets';
 
 const MOST_DAYS = 36_500;
 

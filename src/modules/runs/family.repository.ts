@@ -23,7 +23,7 @@ export interface StartedChild {
 }
 
 /** Nodes of a tree that are shown. */
-export const MOST_TREE_NODES = 1_000;
+const MOST_TREE_NODES = 1_000;
 /** Outputs of children told with one claim, together; a claim of a hundred such runs must still fit into memory. */
 const TOLD_OUTPUT_BYTES = 4 * 1024 * 1024;
 

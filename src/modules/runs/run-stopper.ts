@@ -4,9 +4,9 @@
  * worker learns of it as of any lost lease.
  */
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
-import { setTimeout as delay } from 'node:timers/promises';
 import { EventBus, streamTopic } from '../../engines/event-bus/event-bus.js';
 import { Log } from '../../kernel/log.js';
+import { Rounds } from '../../kernel/rounds.js';
 import { RunStopsRepository } from './run-stops.repository.js';
 
 const BATCH = 200;
@@ -14,8 +14,11 @@ const PACE_MS = 1_000;
 
 @Injectable()
 export class RunStopper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  readonly #stop = new AbortController();
-  #sweeping: Promise<void> = Promise.resolve();
+  readonly #rounds = new Rounds({
+    round: () => this.sweep(),
+    restMs: PACE_MS,
+    onFailure: (error) => this.log.warn('runs over budget could not be stopped; trying again', { error }),
+  });
 
   constructor(
     private readonly repository: RunStopsRepository,
@@ -24,12 +27,11 @@ export class RunStopper implements OnApplicationBootstrap, BeforeApplicationShut
   ) {}
 
   onApplicationBootstrap(): void {
-    this.#sweeping = this.#run();
+    this.#rounds.start();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    this.#stop.abort();
-    await this.#sweeping;
+  beforeApplicationShutdown(): Promise<void> {
+    return this.#rounds.stop();
   }
 
   /** Stops all that is to be stopped; answers how many runs that were. */
@@ -42,19 +44,9 @@ export class RunStopper implements OnApplicationBootstrap, BeforeApplicationShut
         this.log.info('run stopped by a budget', { run_id: run.id, organization_id: run.organizationId });
       }
       stopped += runs.length;
-      if (runs.length < BATCH || this.#stop.signal.aborted) {
+      if (runs.length < BATCH || this.#rounds.signal.aborted) {
         return stopped;
       }
-    }
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await this.sweep().catch((error: unknown) => {
-        this.log.warn('runs over budget could not be stopped; trying again', { error });
-      });
-      await delay(PACE_MS, undefined, { signal, ref: false }).catch(() => undefined);
     }
   }
 }

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { type Sql, sql } from '../../database/sql.js';
 
 /** 365 days; the database holds durations and instants to a calendar year from its own now. */
-export const MOST_SECONDS = 31_536_000;
+const MOST_SECONDS = 31_536_000;
 const MOST_MONTHS = 12;
 
 export interface Duration {

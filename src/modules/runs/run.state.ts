@@ -27,7 +27,7 @@ export const RUN_STATUSES = [
 export type RunStatus = (typeof RUN_STATUSES)[number];
 
 /** Where each state may go. */
-export const TRANSITIONS: Readonly<Record<RunStatus, readonly RunStatus[]>> = {
+const TRANSITIONS: Readonly<Record<RunStatus, readonly RunStatus[]>> = {
   delayed: ['queued', 'canceled', 'expired'],
   queued: ['running', 'canceled', 'expired'],
   running: ['queued', 'waiting', 'completed', 'failed', 'timed_out', 'canceled'],
@@ -51,13 +51,9 @@ export function isEnded(status: RunStatus): boolean {
   return TRANSITIONS[status].length === 0;
 }
 
-export function mayBecome(from: RunStatus, to: RunStatus): boolean {
-  return TRANSITIONS[from].includes(to);
-}
-
 /** States from which `to` can be reached in one step: what a guarded update puts in its WHERE. */
 export function statesBefore(to: RunStatus): RunStatus[] {
-  return RUN_STATUSES.filter((from) => mayBecome(from, to));
+  return RUN_STATUSES.filter((from) => TRANSITIONS[from].includes(to));
 }
 
 /** States in which a cancel takes effect at once, since no worker has the run. */

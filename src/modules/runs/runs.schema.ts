@@ -24,7 +24,7 @@ const attemptSchema = z
   })
   .meta({ id: 'RunAttempt' });
 
-export const WAIT_REASONS = [
+const WAIT_REASONS = [
   'delayed',
   'backoff',
   'paused',

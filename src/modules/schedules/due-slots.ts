@@ -36,7 +36,7 @@ export const SLOT_REASONS = {
 export type SlotReason = keyof typeof SLOT_REASONS;
 
 /** Process hiccups and a hundred thousand schedules at nine o'clock are no outage. */
-export const ON_TIME_MS = 60_000;
+const ON_TIME_MS = 60_000;
 
 export interface DueSchedule {
   rule: Rule;

@@ -1,5 +1,6 @@
 import { type BeforeApplicationShutdown, Injectable, type OnModuleInit } from '@nestjs/common';
 import { Log } from '../../kernel/log.js';
+import { Rounds } from '../../kernel/rounds.js';
 import { SecretsRepository } from './secrets.repository.js';
 
 const EACH_MS = 3_600_000;
@@ -8,8 +9,13 @@ const MOST_AT_ONCE = 500;
 /** Destroys values that were replaced longer ago than any run lives. */
 @Injectable()
 export class SecretSweep implements OnModuleInit, BeforeApplicationShutdown {
-  #timer: NodeJS.Timeout | null = null;
-  #running: Promise<void> = Promise.resolve();
+  readonly #rounds = new Rounds({
+    round: () => this.repository.sweep(MOST_AT_ONCE),
+    restMs: EACH_MS,
+    // A start has better things to do.
+    restsFirst: true,
+    onFailure: (error) => this.log.debug('the sweep of replaced secrets failed', { error }),
+  });
 
   constructor(
     private readonly repository: SecretsRepository,
@@ -17,24 +23,10 @@ export class SecretSweep implements OnModuleInit, BeforeApplicationShutdown {
   ) {}
 
   onModuleInit(): void {
-    this.#timer = setInterval(() => {
-      this.#running = this.sweep();
-    }, EACH_MS).unref();
+    this.#rounds.start();
   }
 
-  /** One round. Never rejects: the next one tries again. */
-  async sweep(): Promise<void> {
-    try {
-      await this.repository.sweep(MOST_AT_ONCE);
-    } catch (error) {
-      this.log.debug('the sweep of replaced secrets failed', { error });
-    }
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    if (this.#timer !== null) {
-      clearInterval(this.#timer);
-    }
-    await this.#running;
+  beforeApplicationShutdown(): Promise<void> {
+    return this.#rounds.stop();
   }
 }

@@ -5,7 +5,7 @@ import { type Gap, gapBetween, type StreamEvent } from './stream-event.js';
 import type { PageSize, StreamsRepository } from './streams.repository.js';
 
 /** A page is in memory for as long as a reader has not taken it, so it is small. */
-export const FEED_PAGE: PageSize = { events: 500, bytes: 64 * 1024 };
+const FEED_PAGE: PageSize = { events: 500, bytes: 64 * 1024 };
 
 /** The log of one run. Its cursor is the number of an event. */
 export function runSource(repository: StreamsRepository, organizationId: string, runId: string): FeedSource {

@@ -3,10 +3,10 @@
  * entries. A day after the end they are joined to rows of about a page. Numbers, order and content stay; what goes is the names of
  * batches, for which no worker asks any more. Any replica may do it at any time, in short transactions behind a mark.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { unsafelySystemScope } from '../../access/index.js';
 import { Log } from '../../kernel/log.js';
+import { Rounds } from '../../kernel/rounds.js';
 import { StreamCompactionRepository } from './stream-compaction.repository.js';
 
 const ORGANIZATIONS = 100;
@@ -17,8 +17,14 @@ const BREATH_MS = 1_000;
 
 @Injectable()
 export class StreamCompactor implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  readonly #stopping = new AbortController();
-  #running: Promise<void> = Promise.resolve();
+  readonly #rounds = new Rounds({
+    round: () => this.sweep(),
+    restMs: REST_MS,
+    breathMs: BREATH_MS,
+    // A start has better things to do.
+    restsFirst: true,
+    onFailure: (error) => this.log.warn('finished streams were not compacted; tried again later', { error }),
+  });
 
   constructor(
     private readonly repository: StreamCompactionRepository,
@@ -26,12 +32,11 @@ export class StreamCompactor implements OnApplicationBootstrap, BeforeApplicatio
   ) {}
 
   onApplicationBootstrap(): void {
-    this.#running = this.#run();
+    this.#rounds.start();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    this.#stopping.abort();
-    await this.#running;
+  beforeApplicationShutdown(): Promise<void> {
+    return this.#rounds.stop();
   }
 
   /** One pass; true where it left work. */
@@ -42,22 +47,5 @@ export class StreamCompactor implements OnApplicationBootstrap, BeforeApplicatio
       left = (await this.repository.compactNext(scope, RUNS_A_TURN)) === RUNS_A_TURN || left;
     }
     return left;
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stopping;
-    let restMs = REST_MS;
-    for (;;) {
-      await delay(restMs, undefined, { signal }).catch(() => undefined);
-      if (signal.aborted) {
-        return;
-      }
-      try {
-        restMs = (await this.sweep()) ? BREATH_MS : REST_MS;
-      } catch (error) {
-        restMs = REST_MS;
-        this.log.warn('finished streams were not compacted; tried again later', { error });
-      }
-    }
   }
 }

@@ -25,7 +25,7 @@ export interface TaskRunPage {
 }
 
 /** Runs that are told side by side; what keeps a cursor short, however many runs a task has. */
-export const MOST_OPEN_RUNS = 32;
+const MOST_OPEN_RUNS = 32;
 
 @Injectable()
 export class TaskFeedQuery {

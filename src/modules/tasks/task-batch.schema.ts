@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { problemSchema } from '../../http/openapi/problem-response.js';
 import { NEW_TASK_EXAMPLE } from './new-task.example.js';
 
-export const MOST_BATCHED = 1000;
+const MOST_BATCHED = 1000;
 
 /** Each task is held against `NewTask` on its own, so that a bad one is refused alone. */
 export const newTaskBatch = z

@@ -3,10 +3,10 @@
  * moment it commits; this is only the tidying after, so it may be late, run twice, or on several replicas at once. Bytes go first:
  * were the rows to go first and the process to die, nobody would know of the bytes again.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { unsafelySystemScope } from '../../access/index.js';
 import { Log } from '../../kernel/log.js';
+import { Rounds } from '../../kernel/rounds.js';
 import { AssetsService } from '../assets/index.js';
 import { type DeletedTask, TaskPurgeRepository } from './task-purge.repository.js';
 
@@ -16,8 +16,11 @@ const PAUSE_MS = 5_000;
 
 @Injectable()
 export class TaskPurger implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  readonly #stop = new AbortController();
-  #sweeping: Promise<void> = Promise.resolve();
+  readonly #rounds = new Rounds({
+    round: () => this.purge(),
+    restMs: PAUSE_MS,
+    onFailure: (error) => this.log.warn('deleted tasks could not be purged; trying again', { error }),
+  });
 
   constructor(
     private readonly repository: TaskPurgeRepository,
@@ -26,12 +29,11 @@ export class TaskPurger implements OnApplicationBootstrap, BeforeApplicationShut
   ) {}
 
   onApplicationBootstrap(): void {
-    this.#sweeping = this.#sweep();
+    this.#rounds.start();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    this.#stop.abort();
-    await this.#sweeping;
+  beforeApplicationShutdown(): Promise<void> {
+    return this.#rounds.stop();
   }
 
   /** Purges what is deleted by now; answers how many tasks went. One that fails is logged, and tried again by the next sweep. */
@@ -45,19 +47,9 @@ export class TaskPurger implements OnApplicationBootstrap, BeforeApplicationShut
       }
       purged += gone;
       // A full batch of which none went would be found again at once, and for ever.
-      if (tasks.length < BATCH || gone === 0 || this.#stop.signal.aborted) {
+      if (tasks.length < BATCH || gone === 0 || this.#rounds.signal.aborted) {
         return purged;
       }
-    }
-  }
-
-  async #sweep(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await this.purge().catch((error: unknown) => {
-        this.log.warn('deleted tasks could not be purged; trying again', { error });
-      });
-      await delay(PAUSE_MS, undefined, { signal, ref: false }).catch(() => undefined);
     }
   }
 
@@ -65,7 +57,7 @@ export class TaskPurger implements OnApplicationBootstrap, BeforeApplicationShut
     try {
       const scope = unsafelySystemScope(organizationId, 'purge a deleted task');
       while ((await this.assets.removeBytesOfTask(scope, id, ASSET_BATCH)) > 0) {
-        this.#stop.signal.throwIfAborted();
+        this.#rounds.signal.throwIfAborted();
       }
       await this.repository.purge(scope, id);
       return true;

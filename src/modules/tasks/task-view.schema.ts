@@ -63,8 +63,8 @@ const taskFields = {
   run_count: z.int(),
 };
 
-export const taskSchema = z.object(taskFields).meta({ id: 'Task' });
-export const taskItemSchema = z.object({ ...taskFields, read_only: z.boolean() }).meta({ id: 'TaskItem' });
+const taskSchema = z.object(taskFields).meta({ id: 'Task' });
+const taskItemSchema = z.object({ ...taskFields, read_only: z.boolean() }).meta({ id: 'TaskItem' });
 export const taskPage = pageSchema(taskItemSchema, 'TaskPage');
 
 const streamStatus = z.enum(NEO_STATUSES);

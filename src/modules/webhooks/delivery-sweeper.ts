@@ -1,6 +1,6 @@
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
-import { setTimeout as delay } from 'node:timers/promises';
 import { Log } from '../../kernel/log.js';
+import { Rounds } from '../../kernel/rounds.js';
 import { DispatchRepository } from './dispatch.repository.js';
 
 /** What was told, and how that went, is kept for so long; a round of attempts is over after four days. */
@@ -11,8 +11,13 @@ const REST_MS = 60_000;
 /** Deletes what is too old, so that the outbox does not grow for ever. Any replica, at any time. */
 @Injectable()
 export class DeliverySweeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  readonly #stop = new AbortController();
-  #sweeping: Promise<void> = Promise.resolve();
+  readonly #rounds = new Rounds({
+    round: () => this.sweep(),
+    restMs: REST_MS,
+    // A start has better things to do.
+    restsFirst: true,
+    onFailure: (error) => this.log.warn('old deliveries could not be deleted; trying again', { error }),
+  });
 
   constructor(
     private readonly repository: DispatchRepository,
@@ -20,31 +25,19 @@ export class DeliverySweeper implements OnApplicationBootstrap, BeforeApplicatio
   ) {}
 
   onApplicationBootstrap(): void {
-    this.#sweeping = this.#run();
+    this.#rounds.start();
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    this.#stop.abort();
-    await this.#sweeping;
+  beforeApplicationShutdown(): Promise<void> {
+    return this.#rounds.stop();
   }
 
   /** Deletes all that is due by now; how many rows went. */
   async sweep(): Promise<number> {
     let gone = 0;
-    for (let batch = BATCH; batch >= BATCH && !this.#stop.signal.aborted; gone += batch) {
+    for (let batch = BATCH; batch >= BATCH && !this.#rounds.signal.aborted; gone += batch) {
       batch = await this.repository.sweep(KEPT_DAYS, BATCH);
     }
     return gone;
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      // Rest first: a start has better things to do.
-      await delay(REST_MS, undefined, { signal, ref: false }).catch(() => undefined);
-      await this.sweep().catch((error: unknown) => {
-        this.log.warn('old deliveries could not be deleted; trying again', { error });
-      });
-    }
   }
 }

@@ -19,10 +19,10 @@ export const neocuPageQuery = z.object({
 });
 export type NeocuPageQuery = z.output<typeof neocuPageQuery>;
 
-export const NEOCU_STATUSES = ['generating', 'completed', 'failed'] as const;
+const NEOCU_STATUSES = ['generating', 'completed', 'failed'] as const;
 export type NeocuStatus = (typeof NEOCU_STATUSES)[number];
 
-export const neocuAssetSchema = z
+const neocuAssetSchema = z
   .object({
     url: z.string().describe('Presigned for an hour; "" where there is nothing yet.'),
     thumbnail: z.string(),
@@ -35,7 +35,7 @@ export const neocuAssetSchema = z
   .meta({ id: 'NeocuAsset' });
 export type NeocuAsset = z.output<typeof neocuAssetSchema>;
 
-export const neocuItemSchema = z
+const neocuItemSchema = z
   .object({
     task: z.object({
       _id: z.uuid(),

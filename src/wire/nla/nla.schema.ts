@@ -14,7 +14,7 @@ export const nlaListQuery = z.object({
 });
 export type NlaListQuery = z.output<typeof nlaListQuery>;
 
-export const NLA_STATUSES = ['running', 'complete', 'error'] as const;
+const NLA_STATUSES = ['running', 'complete', 'error'] as const;
 export type NlaStatus = (typeof NLA_STATUSES)[number];
 
 export const nlaTaskSchema = z

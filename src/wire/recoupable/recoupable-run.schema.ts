@@ -1,7 +1,7 @@
 /** A run as Recoupable's page shows it, which is trigger.dev's shape. */
 import { z } from 'zod';
 
-export const RECOUPABLE_RUN_STATUSES = [
+const RECOUPABLE_RUN_STATUSES = [
   'DELAYED',
   'QUEUED',
   'EXECUTING',

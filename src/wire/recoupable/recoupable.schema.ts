@@ -64,7 +64,7 @@ export type RecoupableDeleteQuery = z.output<typeof recoupableDeleteQuery>;
 export const recoupableDeleteBody = z.strictObject({ id: idQuery }).optional().meta({ id: 'RecoupableDelete' });
 export type RecoupableDeleteBody = z.output<typeof recoupableDeleteBody>;
 
-export const recoupableTaskSchema = z
+const recoupableTaskSchema = z
   .object({
     id: z.uuid(),
     title: z.string(),

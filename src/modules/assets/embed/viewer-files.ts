@@ -34,7 +34,7 @@ const OWN: Readonly<Record<string, readonly [type: string, text: string]>> = {
   'viewer.css': ['text/css; charset=utf-8', VIEWER_STYLE],
 };
 
-export const VIEWER_FILES: readonly string[] = [...Object.keys(OWN), ...Object.keys(OF_THREE)];
+const VIEWER_FILES: readonly string[] = [...Object.keys(OWN), ...Object.keys(OF_THREE)];
 
 /** A name in the path; what is none of the files is 404. */
 export const viewerNameParam = z.string().max(64);

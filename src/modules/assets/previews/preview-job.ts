@@ -2,7 +2,7 @@
 import type { Sharp } from 'sharp';
 import { z } from 'zod';
 
-export const PREVIEW_KINDS = ['image', 'sound', 'video', 'model', 'card'] as const;
+const PREVIEW_KINDS = ['image', 'sound', 'video', 'model', 'card'] as const;
 export type PreviewKind = (typeof PREVIEW_KINDS)[number];
 
 export const previewJobSchema = z.object({

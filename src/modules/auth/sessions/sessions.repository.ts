@@ -9,7 +9,7 @@ const ABSOLUTE_DAYS = 90;
 /** A session ends when it was not refreshed for this long. */
 const IDLE_DAYS = 14;
 /** A spent token that comes again this soon is a lost reply, later a stolen token. */
-export const GRACE_SECONDS = 10;
+const GRACE_SECONDS = 10;
 
 export interface FamilyRow extends Record<string, unknown> {
   family_id: string;

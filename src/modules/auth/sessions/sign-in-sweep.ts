@@ -1,5 +1,6 @@
 import { type BeforeApplicationShutdown, Injectable, type OnModuleInit } from '@nestjs/common';
 import { Log } from '../../../kernel/log.js';
+import { Rounds } from '../../../kernel/rounds.js';
 import { LoginThrottleRepository } from './login-throttle.repository.js';
 import { SessionsRepository } from './sessions.repository.js';
 
@@ -9,8 +10,13 @@ const MOST_AT_ONCE = 500;
 /** Clears away what signing in leaves behind: old counts of attempts, sessions long over. */
 @Injectable()
 export class SignInSweep implements OnModuleInit, BeforeApplicationShutdown {
-  #timer: NodeJS.Timeout | null = null;
-  #running: Promise<void> = Promise.resolve();
+  readonly #rounds = new Rounds({
+    round: () => this.sweep(),
+    restMs: EACH_MS,
+    // A start has better things to do.
+    restsFirst: true,
+    onFailure: (error) => this.log.debug('the sign-in sweep failed', { error }),
+  });
 
   constructor(
     private readonly throttle: LoginThrottleRepository,
@@ -19,25 +25,15 @@ export class SignInSweep implements OnModuleInit, BeforeApplicationShutdown {
   ) {}
 
   onModuleInit(): void {
-    this.#timer = setInterval(() => {
-      this.#running = this.sweep();
-    }, EACH_MS).unref();
+    this.#rounds.start();
   }
 
-  /** One round. Never rejects: the next one tries again. */
   async sweep(): Promise<void> {
-    try {
-      await this.throttle.sweep(MOST_AT_ONCE);
-      await this.sessions.sweep(MOST_AT_ONCE);
-    } catch (error) {
-      this.log.debug('the sign-in sweep failed', { error });
-    }
+    await this.throttle.sweep(MOST_AT_ONCE);
+    await this.sessions.sweep(MOST_AT_ONCE);
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    if (this.#timer !== null) {
-      clearInterval(this.#timer);
-    }
-    await this.#running;
+  beforeApplicationShutdown(): Promise<void> {
+    return this.#rounds.stop();
   }
 }

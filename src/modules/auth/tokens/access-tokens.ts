@@ -19,8 +19,8 @@ import { Clock } from '../../../kernel/clock.js';
 import { BoundedCache, cacheKeyOf } from '../../../kernel/bounded-cache.js';
 
 /** Of this product, not of an address: tokens are verified by the server that issued them, and addresses change. */
-export const TOKEN_ISSUER = 'taskyard';
-export const TOKEN_AUDIENCE = 'taskyard';
+const TOKEN_ISSUER = 'taskyard';
+const TOKEN_AUDIENCE = 'taskyard';
 export const ACCESS_TOKEN_SECONDS = 15 * 60;
 
 const TOKEN_TYPE = 'at+jwt';

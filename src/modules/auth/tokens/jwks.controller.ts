@@ -17,7 +17,7 @@ const keySchema = z.object({
   alg: z.literal('ES256'),
 });
 
-export const jwksSchema = z.object({ keys: z.array(keySchema) }).meta({ id: 'JsonWebKeySet' });
+const jwksSchema = z.object({ keys: z.array(keySchema) }).meta({ id: 'JsonWebKeySet' });
 
 const EXAMPLE = {
   keys: [

@@ -3,13 +3,13 @@ import { pageSchema } from '../../../http/list-query.js';
 import { idQuery, instantQuery } from '../../../http/schemas.js';
 import { RUN_STATUSES } from '../run.state.js';
 
-export const BULK_ACTIONS = ['cancel', 'replay'] as const;
+const BULK_ACTIONS = ['cancel', 'replay'] as const;
 export type BulkAction = (typeof BULK_ACTIONS)[number];
 
 /** Of one operation, which keeps a row for each run until it is done. */
 export const MOST_MATCHED = 100_000;
 
-export const bulkFilter = z
+const bulkFilter = z
   .strictObject({
     status: z.enum(RUN_STATUSES).optional(),
     agent: z.string().min(1).max(63).optional().describe('The agent’s slug.'),

@@ -91,6 +91,5 @@ export const digestOutputSchema = z
 
 export type DigestOutput = z.infer<typeof digestOutputSchema>;
 export type DigestKeyword = DigestOutput['keywords'][number];
-export type DigestCounts = DigestOutput['counts'];
 export type DigestHeading = DigestOutput['outline'][number];
 export type DigestReadability = DigestOutput['readability'];

@@ -10,7 +10,7 @@ export interface SentencePart {
 }
 
 /** No reader wants a longer one in a summary. */
-export const SENTENCE_LIMIT_CHARACTERS = 600;
+const SENTENCE_LIMIT_CHARACTERS = 600;
 /** The segmenter is fed windows of this size: how long it takes for a longer stretch without a break is not in our hands. */
 const WINDOW_CHARACTERS = 8 * 1024;
 
