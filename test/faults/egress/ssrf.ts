@@ -2,6 +2,9 @@
  * Tries to make the one way out call what it must not: loopback, where a canary listens, however it is spelled, named, renamed between two
  * questions, or redirected to. The rules are those of an operator who allows one network of their own, so that plain http and any port
  * get past the look at the text and nothing but the address is left to refuse.
+ *
+ * That the canary can see is shown by the same tries under a guard that is broken on purpose (`Guard`): one that takes loopback for a
+ * network of the operator's, and a caller that follows redirects.
  */
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
@@ -24,14 +27,18 @@ export interface SsrfReport {
   /** Requests that went where they may. */
   permitted: number;
   questions: number;
-  /** Connections that the canary saw. */
+  /** Connections that the canary saw, by what made them. */
   seen: number;
+  seenBy: { urls: number; names: number; redirects: number };
   /** Outcomes that were neither refused as they should be nor permitted. */
   wrong: string[];
 }
 
+/** `broken`: every address of loopback passes, and redirects are followed. */
+type Guard = 'ours' | 'broken';
+
 /** @param rounds how often everything is tried; each round asks the name server anew */
-export async function trySsrf(rounds: number): Promise<SsrfReport> {
+export async function trySsrf(rounds: number, guard: Guard = 'ours'): Promise<SsrfReport> {
   let seen = 0;
   const listen = (host: string, port: number): Server =>
     createSocketServer((socket) => {
@@ -64,7 +71,8 @@ export async function trySsrf(rounds: number): Promise<SsrfReport> {
     return found.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
   };
   const own = [{ hostname: 'taskyard.example', port: 443 }];
-  const egress = new NodeEgress({ rules: { allowed: [parseNetwork(`${GOOD}/32`)], own }, resolve });
+  const allowed = (guard === 'ours' ? [`${GOOD}/32`] : ['127.0.0.0/8', '0.0.0.0/32', '::1/128']).map(parseNetwork);
+  const egress = new NodeEgress({ rules: { allowed, own }, resolve });
   const strict = new NodeEgress({ rules: { allowed: [], own }, resolve: () => Promise.resolve(['127.0.0.1']) });
 
   const report: SsrfReport = {
@@ -75,6 +83,7 @@ export async function trySsrf(rounds: number): Promise<SsrfReport> {
     permitted: 0,
     questions: 0,
     seen: 0,
+    seenBy: { urls: 0, names: 0, redirects: 0 },
     wrong: [],
   };
   const send = async (way: NodeEgress, url: string): Promise<string> => {
@@ -93,12 +102,21 @@ export async function trySsrf(rounds: number): Promise<SsrfReport> {
     try {
       const reply = await way.send(request);
       for await (const _bytes of reply.body);
+      const place = reply.headers.get('location');
+      if (guard === 'broken' && place !== undefined) {
+        await send(way, new URL(place, url).href);
+      }
       return String(reply.status);
     } catch (error) {
       return error instanceof EgressError ? error.kind : String(error);
     }
   };
 
+  let counted = 0;
+  const count = (by: keyof SsrfReport['seenBy']): void => {
+    report.seenBy[by] += seen - counted;
+    counted = seen;
+  };
   for (let round = 0; round < rounds; round += 1) {
     const urls = hostileUrls(port);
     report.urls = urls.length;
@@ -111,6 +129,7 @@ export async function trySsrf(rounds: number): Promise<SsrfReport> {
         }
       }
     }
+    count('urls');
     report.names = HOSTILE_NAMES.length;
     for (const [index, script] of HOSTILE_NAMES.entries()) {
       const name = `n${index}-${round}.example`;
@@ -129,6 +148,7 @@ export async function trySsrf(rounds: number): Promise<SsrfReport> {
         }
       }
     }
+    count('names');
     const places = [
       target,
       `https://127.0.0.1:${port}/`,
@@ -144,6 +164,7 @@ export async function trySsrf(rounds: number): Promise<SsrfReport> {
         report.wrong.push(`a redirect to ${place}: ${outcome}`);
       }
     }
+    count('redirects');
   }
   report.questions = names.asked;
   report.seen = seen;
