@@ -78,7 +78,28 @@ async function keptBytes(id: string): Promise<string[]> {
   return keys.sort();
 }
 
+/** What the audit trail tells of an asset, oldest first. */
+async function told(id: string): Promise<string[]> {
+  const { body } = await server.call('GET', `/api/v1/audit-events?object=${id}&outcome=done&sort=created_at`);
+  return body.data.map(({ action }: { action: string }) => action);
+}
+
 describe('an announced asset', () => {
+  test('is told in the audit trail when it is announced and when its bytes are there, by whoever sent them, and not when they are refused', async () => {
+    const bytes = png();
+    const { asset, upload } = (await announce({ sha256: sha256(bytes) }, yard.admin.token)).body;
+    expect((await put(upload.url, png())).status).toBe(422);
+    expect(await told(asset.id)).toEqual(['asset.create']);
+    expect((await put(upload.url, bytes)).status).toBe(200);
+    expect((await put(upload.url, bytes)).status).toBe(409);
+    expect(await told(asset.id)).toEqual(['asset.create', 'asset.content.put']);
+    const { data } = (await server.call('GET', `/api/v1/audit-events?object=${asset.id}&action=asset.content.put`))
+      .body;
+    expect(data).toMatchObject([
+      { actor: { user_id: yard.admin.id }, outcome: 'done', route: 'PUT /api/v1/assets/:id/content' },
+    ]);
+  });
+
   test('is ready once its bytes are sent to its link, without another credential, and only once', async () => {
     const bytes = png();
     const announced = await announce({ sha256: sha256(bytes) });
@@ -352,6 +373,7 @@ describe('a large asset', () => {
     expect([completed.status, completed.body.status, completed.body.sha256]).toEqual([200, 'ready', sha256(bytes)]);
     expect((await complete()).status).toBe(200);
     expect(await keptBytes(asset.id)).toEqual(['original']);
+    expect(await told(asset.id)).toEqual(['asset.create', 'asset.complete']);
   });
 
   test('whose parts are not what was announced is refused for good, and nothing is kept', async () => {

@@ -42,14 +42,15 @@ export class AssetIntake {
   ) {}
 
   /**
-   * Takes the bytes of an announced asset and makes it ready.
+   * Takes the bytes of an announced asset and makes it ready; that it became so is told to the audit trail in the same transaction,
+   * unless the request has told of it already.
    * @throws DomainError `content-mismatch`, `payload-too-large`, `conflict`, `lease-lost`, `limit-reached`, `unavailable`
    */
   async take(
     scope: WriteScope,
     asset: UploadRow,
     body: AsyncIterable<Uint8Array>,
-    signal?: AbortSignal,
+    { signal, isTold = false }: { signal?: AbortSignal; isTold?: boolean } = {},
   ): Promise<void> {
     const declared = asset.contentType === UNKNOWN_TYPE ? null : asset.contentType;
     const check = new ContentCheck({ ...asset, contentType: declared });
@@ -62,11 +63,11 @@ export class AssetIntake {
     } catch (error) {
       if (isConflict(error)) {
         const found = await this.#adopt(key, check);
-        await this.#finish(scope, asset, check.contentType, found);
+        await this.#finish(scope, asset, check.contentType, found, isTold);
       }
       throw error;
     }
-    await this.#finish(scope, asset, check.contentType, stored);
+    await this.#finish(scope, asset, check.contentType, stored, isTold);
   }
 
   /** @throws DomainError `payload-too-large`, `limit-reached` for what could never be kept */
@@ -118,11 +119,17 @@ export class AssetIntake {
     return stored;
   }
 
-  async #finish(scope: WriteScope, asset: UploadRow, contentType: string, stored: StoredBlob): Promise<void> {
+  async #finish(
+    scope: WriteScope,
+    asset: UploadRow,
+    contentType: string,
+    stored: StoredBlob,
+    isTold: boolean,
+  ): Promise<void> {
     const { id, name, runId, fence } = asset;
     try {
       const type = settledKind(asset, contentType);
-      await this.database.transaction(async (tx) => {
+      const finish = async (tx: Tx): Promise<void> => {
         if (runId !== null && fence !== null) {
           await this.workers.appendAsset(tx, scope, runId, fence, { id, name, type, status: 'ready' });
         }
@@ -132,7 +139,8 @@ export class AssetIntake {
         }
         await this.#assertWithinQuota(scope, tx);
         tx.afterCommit(() => this.hint());
-      });
+      };
+      await (isTold ? this.database.transaction(finish) : this.database.write(scope, finish));
     } catch (error) {
       if (error instanceof StaleActorError) {
         // The body is spent, so the request cannot simply run again.

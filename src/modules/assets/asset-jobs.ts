@@ -122,7 +122,7 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
         reply.discard();
         throw new EgressError(reply.status >= 500 ? 'broken' : 'barred', `The address answered ${reply.status}.`);
       }
-      await this.intake.take(scope, row, reply.body, this.#stop.signal);
+      await this.intake.take(scope, row, reply.body, { signal: this.#stop.signal });
     } catch (error) {
       const why = this.#stop.signal.aborted ? null : finalWord(error, asset.attempts);
       if (why === null) {

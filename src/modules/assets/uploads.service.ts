@@ -184,7 +184,7 @@ export class UploadsService {
     try {
       const asset = await this.#waiting(actor, scope, value);
       const bytes = await this.progress.begin(scope, value, file.bytes);
-      await this.intake.take(scope, asset, bytes, signal);
+      await this.intake.take(scope, asset, bytes, { signal, isTold: true });
     } catch (error) {
       // Nobody has a link to send it again by: of a form that failed nothing is kept, but a row that says why it was refused for good.
       await this.assets.discard(scope, value);
