@@ -11,7 +11,13 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { isIPv6, type LookupFunction, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { canonicalText, isWithin, parseAddress } from './address.js';
-import { addressRefusal, checkDestination, type Destination, type EgressRules } from './destination.js';
+import {
+  addressRefusal,
+  checkDestination,
+  type CheckedDestination,
+  type Destination,
+  type EgressRules,
+} from './destination.js';
 import { Egress, EgressError, type EgressReply, type EgressRequest } from './egress.js';
 
 /** DNS: every address of a name. */
@@ -32,6 +38,7 @@ const LONGEST_TIMER_MS = 2_147_483_647;
 const KEPT_IDLE_MS = 4_000;
 const KEPT_MS = 50_000;
 const MOST_KEPT_EACH = 16;
+const MOST_DESTINATIONS = 1_000;
 
 export class NodeEgress extends Egress {
   readonly #rules: EgressRules;
@@ -40,6 +47,8 @@ export class NodeEgress extends Egress {
   readonly #connectTimeoutMs: number;
   /** Agents by who shares them; gone when nobody has used them for as long as a connection may live. */
   readonly #kept = new Map<string, { agent: HttpAgent | HttpsAgent; usedAtMs: number }>();
+
+  readonly #destinations = new Map<string, CheckedDestination>();
 
   constructor(options: NodeEgressOptions) {
     super();
@@ -53,9 +62,23 @@ export class NodeEgress extends Egress {
     return checkDestination(url, this.#rules).reason;
   }
 
+  /** The look at the text has the same outcome each time; the look at the address is never skipped. */
+  #checked(url: string): CheckedDestination {
+    const known = this.#destinations.get(url);
+    if (known !== undefined) {
+      return known;
+    }
+    const checked = checkDestination(url, this.#rules);
+    if (this.#destinations.size >= MOST_DESTINATIONS) {
+      this.#destinations.clear();
+    }
+    this.#destinations.set(url, checked);
+    return checked;
+  }
+
   async send(input: EgressRequest): Promise<EgressReply> {
     input.signal.throwIfAborted();
-    const { destination, reason } = checkDestination(input.url, this.#rules);
+    const { destination, reason } = this.#checked(input.url);
     if (destination === null) {
       throw new EgressError(
         'barred',
@@ -63,7 +86,6 @@ export class NodeEgress extends Egress {
       );
     }
     const limits = new Limits(input);
-    const { signal } = limits;
     // What a signal ended says so by its reason; a socket would only say that it was cut.
     const explained = (error: unknown): unknown => {
       if (input.signal.aborted) {
@@ -75,12 +97,12 @@ export class NodeEgress extends Egress {
     };
     let response: IncomingMessage;
     try {
-      response = await this.#head(input, destination, signal).catch((error: unknown) => {
+      response = await this.#head(input, destination, limits).catch((error: unknown) => {
         if (!(error instanceof KeptConnectionClosed)) {
           throw error;
         }
         const { shared: _shared, ...alone } = input;
-        return this.#head(alone, destination, signal);
+        return this.#head(alone, destination, limits);
       });
     } catch (error) {
       limits.lift();
@@ -89,13 +111,17 @@ export class NodeEgress extends Egress {
     response.once('close', () => limits.lift());
     return {
       status: response.statusCode ?? 0,
-      headers: firstOfEach(response.headers),
+      // Most ask for none of them.
+      get headers() {
+        return firstOfEach(response.headers);
+      },
       body: read(response, input.replyLimitBytes, explained),
+      drain: () => drain(response, input.replyLimitBytes, explained),
       discard: () => response.destroy(),
     };
   }
 
-  #head(input: EgressRequest, destination: Destination, signal: AbortSignal): Promise<IncomingMessage> {
+  #head(input: EgressRequest, destination: Destination, limits: Limits): Promise<IncomingMessage> {
     const { url, hostname, port, address } = destination;
     const isTls = url.protocol === 'https:';
     const options: RequestOptions & { servername?: string; ca?: string } = {
@@ -105,7 +131,6 @@ export class NodeEgress extends Egress {
       path: `${url.pathname}${url.search}`,
       headers: { ...input.headers, 'accept-encoding': 'identity' },
       lookup: this.#lookup(destination),
-      signal,
     };
     // Never the global agent: no setting of the environment (proxies) applies.
     const request = isTls
@@ -117,7 +142,9 @@ export class NodeEgress extends Egress {
           ...(this.#certificateAuthority === undefined ? {} : { ca: this.#certificateAuthority }),
         })
       : httpRequest({ ...options, agent: this.#agent(input.shared, destination) });
+    limits.endsWith((error) => request.destroy(error));
     return new Promise<IncomingMessage>((resolve, reject) => {
+      let isAnswered = false;
       const connecting = setTimeout(() => {
         request.destroy(new EgressError('timed-out', 'No connection could be made in time.'));
       }, this.#connectTimeoutMs);
@@ -144,12 +171,16 @@ export class NodeEgress extends Egress {
         if (retired.has(response.socket)) {
           response.once('end', () => response.socket.destroy());
         }
+        isAnswered = true;
         resolve(response);
       });
       request.on('error', (error) => reject(wasKeptAndClosed(request, error) ? new KeptConnectionClosed() : error));
       request.once('close', () => {
         clearTimeout(connecting);
-        reject(new EgressError('broken', 'The connection was closed before a reply.'));
+        // An error is dear: it looks at its stack.
+        if (!isAnswered) {
+          reject(new EgressError('broken', 'The connection was closed before a reply.'));
+        }
       });
       request.end(input.body);
     });
@@ -245,9 +276,10 @@ export class NodeEgress extends Egress {
 
 /** Ends a request at its timeout, or with the caller's signal. Lifted when it is over: thousands a second leave no timers behind. */
 class Limits {
-  readonly #ending = new AbortController();
   readonly #timer: NodeJS.Timeout;
   readonly #caller: AbortSignal;
+  #ending: ((error: Error) => void) | null = null;
+  #isOver = false;
   isTimedOut = false;
 
   constructor({ totalTimeoutMs, signal }: Pick<EgressRequest, 'totalTimeoutMs' | 'signal'>) {
@@ -256,22 +288,30 @@ class Limits {
     this.#timer = setTimeout(
       () => {
         this.isTimedOut = true;
-        this.#ending.abort();
+        this.#end();
       },
       Math.min(totalTimeoutMs, LONGEST_TIMER_MS),
     );
   }
 
-  get signal(): AbortSignal {
-    return this.#ending.signal;
+  /** What ends the request that is under way; at once where its time is over. */
+  endsWith(ending: (error: Error) => void): void {
+    this.#ending = ending;
+    if (this.#isOver) {
+      ending(new Error('ended by a limit'));
+    }
   }
 
   lift(): void {
     clearTimeout(this.#timer);
     this.#caller.removeEventListener('abort', this.#end);
+    this.#ending = null;
   }
 
-  readonly #end = (): void => this.#ending.abort();
+  readonly #end = (): void => {
+    this.#isOver = true;
+    this.#ending?.(new Error('ended by a limit'));
+  };
 }
 
 /** Sockets that have been kept for long enough. */
@@ -320,6 +360,29 @@ async function* read(
   } finally {
     response.destroy();
   }
+}
+
+function drain(response: IncomingMessage, limitBytes: number, explained: (error: unknown) => unknown): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let total = 0;
+    let isWhole = false;
+    response.on('data', (bytes: Buffer) => {
+      total += bytes.length;
+      if (total > limitBytes) {
+        response.destroy(new EgressError('too-large', `The reply is longer than ${limitBytes} bytes.`));
+      }
+    });
+    response.once('end', () => {
+      isWhole = true;
+      resolve();
+    });
+    response.once('error', (error) => reject(explained(error)));
+    response.once('close', () => {
+      if (!isWhole) {
+        reject(explained(new EgressError('broken', 'The connection broke off before the whole reply was there.')));
+      }
+    });
+  });
 }
 
 function firstOfEach(headers: IncomingMessage['headers']): Map<string, string> {

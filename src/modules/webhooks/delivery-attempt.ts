@@ -90,9 +90,7 @@ export class DeliveryAttempt {
 /** The status is the answer; a body that is too long, or breaks off, does not change it. */
 async function forget(reply: EgressReply): Promise<void> {
   try {
-    for await (const _bytes of reply.body) {
-      // Nothing is kept.
-    }
+    await reply.drain();
   } catch (error) {
     reply.discard();
     if (!(error instanceof EgressError)) {

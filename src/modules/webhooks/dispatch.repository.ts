@@ -68,7 +68,7 @@ export interface LaneStanding {
 const LEASE_SECONDS = 30;
 /** Lanes hopped over in one look, deliveries read at a time, and about how many bytes of them. */
 const MOST_LANES = 5_000;
-const MOST_READ = 32;
+const MOST_READ = 128;
 const BYTES_READ = 512 * 1024;
 const KEPT_ATTEMPTS = 20;
 const DISABLED_AFTER_DAYS = 5;
@@ -134,19 +134,21 @@ export class DispatchRepository {
   /** What is due in the lane, longest first: some at a time, and not many bytes. Nothing where the endpoint has been turned off. */
   async read(scope: WriteScope, laneId: string, most: number, except: readonly string[]): Promise<DueDelivery[]> {
     return this.database.rows<DueDelivery & Record<string, unknown>>(sql`
-      select p.id, p.message_id as "messageId", m.kind, p.attempt, p.attempt_count as "attemptCount", m.order_key::text as "orderKey",
-        m.payload_version as "payloadVersion", p.target as url, m.body, m.facts, p.endpoint_id is not null as "isEndpoint"
+      select p.id, p.message_id as "messageId", p.kind, p.attempt, p.attempt_count as "attemptCount", p.order_key as "orderKey",
+        p.payload_version as "payloadVersion", p.target as url, p.body, p.facts, p.endpoint_id is not null as "isEndpoint"
       from (
-        select c.*, sum(pg_column_size(n.body) + coalesce(pg_column_size(n.facts), 0)) over (order by c.next_attempt_at, c.id) as bytes,
-          row_number() over (order by c.next_attempt_at, c.id) as place
+        select c.*, n.kind, n.order_key::text as order_key, n.payload_version, n.body, n.facts,
+          sum(pg_column_size(n.body) + coalesce(pg_column_size(n.facts), 0)) over w as bytes, row_number() over w as place
         from (
-          select d.*, coalesce(e.url, d.url) as target from deliveries d
+          select d.id, d.organization_id, d.message_id, d.attempt, d.attempt_count, d.endpoint_id, d.next_attempt_at, coalesce(e.url, d.url) as target
+          from deliveries d
             left join webhook_endpoints e on e.organization_id = d.organization_id and e.id = d.endpoint_id
           where d.organization_id = ${scope.organizationId} and d.lane_id = ${laneId} and d.status = 'pending'
             and d.next_attempt_at <= clock_timestamp() and (d.endpoint_id is null or e.enabled) and d.id <> all(${except}::uuid[])
           order by d.next_attempt_at, d.id limit ${Math.min(most, MOST_READ)}::int
         ) c join outbox_messages n on n.organization_id = c.organization_id and n.id = c.message_id
-      ) p join outbox_messages m on m.organization_id = p.organization_id and m.id = p.message_id
+        window w as (order by c.next_attempt_at, c.id rows unbounded preceding)
+      ) p
       where p.place = 1 or p.bytes <= ${BYTES_READ}::int
       order by p.place`);
   }
@@ -159,28 +161,36 @@ export class DispatchRepository {
     return kept?.body ?? body;
   }
 
-  /** Writes down what came of attempts, and keeps the lane (or gives it back). False where the lane is not held any more. */
+  /**
+   * Writes down what came of attempts, and keeps the lane (or gives it back). False where the lane is not held any more. Without a
+   * standing the lane is looked at and left as it is, so that several may do this at once. That the outcome is of this attempt and no
+   * later one is asked of each delivery.
+   */
   async record(
     scope: WriteScope,
     lane: LeasedLane,
     results: readonly AttemptResult[],
-    standing: LaneStanding,
+    standing: LaneStanding | null,
     release: boolean,
   ): Promise<boolean> {
-    const kept = await this.database.row(sql`
-      -- Not waited for until it is on the disk: what a crash of the database forgets is sent again, under the same id.
-      with quick as materialized (select set_config('synchronous_commit', 'off', true)
-      ), held as (
+    const isHeld = sql`l.organization_id = ${scope.organizationId} and l.lane_id = ${lane.laneId} and l.fence = ${lane.fence}::bigint
+          and l.leased_until > clock_timestamp()`;
+    const held =
+      standing === null
+        ? sql`select l.organization_id from quick, delivery_lanes l where ${isHeld}`
+        : sql`
         update delivery_lanes l set failures = ${standing.failures}::int, updated_at = clock_timestamp(),
           succeeded_at = case when ${standing.hasSucceeded}::boolean then coalesce(l.succeeded_at, clock_timestamp()) else l.succeeded_at end,
           paused_until = case when ${standing.pauseSeconds}::float8 > 0
             then greatest(l.paused_until, clock_timestamp() + make_interval(secs => ${standing.pauseSeconds}::float8)) else l.paused_until end,
           leased_until = case when ${release}::boolean then '-infinity'
             else clock_timestamp() + make_interval(secs => ${LEASE_SECONDS}) end
-        from quick
-        where l.organization_id = ${scope.organizationId} and l.lane_id = ${lane.laneId} and l.fence = ${lane.fence}::bigint
-          and l.leased_until > clock_timestamp()
-        returning l.organization_id
+        from quick where ${isHeld}
+        returning l.organization_id`;
+    const kept = await this.database.row(sql`
+      -- Not waited for until it is on the disk: what a crash of the database forgets is sent again, under the same id.
+      with quick as materialized (select set_config('synchronous_commit', 'off', true)
+      ), held as (${held}
       ), recorded as (
         update deliveries d set
           status = case when i.is_delivered then 'delivered' when i.retry_seconds is null then 'failed' else 'pending' end,
@@ -194,8 +204,9 @@ export class DispatchRepository {
         from held h, jsonb_to_recordset(${JSON.stringify(results)}::jsonb) as i (id uuid, attempt smallint, is_delivered boolean,
           status_code integer, error text, duration_ms integer, retry_seconds float8)
         where d.organization_id = ${scope.organizationId} and d.organization_id = h.organization_id
-          -- By their keys: of the set alone the planner thinks that it is large, and reads the table.
-          and d.id = any(${results.map(({ id }) => id)}::uuid[]) and d.id = i.id and d.status = 'pending' and d.attempt = i.attempt
+          -- By their keys: of the set alone the planner thinks that it is large, and reads the table. As an array that it cannot see
+          -- into: otherwise it plans anew for each number of them, which takes as long as the rest.
+          and d.id = any(array(select unnest(${results.map(({ id }) => id)}::uuid[]))) and d.id = i.id and d.status = 'pending' and d.attempt = i.attempt
       )
       select 1 from held`);
     return kept !== null;

@@ -1,6 +1,11 @@
 /**
- * Sends what is due in one lane while its lease is held: a few requests at once, each of whose outcomes is written down before its place
- * is given to another. So what a killed dispatcher may have sent without anybody knowing, and is sent again, is those few.
+ * Sends what is due in one lane while its lease is held: a few requests at once. A place is given to another message as soon as the
+ * outcome of the last one is on its way to the database, which writes down what it was handed whether or not the process still lives. So
+ * what a killed dispatcher may have sent without anybody knowing, and is sent again, is those few; what a lost database forgets is at
+ * most three times as many. Outcomes that come together are written down together.
+ *
+ * More requests at once only help with a receiver that takes its time. One that answers quickly gets fewer: with it, more at once would
+ * be more to send again, and no more in a second.
  *
  * A lane that failed is felt for with one request at a time; after some failures in a row, or where the receiver asks for it, it is left
  * alone for a while. Nothing that waits in it spends an attempt meanwhile.
@@ -26,8 +31,19 @@ export interface LaneParts {
   abort: AbortSignal;
 }
 
-/** Requests at once to a receiver that answers well. */
+/** Requests at once to a receiver that answers well, and to one that also answers quickly. */
 const MOST_AT_ONCE = 8;
+const MOST_AT_ONCE_QUICK = 4;
+/** Quick is whoever did not need longer for the quickest of so many last answers; the others may have waited for us. */
+const QUICK_MS = 20;
+const ANSWERS_LOOKED_AT = 16;
+/** Read at a time; about as many go to a quick receiver while the next are read. */
+const READ_AT_ONCE = 32;
+const READ_AT_ONCE_QUICK = 128;
+/** Statements that write outcomes down at once, of those that say nothing new about the lane. */
+const MOST_RECORDS = 1;
+/** The lease is longer by far; every statement could renew it, and all would wait for one row. */
+const RENEWED_EACH_MS = 3_000;
 const RANDOM_STEPS = 2 ** 32;
 /** A turn; other lanes may be waiting for the place. */
 const TURN_MS = 20_000;
@@ -40,16 +56,23 @@ export class LaneDelivery {
   readonly #began = performance.now();
   /** Read and not yet sent, longest due first. */
   readonly #waiting: DueDelivery[] = [];
-  /** Sent, and not yet written down. */
+  /** Sent, and not yet known to be written down. */
   readonly #open = new Set<string>();
+  /** Of those, the ones whose outcome is not yet on its way to the database. */
+  #places = 0;
   #finished: AttemptResult[] = [];
+  #answersMs: number[] = [];
   #isReading = false;
-  #isRecording = false;
+  #records = 0;
+  #isTelling = false;
+  #renewedAtMs = performance.now();
   #hasMore = true;
   #isOver = false;
   #isEnding = false;
   #failures: number;
   #hasSucceeded: boolean;
+  /** What the database knows of it. */
+  #told: { failures: number; hasSucceeded: boolean };
   #pauseSeconds = 0;
   #isToldReachable: boolean;
   #isToldSucceeding = false;
@@ -64,6 +87,7 @@ export class LaneDelivery {
   ) {
     this.#failures = lane.failures;
     this.#hasSucceeded = lane.hasSucceeded;
+    this.#told = { failures: lane.failures, hasSucceeded: lane.hasSucceeded };
     this.#isToldReachable = !found.isDoubtful;
   }
 
@@ -84,23 +108,27 @@ export class LaneDelivery {
     if (this.parts.stop.aborted || performance.now() - this.#began > TURN_MS) {
       this.#isOver = true;
     }
-    if (!this.#isOver && !this.#isReading && this.#hasMore && this.#waiting.length < this.#width) {
+    if (!this.#isOver && !this.#isReading && this.#hasMore && this.#waiting.length < this.#readAtOnce / 4) {
       this.#isReading = true;
       this.#follow(this.#read(), () => (this.#isReading = false));
     }
-    while (!this.#isOver && this.#open.size < this.#width) {
+    while (!this.#isOver && this.#places < this.#width) {
       const next = this.#waiting.shift();
       if (next === undefined) {
         break;
       }
       this.#open.add(next.id);
+      this.#places += 1;
       this.#follow(this.#send(next), () => undefined);
     }
-    if (!this.#isRecording && this.#finished.length > 0) {
-      this.#isRecording = true;
-      this.#follow(this.#record(), () => (this.#isRecording = false));
+    if (this.#finished.length > 0 && this.#records < (this.#hasNews || this.#isTelling ? 1 : MOST_RECORDS)) {
+      this.#records += 1;
+      this.#follow(this.#record(), () => (this.#records -= 1));
+      // Its places are free by now.
+      this.#turn();
+      return;
     }
-    const isIdle = !this.#isEnding && !this.#isReading && !this.#isRecording && this.#open.size === 0;
+    const isIdle = !this.#isEnding && !this.#isReading && this.#records === 0 && this.#open.size === 0;
     if (isIdle && (this.#isOver || this.#waiting.length === 0)) {
       this.#isEnding = true;
       this.#giveBack()
@@ -124,32 +152,35 @@ export class LaneDelivery {
   }
 
   async #read(): Promise<void> {
-    const most = this.#width * 4;
     const known = [...this.#open, ...this.#waiting.map(({ id }) => id)];
-    const due = await this.parts.repository.read(this.scope, this.lane.laneId, most, known);
+    const due = await this.parts.repository.read(this.scope, this.lane.laneId, this.#readAtOnce, known);
     this.#waiting.push(...due);
     // Fewer than asked for may be for their size; none is none.
     this.#hasMore = due.length > 0;
   }
 
   async #send(delivery: DueDelivery): Promise<void> {
+    const { attempts, secrets, abort } = this.parts;
+    let attempted: Attempted;
     try {
-      const { attempts, secrets, abort } = this.parts;
-      const attempted = await attempts.make(this.scope, this.lane.laneId, delivery, secrets, abort);
-      this.#judge(attempted);
-      this.#finished.push(resultOf(delivery, attempted));
-      await this.#tell(delivery, attempted);
+      attempted = await attempts.make(this.scope, this.lane.laneId, delivery, secrets, abort);
     } catch (error) {
       this.#open.delete(delivery.id);
-      if (!this.parts.abort.aborted) {
-        throw error;
+      this.#places -= 1;
+      if (abort.aborted) {
+        return;
       }
+      throw error;
     }
+    this.#judge(attempted);
+    this.#finished.push(resultOf(delivery, attempted));
+    await this.#tell(delivery, attempted);
   }
 
   /** What the outcome says about the lane. */
-  #judge({ error, statusCode, retryAfterSeconds }: Attempted): void {
+  #judge({ error, statusCode, retryAfterSeconds, durationMs }: Attempted): void {
     if (error === null) {
+      this.#answersMs = [...this.#answersMs.slice(1 - ANSWERS_LOOKED_AT), durationMs];
       this.#failures = 0;
       this.#hasSucceeded = true;
       return;
@@ -192,10 +223,12 @@ export class LaneDelivery {
   async #record(): Promise<void> {
     const results = this.#finished;
     this.#finished = [];
-    const isHeld = await this.#write(results, false);
-    for (const { id } of results) {
-      this.#open.delete(id);
-    }
+    this.#places -= results.length;
+    const isHeld = await this.#write(results, false).finally(() => {
+      for (const { id } of results) {
+        this.#open.delete(id);
+      }
+    });
     if (!isHeld) {
       // Somebody else sends by now; what is under way here will not be written down.
       this.#isOver = true;
@@ -207,7 +240,12 @@ export class LaneDelivery {
     await this.#write([], true);
   }
 
-  #write(results: readonly AttemptResult[], release: boolean): Promise<boolean> {
+  /** Says how the lane stands where that is new, or the lease is to be renewed; one at a time, so that the last word is the last. */
+  async #write(results: readonly AttemptResult[], release: boolean): Promise<boolean> {
+    const { repository } = this.parts;
+    if (!release && !this.#hasNews) {
+      return repository.record(this.scope, this.lane, results, null, false);
+    }
     const standing = {
       failures: this.#failures,
       hasSucceeded: this.#hasSucceeded,
@@ -215,11 +253,38 @@ export class LaneDelivery {
     };
     // Said with the outcome that asks for it, and not again with the next.
     this.#pauseSeconds = 0;
-    return this.parts.repository.record(this.scope, this.lane, results, standing, release);
+    this.#told = standing;
+    this.#renewedAtMs = performance.now();
+    this.#isTelling = true;
+    try {
+      return await repository.record(this.scope, this.lane, results, standing, release);
+    } finally {
+      this.#isTelling = false;
+    }
+  }
+
+  get #hasNews(): boolean {
+    return (
+      this.#pauseSeconds > 0 ||
+      this.#told.failures !== this.#failures ||
+      this.#told.hasSucceeded !== this.#hasSucceeded ||
+      performance.now() - this.#renewedAtMs > RENEWED_EACH_MS
+    );
+  }
+
+  get #isQuick(): boolean {
+    return Math.min(...this.#answersMs) < QUICK_MS;
+  }
+
+  get #readAtOnce(): number {
+    return this.#isQuick ? READ_AT_ONCE_QUICK : READ_AT_ONCE;
   }
 
   get #width(): number {
-    return this.#failures > 0 || !this.#hasSucceeded ? 1 : MOST_AT_ONCE;
+    if (this.#failures > 0 || !this.#hasSucceeded) {
+      return 1;
+    }
+    return this.#isQuick || this.#answersMs.length === 0 ? MOST_AT_ONCE_QUICK : MOST_AT_ONCE;
   }
 }
 

@@ -36,6 +36,8 @@ export interface OutageReport {
   accepted: number;
   duplicates: number;
   kills: number;
+  /** Of those, the ones while the dispatcher was sending; the others found it done. */
+  killsMidway: number;
   /** How often the receiver answered so. */
   answers: Record<string, number>;
   violations: string[];
@@ -68,6 +70,7 @@ class Far {
   readonly answers: Record<string, number> = {};
   mood: Mood = 'well';
   webhook: Webhook | null = null;
+  #then: { accepted: number; act: () => void } | null = null;
   #server: Server | null = null;
   #port = 0;
 
@@ -75,6 +78,11 @@ class Far {
 
   get url(): string {
     return `http://127.0.0.1:${this.#port}/`;
+  }
+
+  /** Acts once, in the moment in which so many messages have been accepted. */
+  when(accepted: number, act: () => void): void {
+    this.#then = { accepted, act };
   }
 
   async up(): Promise<void> {
@@ -167,6 +175,11 @@ class Far {
     });
     if (accepted) {
       this.accepted.set(id, (this.accepted.get(id) ?? 0) + 1);
+      if (this.#then !== null && this.accepted.size >= this.#then.accepted) {
+        const { act } = this.#then;
+        this.#then = null;
+        act();
+      }
     }
   }
 }
@@ -226,6 +239,7 @@ export async function runOutages(options: OutageOptions): Promise<OutageReport> 
 
     const batches = Math.ceil(options.events / 3 / BATCH);
     let kills = 0;
+    let killsMidway = 0;
     for (let batch = 0; batch < batches; batch += 1) {
       const made = Math.min(BATCH, Math.ceil(options.events / 3) - batch * BATCH);
       const trouble = TROUBLES[(batch + Math.floor(random() * 2)) % TROUBLES.length] ?? 'mixed';
@@ -249,9 +263,16 @@ export async function runOutages(options: OutageOptions): Promise<OutageReport> 
       await far.become('well');
       await timePasses();
       if (isKilled) {
-        const accepted = far.accepted.size;
-        await progress(() => Promise.resolve(far.accepted.size > accepted + 10), timePasses);
-        dispatcher.child.kill('SIGKILL');
+        // In the midst of sending: in the very moment in which the receiver accepts one of those that wait.
+        let isDead = false;
+        const kill = (): void => {
+          isDead = true;
+          dispatcher.child.kill('SIGKILL');
+        };
+        far.when(far.accepted.size + 10 + Math.floor((random() * made) / 2), kill);
+        await progress(async () => isDead || (await pending()) === 0, timePasses);
+        killsMidway += isDead ? 1 : 0;
+        kill();
         await dispatcher.exit;
         kills += 1;
         await database.query(`update delivery_lanes set leased_until = '-infinity'`);
@@ -277,6 +298,7 @@ export async function runOutages(options: OutageOptions): Promise<OutageReport> 
       accepted: [...far.accepted.values()].reduce((sum, count) => sum + count, 0),
       duplicates: [...far.accepted.values()].reduce((sum, count) => sum + count - 1, 0),
       kills,
+      killsMidway,
       answers: far.answers,
       violations: violations(far, stored.rows),
       seconds: Math.round((performance.now() - began) / 100) / 10,
