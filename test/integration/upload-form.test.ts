@@ -49,6 +49,9 @@ describe('a form', () => {
       createHash('sha256').update(bytes).digest('hex'),
     ]);
     expect(sent.headers.get('location')).toBe(`/api/v1/assets/${sent.body.id}`);
+    // One request, one row: that it was announced and that it is here are the same.
+    const told = await server.call('GET', `/api/v1/audit-events?object=${sent.body.id}&outcome=done`);
+    expect(told.body.data.map(({ action }: { action: string }) => action)).toEqual(['asset.upload']);
     const guessed = await send(
       form({ task_id: taskId }, Buffer.from('words'), 'words.txt', 'application/octet-stream'),
     );

@@ -362,8 +362,12 @@ async function* read(
   }
 }
 
-function drain(response: IncomingMessage, limitBytes: number, explained: (error: unknown) => unknown): Promise<void> {
-  return new Promise((resolve, reject) => {
+async function drain(
+  response: IncomingMessage,
+  limitBytes: number,
+  explained: (error: unknown) => unknown,
+): Promise<void> {
+  const ended = new Promise<void>((resolve, reject) => {
     let total = 0;
     let isWhole = false;
     response.on('data', (bytes: Buffer) => {
@@ -376,13 +380,18 @@ function drain(response: IncomingMessage, limitBytes: number, explained: (error:
       isWhole = true;
       resolve();
     });
-    response.once('error', (error) => reject(explained(error)));
+    response.once('error', reject);
     response.once('close', () => {
       if (!isWhole) {
-        reject(explained(new EgressError('broken', 'The connection broke off before the whole reply was there.')));
+        reject(new EgressError('broken', 'The connection broke off before the whole reply was there.'));
       }
     });
   });
+  try {
+    await ended;
+  } catch (error) {
+    throw explained(error);
+  }
 }
 
 function firstOfEach(headers: IncomingMessage['headers']): Map<string, string> {

@@ -163,8 +163,8 @@ export class DispatchRepository {
 
   /**
    * Writes down what came of attempts, and keeps the lane (or gives it back). False where the lane is not held any more. Without a
-   * standing the lane is looked at and left as it is, so that several may do this at once. That the outcome is of this attempt and no
-   * later one is asked of each delivery.
+   * standing the lane is looked at and left as it is, not locked; that the outcome is of this attempt and no later one is asked of each
+   * delivery.
    */
   async record(
     scope: WriteScope,

@@ -1,8 +1,8 @@
 /**
  * Sends what is due in one lane while its lease is held: a few requests at once. A place is given to another message as soon as the
  * outcome of the last one is on its way to the database, which writes down what it was handed whether or not the process still lives. So
- * what a killed dispatcher may have sent without anybody knowing, and is sent again, is those few; what a lost database forgets is at
- * most three times as many. Outcomes that come together are written down together.
+ * what a killed dispatcher may have sent without anybody knowing, and is sent again, is those few. Outcomes that come together are
+ * written down together.
  *
  * More requests at once only help with a receiver that takes its time. One that answers quickly gets fewer: with it, more at once would
  * be more to send again, and no more in a second.
@@ -40,9 +40,7 @@ const ANSWERS_LOOKED_AT = 16;
 /** Read at a time; about as many go to a quick receiver while the next are read. */
 const READ_AT_ONCE = 32;
 const READ_AT_ONCE_QUICK = 128;
-/** Statements that write outcomes down at once, of those that say nothing new about the lane. */
-const MOST_RECORDS = 1;
-/** The lease is longer by far; every statement could renew it, and all would wait for one row. */
+/** The lease is longer by far; to write the lane with every outcome would cost as much as the outcomes. */
 const RENEWED_EACH_MS = 3_000;
 const RANDOM_STEPS = 2 ** 32;
 /** A turn; other lanes may be waiting for the place. */
@@ -63,8 +61,7 @@ export class LaneDelivery {
   #finished: AttemptResult[] = [];
   #answersMs: number[] = [];
   #isReading = false;
-  #records = 0;
-  #isTelling = false;
+  #isRecording = false;
   #renewedAtMs = performance.now();
   #hasMore = true;
   #isOver = false;
@@ -121,14 +118,14 @@ export class LaneDelivery {
       this.#places += 1;
       this.#follow(this.#send(next), () => undefined);
     }
-    if (this.#finished.length > 0 && this.#records < (this.#hasNews || this.#isTelling ? 1 : MOST_RECORDS)) {
-      this.#records += 1;
-      this.#follow(this.#record(), () => (this.#records -= 1));
+    if (!this.#isRecording && this.#finished.length > 0) {
+      this.#isRecording = true;
+      this.#follow(this.#record(), () => (this.#isRecording = false));
       // Its places are free by now.
       this.#turn();
       return;
     }
-    const isIdle = !this.#isEnding && !this.#isReading && this.#records === 0 && this.#open.size === 0;
+    const isIdle = !this.#isEnding && !this.#isReading && !this.#isRecording && this.#open.size === 0;
     if (isIdle && (this.#isOver || this.#waiting.length === 0)) {
       this.#isEnding = true;
       this.#giveBack()
@@ -240,8 +237,8 @@ export class LaneDelivery {
     await this.#write([], true);
   }
 
-  /** Says how the lane stands where that is new, or the lease is to be renewed; one at a time, so that the last word is the last. */
-  async #write(results: readonly AttemptResult[], release: boolean): Promise<boolean> {
+  /** Says how the lane stands where that is new, or the lease is to be renewed. */
+  #write(results: readonly AttemptResult[], release: boolean): Promise<boolean> {
     const { repository } = this.parts;
     if (!release && !this.#hasNews) {
       return repository.record(this.scope, this.lane, results, null, false);
@@ -255,12 +252,7 @@ export class LaneDelivery {
     this.#pauseSeconds = 0;
     this.#told = standing;
     this.#renewedAtMs = performance.now();
-    this.#isTelling = true;
-    try {
-      return await repository.record(this.scope, this.lane, results, standing, release);
-    } finally {
-      this.#isTelling = false;
-    }
+    return repository.record(this.scope, this.lane, results, standing, release);
   }
 
   get #hasNews(): boolean {

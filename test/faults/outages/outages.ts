@@ -264,14 +264,14 @@ export async function runOutages(options: OutageOptions): Promise<OutageReport> 
       await timePasses();
       if (isKilled) {
         // In the midst of sending: in the very moment in which the receiver accepts one of those that wait.
-        let isDead = false;
+        const death = { isMidway: false };
         const kill = (): void => {
-          isDead = true;
+          death.isMidway = true;
           dispatcher.child.kill('SIGKILL');
         };
         far.when(far.accepted.size + 10 + Math.floor((random() * made) / 2), kill);
-        await progress(async () => isDead || (await pending()) === 0, timePasses);
-        killsMidway += isDead ? 1 : 0;
+        await progress(async () => death.isMidway || (await pending()) === 0, timePasses);
+        killsMidway += death.isMidway ? 1 : 0;
         kill();
         await dispatcher.exit;
         kills += 1;
