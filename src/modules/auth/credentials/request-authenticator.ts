@@ -9,8 +9,8 @@
  * 4. The actor is remembered for some seconds. Every scoped statement asks for its epoch, so a revoked one reads and writes
  *    nothing; then, and where its role seems too small, the edge asks again with `fresh`, which asks the database.
  *
- * Every failure is the same 401 with the same words, until too many come from one address (wrong-keys.ts). A wrong key costs what a right one costs on its first use: a look-up, a digest,
- * a comparison.
+ * Every failure is the same 401 with the same words, until too many come from one address (wrong-keys.ts). A wrong key costs what a right
+ * one costs on its first use: a look-up, a digest, a comparison.
  */
 import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
