@@ -23,12 +23,19 @@ export class UploadProgress {
     assetId: string,
     bytes: AsyncIterable<Uint8Array>,
   ): Promise<AsyncGenerator<Uint8Array>> {
+    // Read first: whoever sees that the upload has begun may count its time from there.
+    const begunMs = this.clock.nowMs();
     await this.repository.begin(scope, assetId);
-    return this.#shown(scope, assetId, bytes);
+    return this.#shown(scope, assetId, bytes, begunMs);
   }
 
-  async *#shown(scope: WriteScope, assetId: string, bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    let shownMs = this.clock.nowMs();
+  async *#shown(
+    scope: WriteScope,
+    assetId: string,
+    bytes: AsyncIterable<Uint8Array>,
+    begunMs: number,
+  ): AsyncGenerator<Uint8Array> {
+    let shownMs = begunMs;
     for await (const piece of bytes) {
       if (this.clock.nowMs() - shownMs >= SHOWN_EACH_MS) {
         shownMs = this.clock.nowMs();
