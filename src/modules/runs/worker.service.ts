@@ -108,7 +108,8 @@ export class WorkerService {
   }
 
   /**
-   * Appends a batch, whole or not at all. A batch id sent before under this fence gets its own first answer, even after the lease.
+   * Appends a batch, whole or not at all. A batch id sent before under this fence gets its own first answer, even after the lease. That is
+   * looked for only where the append is refused: batches are sent again seldom, and each would pay for the look.
    * @throws DomainError `lease-lost`, `batch-mismatch`
    */
   async append(actor: Actor, runId: string, input: EventsInput): Promise<EventsReply> {
@@ -118,10 +119,6 @@ export class WorkerService {
     const call = approvalCall(events);
     const eventsJson = JSON.stringify(events);
     const digest = input.batch_id === undefined ? null : createHash('sha256').update(eventsJson).digest();
-    const prior = await this.#prior(scope, runId, fence, input.batch_id, digest, call);
-    if (prior !== null) {
-      return prior;
-    }
     const batch = {
       eventsJson,
       count: events.length,
@@ -154,7 +151,7 @@ export class WorkerService {
       this.bus.publish(streamTopic(runId));
       return eventsReply(appended, appended.waiting);
     } catch (error) {
-      // Two senders of the same batch: the slower one gets the faster one's answer.
+      // Sent before, or by somebody faster just now.
       const answered =
         violatedConstraint(error) === 'run_events_batch'
           ? await this.#prior(scope, runId, fence, input.batch_id, digest, call)
