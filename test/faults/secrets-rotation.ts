@@ -154,9 +154,13 @@ export async function rotateUnderFire(plan: RotationPlan): Promise<RotationRepor
   for (let agent = 0; agent < plan.agents; agent += 1) {
     const ours = secrets.slice(agent * NAMES_PER_AGENT, (agent + 1) * NAMES_PER_AGENT);
     const body = { agent: `vault-${agent}`, prompt: 'read all', secret_names: ours.map(({ name }) => name) };
-    await call(afterUrl, 'POST', '/api/v1/tasks', { body });
-    const claim = await call(afterUrl, 'POST', '/api/v1/worker/claim', { body: { agents: [`vault-${agent}`] } });
-    const given: Record<string, string> = claim.body.runs[0]?.secrets ?? {};
+    const made = await call(afterUrl, 'POST', '/api/v1/tasks', { body });
+    const claim = (): Promise<Reply> =>
+      call(afterUrl, 'POST', '/api/v1/worker/claim', { body: { agents: [`vault-${agent}`] } });
+    let [last] = (await claim()).body.runs;
+    // Runs of earlier rounds whose leases ran out come first: on a slow machine that is while this goes on.
+    while (last !== undefined && last.run.id !== made.body.stream.streamId) [last] = (await claim()).body.runs;
+    const given: Record<string, string> = last?.secrets ?? {};
     for (const { name, values } of ours) {
       operations += 1;
       if (!values.includes(given[name] ?? ''))
