@@ -6,8 +6,8 @@ import type { WriteScope } from '../../access/index.js';
 import type { Tx } from '../../database/database.js';
 import { tenant } from '../../database/scope.sql.js';
 import { type Sql, sql } from '../../database/sql.js';
-import { insertServerEvents } from '../streams/index.js';
 import { type Delay, type Duration, later } from './run-times.js';
+import { aftermathOfCancel } from './state-change.query.js';
 
 /** When a run starts and when its chance is over, by database time; instants as text, null for now and never. */
 export interface StartTimes {
@@ -80,18 +80,7 @@ export class AdmissionRepository {
           cancel_requested_at = clock_timestamp(), last_seq = r.last_seq + 2
         from oldest o where r.organization_id = o.organization_id and r.id = o.id and o.status in ('queued', 'delayed')
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
-      ), attempts as (
-        update run_attempts a set status = 'canceled', finished_at = clock_timestamp() from ended e
-        where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
-      ), mirror as (
-        update tasks t set status = e.status, updated_at = clock_timestamp() from ended e
-        where t.organization_id = e.organization_id and t.id = e.task_id and t.latest_run_id = e.id
-      ), logged as (
-        ${insertServerEvents('ended', [
-          { type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` },
-          { type: 'end', data: sql`jsonb_build_object('status', s.status, 'output', null, 'error', null)` },
-        ])}
-      )
+      ), ${aftermathOfCancel('ended')}
       select id from ended union all select id from wished`);
     return changed.map(({ id }) => id);
   }

@@ -22,6 +22,7 @@ import type { WriteScope } from '../../access/index.js';
 import { live } from '../../database/scope.sql.js';
 import { type Sql, raw, sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
+import { mirrorOf, STATUS_EVENT } from './state-change.query.js';
 
 export interface ClaimRequest {
   agentIds: readonly string[];
@@ -123,10 +124,9 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
       select c.organization_id, c.id, c.attempt, 'running', c.worker_id, clock_timestamp() from claimed c
       on conflict (organization_id, run_id, number) do update set worker_id = excluded.worker_id
     ), mirror as (
-      update tasks t set status = c.status, updated_at = clock_timestamp() from claimed c
-      where t.organization_id = c.organization_id and t.latest_run_id = c.id and t.id = c.task_id
+      ${mirrorOf('claimed')}
     ), logged as (
-      ${insertServerEvents('claimed', [{ type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` }])}
+      ${insertServerEvents('claimed', [STATUS_EVENT])}
     ), told as (
       select c.id, c.fence::text as fence, c.fence_nonce, c.lease_seconds, c.claimer, c.priority, c.available_at from claimed c
       union all

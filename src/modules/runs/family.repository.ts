@@ -6,6 +6,7 @@ import { live, readableTask, tenant } from '../../database/scope.sql.js';
 import { type Sql, raw, sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
 import type { RunTree } from './people.schema.js';
+import { QUEUED_EVENT } from './state-change.query.js';
 
 /** A child as its parent asks for it, everything decided. */
 export interface NewChild {
@@ -88,7 +89,7 @@ export class FamilyRepository {
           join agents a on a.organization_id = t.organization_id and a.id = w.agent_id and a.deleted_at is null
         returning organization_id, id, number, last_seq
       ), logged as (
-        ${insertServerEvents('created', [{ type: 'status', data: sql`jsonb_build_object('status', 'queued', 'attempt', 0)` }])}
+        ${insertServerEvents('created', [QUEUED_EVENT])}
       )
       select id, number from created order by number`);
   }

@@ -4,6 +4,7 @@ import { sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
 import { backOffSeconds } from './back-off.js';
 import type { RunStatus } from './run.state.js';
+import { END_EVENT, mirrorOf, STATUS_EVENT } from './state-change.query.js';
 
 export interface ReapedRun {
   id: string;
@@ -60,19 +61,11 @@ export class ReaperRepository {
             'The worker was not heard of before its lease ran out.', 'stack_trace', null) else m.error end
         from moved m where a.organization_id = m.organization_id and a.run_id = m.id and a.finished_at is null
       ), mirror as (
-        update tasks t set status = m.status, updated_at = clock_timestamp() from moved m
-        where t.organization_id = m.organization_id and t.id = m.task_id and t.latest_run_id = m.id
+        ${mirrorOf('moved')}
       ), requeued as (
-        ${insertServerEvents('moved', [{ type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` }], sql`s.status = 'queued'`)}
+        ${insertServerEvents('moved', [STATUS_EVENT], sql`s.status = 'queued'`)}
       ), ended as (
-        ${insertServerEvents(
-          'moved',
-          [
-            { type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` },
-            { type: 'end', data: sql`jsonb_build_object('status', s.status, 'output', s.output, 'error', s.error)` },
-          ],
-          sql`s.status <> 'queued'`,
-        )}
+        ${insertServerEvents('moved', [STATUS_EVENT, END_EVENT], sql`s.status <> 'queued'`)}
       )
       select id, organization_id as "organizationId", status from moved`);
   }

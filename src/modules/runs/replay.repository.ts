@@ -5,6 +5,7 @@ import { contributableTask, live } from '../../database/scope.sql.js';
 import { sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
 import type { KeySettings } from './run-admission.js';
+import { QUEUED_EVENT } from './state-change.query.js';
 
 export interface ReplaySource extends KeySettings {
   agentDeleted: boolean;
@@ -58,7 +59,7 @@ export class ReplayRepository {
         from task t cross join old join agents a on a.organization_id = old.organization_id and a.id = old.agent_id
         returning organization_id, id, number, last_seq
       ), logged as (
-        ${insertServerEvents('created', [{ type: 'status', data: sql`jsonb_build_object('status', 'queued', 'attempt', 0)` }])}
+        ${insertServerEvents('created', [QUEUED_EVENT])}
       )
       select number from created`);
   }

@@ -3,6 +3,7 @@ import { Database } from '../../database/database.js';
 import { sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
 import { statesBefore } from './run.state.js';
+import { FAILED_END_EVENT, mirrorOf, STATUS_EVENT } from './state-change.query.js';
 
 @Injectable()
 export class RunStopsRepository {
@@ -30,13 +31,9 @@ export class RunStopsRepository {
         update run_attempts a set status = 'failed', error = e.error, finished_at = clock_timestamp() from ended e
         where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
       ), mirror as (
-        update tasks t set status = e.status, updated_at = clock_timestamp() from ended e
-        where t.organization_id = e.organization_id and t.id = e.task_id and t.latest_run_id = e.id
+        ${mirrorOf('ended')}
       ), logged as (
-        ${insertServerEvents('ended', [
-          { type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` },
-          { type: 'end', data: sql`jsonb_build_object('status', s.status, 'output', null, 'error', s.error)` },
-        ])}
+        ${insertServerEvents('ended', [STATUS_EVENT, FAILED_END_EVENT])}
       ), done as (
         delete from run_stops s using runs r where r.organization_id = s.organization_id and r.id = s.run_id
           and (r.finished_at is not null or exists (select 1 from ended e where e.organization_id = r.organization_id and e.id = r.id))

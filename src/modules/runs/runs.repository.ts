@@ -10,6 +10,7 @@ import { type Sql, jsonb, sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
 import { taskOf } from './leases.js';
 import { cancelableAtOnce, ENDED_STATUSES, type RunStatus } from './run.state.js';
+import { aftermathOfCancel } from './state-change.query.js';
 
 export interface NewRun {
   id: string;
@@ -140,7 +141,7 @@ export class RunsRepository {
         from task where r.organization_id = task.organization_id and r.task_id = task.id
           and r.id = ${runId} and r.status = 'running' and not ${force}::boolean
         returning r.status
-      ), ${this.#aftermath()}
+      ), ${aftermathOfCancel('ended')}
       select status, true as changed from ended union all select status, false from wished`);
       return outcome ?? this.#standing(scope, tx, runId);
     };
@@ -179,7 +180,7 @@ export class RunsRepository {
         update runs r set cancel_requested_at = clock_timestamp(), updated_at = clock_timestamp() from chosen c
         where ${tenant(scope, 'r')} and r.id = c.id and r.status <> all(${atOnce})
         returning r.id
-      ), ${this.#aftermath()}
+      ), ${aftermathOfCancel('ended')}
       select id from ended union all select id from wished`);
     return changed.map(({ id }) => id);
   }
@@ -190,7 +191,7 @@ export class RunsRepository {
       with task as materialized (
         select t.organization_id, t.id from tasks t where ${tenant(scope, 't')} and t.id = ${taskId} for no key update
       ), ended as (${this.#end(sql`r.status <> all(${ENDED_STATUSES})`)}
-      ), ${this.#aftermath()}
+      ), ${aftermathOfCancel('ended')}
       select id from ended`);
     return ended.map((run) => run.id);
   }
@@ -203,22 +204,6 @@ export class RunsRepository {
         cancel_requested_at = coalesce(r.cancel_requested_at, clock_timestamp())
       from task where r.organization_id = task.organization_id and r.task_id = task.id and ${which}
       returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq`;
-  }
-
-  /** What goes with an end by cancel: the open attempt, the mirror, the last two events. */
-  #aftermath(): Sql {
-    return sql`attempts as (
-        update run_attempts a set status = 'canceled', finished_at = clock_timestamp() from ended e
-        where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
-      ), mirror as (
-        update tasks t set status = e.status, updated_at = clock_timestamp() from ended e
-        where t.organization_id = e.organization_id and t.latest_run_id = e.id
-      ), logged as (
-        ${insertServerEvents('ended', [
-          { type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` },
-          { type: 'end', data: sql`jsonb_build_object('status', s.status, 'output', null, 'error', null)` },
-        ])}
-      )`;
   }
 
   async #standing(scope: WriteScope, tx: Tx, runId: string): Promise<CancelOutcome | null> {

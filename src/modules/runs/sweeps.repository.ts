@@ -8,6 +8,7 @@ import { Database } from '../../database/database.js';
 import { sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
 import type { ReapedRun } from './reaper.repository.js';
+import { BARE_END_EVENT, mirrorOf, STATUS_EVENT } from './state-change.query.js';
 
 /** Where a round over runs with keys goes on. */
 export interface KeyedCursor {
@@ -42,10 +43,9 @@ export class SweepsRepository {
         from due d where r.organization_id = d.organization_id and r.id = d.id
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
       ), mirror as (
-        update tasks t set status = m.status, updated_at = clock_timestamp() from moved m
-        where t.organization_id = m.organization_id and t.id = m.task_id and t.latest_run_id = m.id
+        ${mirrorOf('moved')}
       ), logged as (
-        ${insertServerEvents('moved', [{ type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` }])}
+        ${insertServerEvents('moved', [STATUS_EVENT])}
       )
       select id, organization_id as "organizationId", status from moved`);
   }
@@ -63,13 +63,9 @@ export class SweepsRepository {
         from due d where r.organization_id = d.organization_id and r.id = d.id
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
       ), mirror as (
-        update tasks t set status = m.status, updated_at = clock_timestamp() from moved m
-        where t.organization_id = m.organization_id and t.id = m.task_id and t.latest_run_id = m.id
+        ${mirrorOf('moved')}
       ), logged as (
-        ${insertServerEvents('moved', [
-          { type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` },
-          { type: 'end', data: sql`jsonb_build_object('status', s.status, 'output', null, 'error', null)` },
-        ])}
+        ${insertServerEvents('moved', [STATUS_EVENT, BARE_END_EVENT])}
       )
       select id, organization_id as "organizationId", status from moved`);
   }

@@ -14,10 +14,11 @@ import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { contributableTask, live, readableTask, tenant } from '../../database/scope.sql.js';
-import { type Sql, jsonb, raw, sql } from '../../database/sql.js';
+import { type Sql, jsonb, sql } from '../../database/sql.js';
 import { insertServerEvents, type ServerEvent } from '../streams/index.js';
 import { formatFence, holds, LEASED_MS, plainFence, taskOf, type Fence } from './leases.js';
 import type { RunStatus } from './run.state.js';
+import { FAILED_END_EVENT, mirrorOf, STATUS_EVENT } from './state-change.query.js';
 
 export type WaitKind = 'question' | 'approval' | 'children';
 
@@ -60,11 +61,6 @@ export interface WaitEnd {
   resume: Sql;
   events: readonly ServerEvent[];
 }
-
-const STATUS_EVENT: ServerEvent = {
-  type: 'status',
-  data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)`,
-};
 
 /** What a run no longer has once it stops waiting. */
 const WAIT_OVER = sql`wait_kind = null, wait = null, wait_since = null, wait_due_at = null, wait_assignee_id = null`;
@@ -181,10 +177,7 @@ export class WaitsRepository {
         update run_attempts a set status = 'failed', error = f.error, finished_at = clock_timestamp() from failed f
         where a.organization_id = f.organization_id and a.run_id = f.id and a.finished_at is null
       ), mirror as (${mirrorOf('failed')}
-      ), logged as (${insertServerEvents('failed', [
-        STATUS_EVENT,
-        { type: 'end', data: sql`jsonb_build_object('status', s.status, 'output', null, 'error', s.error)` },
-      ])})
+      ), logged as (${insertServerEvents('failed', [STATUS_EVENT, FAILED_END_EVENT])})
       select 1 from failed`);
     return failed !== null;
   }
@@ -210,10 +203,4 @@ export class WaitsRepository {
       select r.organization_id as "organizationId", r.id from runs r
       where r.status = 'waiting' and r.wait_due_at <= clock_timestamp() order by r.wait_due_at limit ${most}::int`);
   }
-}
-
-/** The task shows the state of its latest root run. */
-function mirrorOf(source: 'parked' | 'resumed' | 'failed'): Sql {
-  return sql`update tasks t set status = m.status, updated_at = clock_timestamp() from ${raw(source)} m
-    where t.organization_id = m.organization_id and t.id = m.task_id and t.latest_run_id = m.id`;
 }

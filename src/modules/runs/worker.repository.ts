@@ -18,6 +18,7 @@ import { backOffSeconds } from './back-off.js';
 import { type ClaimRequest, claimStatement } from './claim.query.js';
 import { formatFence, holds, holdsNow, LEASED_MS, taskOf, type Fence } from './leases.js';
 import type { RunStatus } from './run.state.js';
+import { END_EVENT, mirrorOf, STATUS_EVENT } from './state-change.query.js';
 
 export interface ClaimedRun {
   id: string;
@@ -216,13 +217,9 @@ export class WorkerRepository {
         update run_attempts a set status = e.status, error = e.error, finished_at = clock_timestamp() from ended e
         where a.organization_id = e.organization_id and a.run_id = e.id and a.number = e.attempt and a.finished_at is null
       ), mirror as (
-        update tasks t set status = e.status, updated_at = clock_timestamp() from ended e
-        where t.organization_id = e.organization_id and t.id = e.task_id and t.latest_run_id = e.id
+        ${mirrorOf('ended')}
       ), logged as (
-        ${insertServerEvents('ended', [
-          { type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` },
-          { type: 'end', data: sql`jsonb_build_object('status', s.status, 'output', s.output, 'error', s.error)` },
-        ])}
+        ${insertServerEvents('ended', [STATUS_EVENT, END_EVENT])}
       )
       select place, id, parent_run_id as "parentRunId" from ended`);
     const byPlace = new Map(rows.map(({ place, id, parentRunId }) => [place, { id, parentRunId }]));
@@ -251,10 +248,9 @@ export class WorkerRepository {
         update run_attempts a set status = 'failed', error = ${jsonb(error)}, finished_at = clock_timestamp() from retried e
         where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
       ), mirror as (
-        update tasks t set status = e.status, updated_at = clock_timestamp() from retried e
-        where t.organization_id = e.organization_id and t.id = e.task_id and t.latest_run_id = e.id
+        ${mirrorOf('retried')}
       ), logged as (
-        ${insertServerEvents('retried', [{ type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` }])}
+        ${insertServerEvents('retried', [STATUS_EVENT])}
       )
       select id from retried`);
   }
@@ -273,10 +269,9 @@ export class WorkerRepository {
         from task where r.task_id = task.id and ${holds(scope, runId, fence)} and r.cancel_requested_at is null and ${live(scope)}
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
       ), mirror as (
-        update tasks t set status = e.status, updated_at = clock_timestamp() from released e
-        where t.organization_id = e.organization_id and t.id = e.task_id and t.latest_run_id = e.id
+        ${mirrorOf('released')}
       ), logged as (
-        ${insertServerEvents('released', [{ type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` }])}
+        ${insertServerEvents('released', [STATUS_EVENT])}
       )
       select id from released`);
   }

@@ -5,6 +5,7 @@ import type { Tx } from '../../../database/database.js';
 import { contributableTask, live } from '../../../database/scope.sql.js';
 import { sql } from '../../../database/sql.js';
 import { insertServerEvents } from '../../streams/index.js';
+import { QUEUED_EVENT } from '../state-change.query.js';
 
 export interface BatchedRun {
   id: string;
@@ -68,7 +69,7 @@ export class RunBatchRepository {
         from task t join agents a on a.organization_id = t.organization_id and a.id = t.agent_id order by t.place
         returning organization_id, id, number, last_seq
       ), logged as (
-        ${insertServerEvents('created', [{ type: 'status', data: sql`jsonb_build_object('status', 'queued', 'attempt', 0)` }])}
+        ${insertServerEvents('created', [QUEUED_EVENT])}
       )
       select count(*)::int as created, (count(*) filter (where t.visibility = 'private'))::int as "createdPrivate" from task t`);
     return created ?? { created: 0, createdPrivate: 0 };

@@ -5,6 +5,7 @@ import type { Tx } from '../../../database/database.js';
 import { tenant } from '../../../database/scope.sql.js';
 import { sql } from '../../../database/sql.js';
 import { insertServerEvents } from '../../streams/index.js';
+import { aftermathOfCancel, QUEUED_EVENT } from '../state-change.query.js';
 
 export interface ScheduledRunRow {
   id: string;
@@ -66,7 +67,7 @@ export class ScheduledRunsRepository {
         order by t.place, run.turn
         returning organization_id, id, last_seq
       ), logged as (
-        ${insertServerEvents('created', [{ type: 'status', data: sql`'{"status": "queued", "attempt": 0}'::jsonb` }])}
+        ${insertServerEvents('created', [QUEUED_EVENT])}
       ), counted as (
         insert into task_counters as c (organization_id, shard, shown, shown_private)
         select t.organization_id, pg_backend_pid() % 16, count(*), count(*) filter (where t.visibility = 'private') from task t
@@ -96,18 +97,7 @@ export class ScheduledRunsRepository {
           updated_at = clock_timestamp(), cancel_requested_at = coalesce(r.cancel_requested_at, clock_timestamp()), last_seq = r.last_seq + 2
         from live l where r.organization_id = l.organization_id and r.id = l.id and l.status <> 'running'
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
-      ), attempts as (
-        update run_attempts a set status = 'canceled', finished_at = clock_timestamp() from ended e
-        where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
-      ), mirror as (
-        update tasks t set status = e.status, updated_at = clock_timestamp() from ended e
-        where t.organization_id = e.organization_id and t.id = e.task_id and t.latest_run_id = e.id
-      ), logged as (
-        ${insertServerEvents('ended', [
-          { type: 'status', data: sql`jsonb_build_object('status', s.status, 'attempt', s.attempt)` },
-          { type: 'end', data: sql`jsonb_build_object('status', s.status, 'output', null, 'error', null)` },
-        ])}
-      )
+      ), ${aftermathOfCancel('ended')}
       select id from ended union all select id from wished`);
     return changed.map(({ id }) => id);
   }
