@@ -8,9 +8,9 @@
  */
 import { Injectable } from '@nestjs/common';
 import { AppConfig } from '../../../config/app-config.js';
+import { BoundedCache } from '../../../kernel/bounded-cache.js';
 import { Clock } from '../../../kernel/clock.js';
 import { DomainError } from '../../../kernel/errors.js';
-import { BoundedCache } from '../../../kernel/bounded-cache.js';
 import { throttledAddress } from '../sessions/client-address.js';
 
 const REFILL_MS = 600_000;

@@ -15,8 +15,8 @@ import { Injectable } from '@nestjs/common';
 import { type JwtModuleOptions, JwtSecretRequestType, JwtService } from '@nestjs/jwt';
 import { z } from 'zod';
 import { KeyRing, type TokenKey } from '../../../engines/keyring/keyring.js';
-import { Clock } from '../../../kernel/clock.js';
 import { BoundedCache, cacheKeyOf } from '../../../kernel/bounded-cache.js';
+import { Clock } from '../../../kernel/clock.js';
 
 /** Of this product, not of an address: tokens are verified by the server that issued them, and addresses change. */
 const TOKEN_ISSUER = 'taskyard';
