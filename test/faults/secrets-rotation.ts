@@ -29,7 +29,7 @@ export interface RotationReport {
   violations: string[];
 }
 
-const NAMES_PER_AGENT = 50;
+export const NAMES_PER_AGENT = 50;
 const LANES = 8;
 /** Every value begins so: what is searched for where no value may be. */
 const MARK = 'PLAIN_7f3a_';
@@ -110,6 +110,7 @@ export async function rotateUnderFire(plan: RotationPlan): Promise<RotationRepor
     });
   }
   await inLanes(secrets, (secret) => put(firstUrl, secret));
+  if (operations !== secrets.length) violations.push(`${secrets.length - operations} secrets were refused`);
   await end(first);
 
   for (let round = 0; round < plan.kills; round += 1) {

@@ -75,8 +75,19 @@ export async function startServer(environment: Readonly<Record<string, string>> 
   if (built !== undefined) {
     app.get(PreviewProcess).runFrom(join(built, 'src/modules/assets/previews/preview-child.js'));
   }
-  await configureApp(app);
-  await app.listen({ port: 0, host: '127.0.0.1' });
+  const stop = async (): Promise<void> => {
+    await app.close();
+    await database.drop();
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    await configureApp(app);
+    await app.listen({ port: 0, host: '127.0.0.1' });
+  } catch (error) {
+    // What has begun already would go on after the test.
+    await stop();
+    throw error;
+  }
   const url = (await app.getUrl()).replace('[::1]', '127.0.0.1');
   return {
     url,
@@ -85,11 +96,7 @@ export async function startServer(environment: Readonly<Record<string, string>> 
     databaseUrl: database.url,
     clock,
     call: (method, path, options) => call(url, method, path, options),
-    stop: async () => {
-      await app.close();
-      await database.drop();
-      await rm(folder, { recursive: true, force: true });
-    },
+    stop,
   };
 }
 
