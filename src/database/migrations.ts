@@ -12,6 +12,7 @@ import { ScheduleFiring1764000000011 } from '../../migrations/1764000000011-sche
 import { Outbox1764000000012 } from '../../migrations/1764000000012-outbox.js';
 import { Trust1764000000013 } from '../../migrations/1764000000013-trust.js';
 import { HotPath1764000000014 } from '../../migrations/1764000000014-hot-path.js';
+import { GivenSecrets1764000000015 } from '../../migrations/1764000000015-given-secrets.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
 export const migrations = [
@@ -29,4 +30,5 @@ export const migrations = [
   Outbox1764000000012,
   Trust1764000000013,
   HotPath1764000000014,
+  GivenSecrets1764000000015,
 ] as const;

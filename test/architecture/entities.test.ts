@@ -53,6 +53,7 @@ const WITHOUT_ENTITY = [
   'run_events',
   'retention_marks',
   'run_log_lines',
+  'run_secrets',
   'run_stops',
   'run_slots',
   'schema_migrations',

@@ -24,6 +24,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   agents: ['modules/agents'],
   secrets: ['modules/secrets'],
   secret_versions: ['modules/secrets'],
+  run_secrets: ['modules/secrets'],
   // Inserted with what it tells of; sealed, and in the end deleted, by the module.
   audit_events: ['engines/audit-trail', 'modules/audit'],
   // Filled by a trigger of audit_events.

@@ -9,7 +9,7 @@ import { Egress } from '../../engines/egress/egress.js';
 import type { RawBodyOf } from '../../http/raw-body.js';
 import { DomainError, forbidden, invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
-import { leaseLost } from '../runs/index.js';
+import { leaseLost, Said } from '../runs/index.js';
 import { AssetIntake } from './asset-intake.js';
 import { AssetLinks } from './asset-links.js';
 import { partName, partNumber, partPlan, sizeOfPart } from './asset-parts.js';
@@ -39,6 +39,7 @@ export class UploadsService {
     private readonly repository: UploadsRepository,
     private readonly assets: AssetsRepository,
     private readonly intake: AssetIntake,
+    private readonly said: Said,
     private readonly progress: UploadProgress,
     private readonly links: AssetLinks,
     private readonly blobs: BlobStore,
@@ -57,7 +58,7 @@ export class UploadsService {
     ticket: IdempotencyTicket | null,
   ): Promise<Outcome<AnnouncedAsset>> {
     const scope = writeScope(actor, 'asset:upload');
-    const row = this.#rowOf(input);
+    const row = await this.#rowOf(scope, input);
     const outcome = await this.idempotency.run(scope, ticket, async (tx) => {
       await this.intake.assertRoom(scope, row.sizeBytes ?? 0, tx);
       if (!(await this.repository.announce(scope, tx, row))) {
@@ -172,7 +173,7 @@ export class UploadsService {
     const scope = writeScope(actor, 'asset:upload');
     const { size, ...given } = fields;
     const contentType = fields.content_type ?? mediaType(file.contentType) ?? UNKNOWN_TYPE;
-    const row = this.#rowOf({ ...given, name: file.name, content_type: contentType });
+    const row = await this.#rowOf(scope, { ...given, name: file.name, content_type: contentType });
     const sized = { ...row, sizeBytes: size ?? null };
     const { value } = await this.idempotency.run(scope, null, async (tx) => {
       await this.intake.assertRoom(scope, size ?? 0, tx);
@@ -198,7 +199,7 @@ export class UploadsService {
     return { ...totals, quota_bytes: this.config.assetQuotaBytes, max_asset_bytes: this.config.assetMaxBytes };
   }
 
-  #rowOf(input: AnnounceInput): AnnouncedRow {
+  async #rowOf(scope: WriteScope, input: AnnounceInput): Promise<AnnouncedRow> {
     const contentType = input.content_type ?? UNKNOWN_TYPE;
     const type = input.type ?? kindOf(contentType);
     const refusal = contentType === UNKNOWN_TYPE ? null : kindRefusal(type, contentType);
@@ -209,7 +210,7 @@ export class UploadsService {
     if (barred !== null) {
       throw invalid('/external_url', barred);
     }
-    return {
+    const announced = {
       id: newId(),
       taskId: input.task_id,
       runId: input.run_id ?? null,
@@ -223,6 +224,8 @@ export class UploadsService {
       externalUrl: input.external_url ?? null,
       lifetimeMs: input.part_size === undefined ? LINK_LIFETIME_MS : PARTS_LIFETIME_MS,
     };
+    const { runId, fence } = announced;
+    return runId === null || fence === null ? announced : this.said.file(scope, runId, fence, announced);
   }
 
   /** Asks on the connection that it is on: one that waited for a second, holding the first, could wait for ever. */

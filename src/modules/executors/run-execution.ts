@@ -9,7 +9,7 @@ import { DomainError } from '../../kernel/errors.js';
 import type { Log } from '../../kernel/log.js';
 import type { AgentForExecution } from '../agents/index.js';
 import type { AssetsService } from '../assets/index.js';
-import type { ClaimedWork, WorkerEvent, WorkerService } from '../runs/index.js';
+import type { ClaimedWork, Said, WorkerEvent, WorkerService } from '../runs/index.js';
 import { EventSender } from './event-sender.js';
 import { type Executor, type HeldRun, type LeftFile, RunFailure, type RunResult } from './executor.js';
 import { Interrupted } from './interrupted.js';
@@ -22,12 +22,11 @@ interface ExecutionInput {
   executor: Executor;
   stop: AbortSignal;
   workers: WorkerService;
+  said: Said;
   assets: AssetsService;
   bus: EventBus;
   log: Log;
 }
-
-const MESSAGE_LIMIT_CHARACTERS = 8_000;
 
 export class RunExecution implements HeldRun {
   readonly #input: ExecutionInput;
@@ -73,19 +72,20 @@ export class RunExecution implements HeldRun {
   }
 
   async keep(file: LeftFile): Promise<string> {
-    const { actor, work, workers, assets } = this.#input;
+    const { actor, work, workers, said, assets } = this.#input;
     const scope = writeScope(actor, 'worker:act');
     await this.#flush();
+    const { name, contentType, metadata } = await said.file(scope, this.runId, work.lease.fence, file);
     const kept = await assets.addFromRun(
       scope,
       {
         taskId: work.task.id,
         runId: this.runId,
-        name: file.name,
+        name,
         type: file.type,
-        contentType: file.contentType,
+        contentType,
         bytes: file.bytes instanceof Uint8Array ? Readable.from([file.bytes]) : file.bytes,
-        metadata: file.metadata,
+        metadata,
         signal: this.signal,
       },
       (tx, row) => workers.appendAsset(tx, scope, this.runId, work.lease.fence, row),
@@ -221,5 +221,5 @@ function describe(failure: RunFailure | null): { message: string; name: string; 
   return failure === null
     ? // What went wrong inside is for the log; a person gets a sentence.
       { name: 'InternalError', message: 'The agent failed inside the server; its log says why.', stack_trace: null }
-    : { name: failure.name, message: failure.message.slice(0, MESSAGE_LIMIT_CHARACTERS), stack_trace: null };
+    : { name: failure.name, message: failure.message, stack_trace: null };
 }

@@ -4,7 +4,7 @@ import { Log } from '../../kernel/log.js';
 import { AssetsService } from '../assets/index.js';
 import { ActorLoader } from '../auth/index.js';
 import { AgentsService } from '../agents/index.js';
-import { WorkerService } from '../runs/index.js';
+import { Said, WorkerService } from '../runs/index.js';
 import type { Executor } from './executor.js';
 import type { DueOrganization } from './executors.repository.js';
 import { RunExecution } from './run-execution.js';
@@ -14,6 +14,7 @@ import { RunExecution } from './run-execution.js';
 export class RunExecutions {
   constructor(
     private readonly workers: WorkerService,
+    private readonly said: Said,
     private readonly assets: AssetsService,
     private readonly actors: ActorLoader,
     private readonly agents: AgentsService,
@@ -39,7 +40,7 @@ export class RunExecutions {
       return null;
     }
     const agent = await this.agents.forExecution(actor, work.run.agent_id);
-    const { workers, assets, bus, log } = this;
-    return new RunExecution({ actor, work, agent, executor, stop, workers, assets, bus, log });
+    const { workers, said, assets, bus, log } = this;
+    return new RunExecution({ actor, work, agent, executor, stop, workers, said, assets, bus, log });
   }
 }

@@ -14,13 +14,13 @@ import { sql } from '../../database/sql.js';
 import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-bus.js';
 import { DomainError, invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
-import { SecretValues } from '../secrets/index.js';
 import { AgentsService, resolveRunConfig } from '../agents/index.js';
 import { FamilyRepository, type NewChild, type StartedChild } from './family.repository.js';
 import { leaseLost, parseFence, type Fence } from './leases.js';
 import { assertNoCancel } from './open-question.js';
 import { MOST_CHILDREN, MOST_DEPTH, type ChildrenInput, type ChildrenReply, type RunTree } from './people.schema.js';
 import { RunsRepository } from './runs.repository.js';
+import { cleanChildren, Said } from './said.js';
 import { WaitsRepository, type HeldRun } from './waits.repository.js';
 
 /** Runs that one transaction of a cascade cancels. */
@@ -41,7 +41,7 @@ export class ChildrenService {
     private readonly agents: AgentsService,
     private readonly database: Database,
     private readonly bus: EventBus,
-    private readonly secrets: SecretValues,
+    private readonly said: Said,
   ) {}
 
   /**
@@ -53,7 +53,7 @@ export class ChildrenService {
   async start(actor: Actor, runId: string, said: ChildrenInput): Promise<ChildrenReply> {
     const scope = writeScope(actor, 'worker:act');
     const fence = parseFence(said.fence);
-    const input = fence.givenSecrets === true ? (await this.secrets.redactorOf(scope, runId)).json(said) : said;
+    const input = { ...said, runs: cleanChildren(await this.said.redactorOf(scope, runId, fence), said.runs) };
     const digest = createHash('sha256').update(JSON.stringify(input.runs)).digest();
     const reply = await this.database.transaction(async (tx): Promise<ChildrenReply | null> => {
       const held = await this.waits.lockHeld(scope, tx, runId, fence);

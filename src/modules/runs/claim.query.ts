@@ -22,6 +22,7 @@ import type { WriteScope } from '../../access/index.js';
 import { live } from '../../database/scope.sql.js';
 import { type Sql, raw, sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
+import { SECRETS_MARK } from './leases.js';
 import { mirrorOf, STATUS_EVENT } from './state-change.query.js';
 
 export interface ClaimRequest {
@@ -69,7 +70,8 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
       where w.concurrency_limit is null or s.agent_id is not null
     ), candidates as materialized (
       select picked.*, room.is_limited, room.key_limit from room cross join lateral (
-        select r.organization_id, r.id, r.task_id, r.agent_id, r.concurrency_key, r.priority, r.available_at from runs r
+        select r.organization_id, r.id, r.task_id, r.agent_id, r.concurrency_key, r.priority, r.available_at,
+          t.secret_names <> '{}' as names_secrets from runs r
           join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         where r.organization_id = ${scope.organizationId} and r.agent_id = room.agent_id and ${isDue('r')} and ${teams}
           and (r.concurrency_key is null or (select s.running from run_slots s where s.organization_id = r.organization_id
@@ -94,7 +96,7 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
           partition by c.agent_id, c.concurrency_key order by c.priority desc, c.available_at, c.id) <= c.key_limit - k.running as is_granted
       from chosen c left join key_slots k on k.agent_id = c.agent_id and k.concurrency_key = c.concurrency_key
     ), granted as materialized (
-      select d.organization_id, d.id, d.is_limited, d.concurrency_key, s.claimers[row_number() over (order by d.priority desc, d.available_at, d.id)] as claimer
+      select d.organization_id, d.id, d.task_id, d.names_secrets, d.is_limited, d.concurrency_key, s.claimers[row_number() over (order by d.priority desc, d.available_at, d.id)] as claimer
       from due d cross join (select ${seats}::int[] as claimers) s where d.is_granted
     ), taken as (
       update run_slots s set running = s.running + n.count, used_at = clock_timestamp() from (
@@ -108,7 +110,7 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
       update runs r set held_back = true from due d
       where not coalesce(d.is_granted, false) and r.organization_id = d.organization_id and r.id = d.id
     ), claimed as (
-      update runs r set status = 'running', fence = r.fence + 1, fence_nonce = gen_random_uuid()::text,
+      update runs r set status = 'running', fence = r.fence + 1, fence_nonce = gen_random_uuid()::text || ${secretsMark('d')},
         claimed_by = ${scope.actor.principalId}::uuid, worker_id = (${workerIds}::text[])[d.claimer + 1],
         lease_expires_at = clock_timestamp() + make_interval(secs => r.lease_seconds),
         deadline_at = clock_timestamp() + make_interval(secs => r.timeout_seconds)
@@ -134,6 +136,16 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
     )
     select id, fence, fence_nonce as nonce, lease_seconds as "expiresInSeconds", claimer
     from told order by id is null, priority desc, available_at, id`;
+}
+
+/**
+ * What the nonce of a lease ends in: the mark where its task names secrets, or any run of the task was given some, which this one may find
+ * in a folder or a payload. A task without either costs one look into an index.
+ */
+function secretsMark(granted: string): Sql {
+  const d = raw(granted);
+  return sql`case when ${d}.names_secrets or exists (select 1 from run_secrets g
+    where g.organization_id = ${d}.organization_id and g.task_id = ${d}.task_id) then ${SECRETS_MARK}::text else '' end`;
 }
 
 /** Whose the next run is, and the one after it: in turns, so that where there are few nobody goes without for another's second. */

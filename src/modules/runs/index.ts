@@ -19,3 +19,4 @@ export { RUN_EXAMPLE } from './run.example.js';
 export { runErrorSchema, runSchema } from './runs.schema.js';
 export { workerEventSchema, type WorkerEvent } from './worker.schema.js';
 export { concurrencyKeySchema, delaySchema, ttlSchema } from './run-times.js';
+export { Said } from './said.js';

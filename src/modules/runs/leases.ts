@@ -24,34 +24,45 @@ import { DomainError } from '../../kernel/errors.js';
 export interface Fence {
   /** The counter, as text: it is a bigint. */
   counter: string;
+  /** Ends in {@link SECRETS_MARK} where the run may have been given secrets. */
   nonce: string;
-  /** True where the run was given secrets with this lease: what it says has to be looked through. */
-  givenSecrets?: boolean;
 }
 
-const FORM = /^(\d{1,18})\.([0-9a-f-]{36})(\.s)?$/;
+/**
+ * Ends the nonce of a lease whose run may have been given secrets, so that nobody has to look whether some were. It is part of the nonce
+ * that the run keeps: a worker that leaves it away holds no lease.
+ */
+export const SECRETS_MARK = '.s';
 
+const FORM = /^(\d{1,18})\.([0-9a-f-]{36}(?:\.s)?)$/;
+
+/** The fence as its worker is told it. */
+export function fenceForWorker({ counter, nonce }: Fence): string {
+  return `${counter}.${nonce}`;
+}
+
+/** The fence as a release keeps it. */
 export function formatFence(fence: Fence): string {
-  return `${fence.counter}.${fence.nonce}`;
+  return plainFence(fenceForWorker(fence));
 }
 
-/** The fence as its worker is told it: marked where secrets come with it, so that nobody has to look whether some did. */
-export function fenceForWorker(fence: Fence): string {
-  return `${formatFence(fence)}${fence.givenSecrets === true ? '.s' : ''}`;
-}
-
-/** The fence as the run keeps it. */
+/** The fence as a release keeps it, from its text. */
 export function plainFence(text: string): string {
-  return text.replace(/\.s$/, '');
+  return text.endsWith(SECRETS_MARK) ? text.slice(0, -SECRETS_MARK.length) : text;
+}
+
+/** True where what is said under this fence has to be looked through for secrets. */
+export function mayHoldSecrets({ nonce }: Fence): boolean {
+  return nonce.endsWith(SECRETS_MARK);
 }
 
 /** @throws DomainError `lease-lost` for what is no fence: whoever sends it holds nothing */
 export function parseFence(text: string): Fence {
-  const [, counter, nonce, mark] = FORM.exec(text) ?? [];
+  const [, counter, nonce] = FORM.exec(text) ?? [];
   if (counter === undefined || nonce === undefined) {
     throw leaseLost();
   }
-  return { counter, nonce, givenSecrets: mark !== undefined };
+  return { counter, nonce };
 }
 
 /**

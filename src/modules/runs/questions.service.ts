@@ -11,11 +11,11 @@ import { DomainError, forbidden, invalid, notFound } from '../../kernel/errors.j
 import { newId } from '../../kernel/ids.js';
 import { Log } from '../../kernel/log.js';
 import { type Message, type MessagePart, MessagesService } from '../messages/index.js';
-import { SecretValues } from '../secrets/index.js';
 import { leaseLost, parseFence, type Fence } from './leases.js';
 import { assertNoCancel, assertOption, notWaiting, openQuestion } from './open-question.js';
 import type { AnswerInput, AskInput, AskReply, DecisionInput } from './people.schema.js';
 import { RunsQuery, type RunView } from './runs.query.js';
+import { cleanQuestion, Said } from './said.js';
 import { WaitsRepository } from './waits.repository.js';
 import type { WorkerEvent } from './worker.schema.js';
 
@@ -34,7 +34,7 @@ export class QuestionsService {
     private readonly database: Database,
     private readonly bus: EventBus,
     private readonly log: Log,
-    private readonly secrets: SecretValues,
+    private readonly said: Said,
   ) {}
 
   /**
@@ -44,7 +44,7 @@ export class QuestionsService {
   async ask(actor: Actor, runId: string, given: AskInput): Promise<AskReply> {
     const scope = writeScope(actor, 'worker:act');
     const fence = parseFence(given.fence);
-    const input = fence.givenSecrets === true ? (await this.secrets.redactorOf(scope, runId)).json(given) : given;
+    const input = cleanQuestion(await this.said.redactorOf(scope, runId, fence), given);
     const asked = await this.database.transaction(async (tx) => {
       const held = await this.waits.lockHeld(scope, tx, runId, fence);
       if (held === null) {

@@ -32,6 +32,7 @@ import { WorkerRepository } from './worker.repository.js';
 import { WorkerClaims } from './worker-claims.js';
 import { WorkerSightings } from './worker-sightings.js';
 import { WorkerWaitsController } from './worker-waits.controller.js';
+import { Said } from './said.js';
 import { WorkerService } from './worker.service.js';
 
 @Module({
@@ -45,6 +46,7 @@ import { WorkerService } from './worker.service.js';
     AppendGatherer,
     GatheredAppendRepository,
     WorkerService,
+    Said,
     ReaperRepository,
     RunReaper,
     AdmissionRepository,
@@ -65,6 +67,6 @@ import { WorkerService } from './worker.service.js';
     ScheduledRunsRepository,
     ScheduledRuns,
   ],
-  exports: [RunsService, WorkerService, RunReaper, RunStopper, QuestionsService, ReplayService, ScheduledRuns],
+  exports: [RunsService, WorkerService, Said, RunReaper, RunStopper, QuestionsService, ReplayService, ScheduledRuns],
 })
 export class RunsModule {}

@@ -12,7 +12,7 @@ import { AgentsService } from '../agents/index.js';
 import { SecretValues } from '../secrets/index.js';
 import { latestMessagesJson } from '../messages/index.js';
 import type { Claimer } from './claim.query.js';
-import { fenceForWorker } from './leases.js';
+import { type Fence, fenceForWorker, mayHoldSecrets } from './leases.js';
 import { RunsQuery, type Assignment } from './runs.query.js';
 import { WorkerRepository, type ClaimedRun } from './worker.repository.js';
 
@@ -143,22 +143,28 @@ export class WorkerClaims {
     const assignments = await this.query.assignments(scope, [...byRun.keys()], (task) =>
       latestMessagesJson(task, TOLD_MESSAGES),
     );
-    const naming = assignments.filter(({ task }) => task.secret_names.length > 0).map(({ run }) => run.id);
+    // A task that came to name secrets since the claim gives them with the next one: this lease has no mark.
+    const naming = assignments
+      .filter(({ run, task }) => {
+        const lease = byRun.get(run.id);
+        return lease !== undefined && task.secret_names.length > 0 && mayHoldSecrets(fenceOf(lease));
+      })
+      .map(({ run }) => run.id);
     const given = naming.length === 0 ? null : await this.secrets.give(scope, naming);
     return new Map(
       assignments.flatMap((assignment) => {
         const lease = byRun.get(assignment.run.id);
         const secrets = given?.get(assignment.run.id) ?? {};
-        return lease === undefined ? [] : [[lease.id, { ...assignment, secrets, lease: leaseView(lease, secrets) }]];
+        return lease === undefined ? [] : [[lease.id, { ...assignment, secrets, lease: leaseView(lease) }]];
       }),
     );
   }
 }
 
-function leaseView(
-  { fence, nonce, expiresInSeconds }: ClaimedRun,
-  secrets: ClaimedWork['secrets'],
-): ClaimedWork['lease'] {
-  const givenSecrets = Object.keys(secrets).length > 0;
-  return { fence: fenceForWorker({ counter: fence, nonce, givenSecrets }), expires_in_seconds: expiresInSeconds };
+function leaseView(lease: ClaimedRun): ClaimedWork['lease'] {
+  return { fence: fenceForWorker(fenceOf(lease)), expires_in_seconds: lease.expiresInSeconds };
+}
+
+function fenceOf({ fence, nonce }: ClaimedRun): Fence {
+  return { counter: fence, nonce };
 }

@@ -232,7 +232,7 @@ export class WorkerRepository {
    */
   async retry(scope: WriteScope, runId: string, fence: Fence, error: unknown): Promise<{ id: string } | null> {
     const release = {
-      fence: `${fence.counter}.${fence.nonce}`,
+      fence: formatFence(fence),
       kind: 'fail',
       result: { status: 'queued' },
     } satisfies StoredRelease;
@@ -258,7 +258,7 @@ export class WorkerRepository {
   /** Hands a run back to the queue, its attempt still open; null where the lease is not held, or its cancel is wished for. */
   async release(scope: WriteScope, runId: string, fence: Fence): Promise<{ id: string } | null> {
     const release = {
-      fence: `${fence.counter}.${fence.nonce}`,
+      fence: formatFence(fence),
       kind: 'release',
       result: { status: 'queued' },
     } satisfies StoredRelease;

@@ -10,11 +10,11 @@ import { EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-
 import { DomainError, invalid } from '../../kernel/errors.js';
 import { Gatherer } from '../../kernel/gatherer.js';
 import { MessagesService } from '../messages/index.js';
-import { NOTHING_TO_REDACT, type Redactor, SecretValues } from '../secrets/index.js';
 import { AppendGatherer } from './append-gatherer.js';
 import { ChildrenService } from './children.service.js';
 import { leaseLost, parseFence, plainFence, type Fence } from './leases.js';
 import { type ApprovalCall, QuestionsService } from './questions.service.js';
+import { cleanError, cleanEvents, Said } from './said.js';
 import { type ClaimedWork, WorkerClaims } from './worker-claims.js';
 import {
   anonymousWorker,
@@ -60,7 +60,7 @@ export class WorkerService {
     private readonly sightings: WorkerSightings,
     private readonly questions: QuestionsService,
     private readonly children: ChildrenService,
-    private readonly secrets: SecretValues,
+    private readonly said: Said,
   ) {}
 
   /** Waiting claims are answered with none from now on, so that a stop need not wait for them. */
@@ -115,7 +115,7 @@ export class WorkerService {
   async append(actor: Actor, runId: string, input: EventsInput): Promise<EventsReply> {
     const scope = writeScope(actor, 'worker:act');
     const fence = parseFence(input.fence);
-    const events = (await this.#redactor(scope, runId, fence)).json(input.events);
+    const events = cleanEvents(await this.said.redactorOf(scope, runId, fence), input.events);
     const call = approvalCall(events);
     const eventsJson = JSON.stringify(events);
     const digest = input.batch_id === undefined ? null : createHash('sha256').update(eventsJson).digest();
@@ -180,7 +180,7 @@ export class WorkerService {
 
   /** @throws DomainError `lease-lost` */
   async complete(actor: Actor, runId: string, input: CompleteInput): Promise<EndReply> {
-    const redactor = await this.#redactor(writeScope(actor, 'worker:act'), runId, parseFence(input.fence));
+    const redactor = await this.said.redactorOf(writeScope(actor, 'worker:act'), runId, parseFence(input.fence));
     return this.#end(actor, runId, input.fence, {
       status: 'completed',
       kind: 'complete',
@@ -197,7 +197,7 @@ export class WorkerService {
   async fail(actor: Actor, runId: string, input: FailInput): Promise<EndReply> {
     const scope = writeScope(actor, 'worker:act');
     const fence = parseFence(input.fence);
-    const error = (await this.#redactor(scope, runId, fence)).json(input.error);
+    const error = cleanError(await this.said.redactorOf(scope, runId, fence), input.error);
     if (input.retry !== false) {
       if ((await this.repository.retry(scope, runId, fence, error)) !== null) {
         this.bus.publish(streamTopic(runId));
@@ -323,11 +323,6 @@ export class WorkerService {
         externalId: data.id ?? null,
       });
     }
-  }
-
-  /** For what a run says before it is stored. A run that was given nothing costs nothing. */
-  async #redactor(scope: WriteScope, runId: string, fence: Fence): Promise<Redactor> {
-    return fence.givenSecrets === true ? this.secrets.redactorOf(scope, runId) : NOTHING_TO_REDACT;
   }
 }
 

@@ -3,13 +3,13 @@
  *
  * A value is looked for as it stands, line by line where it has lines (a key file is echoed a line at a time), and in the codings it
  * is sent in: base64, base64url and percent-encoding. What an agent does to it beyond that (reversed, cut in two, one letter an event)
- * cannot be seen, and no product should say that it can: the promise is against accidents. Texts shorter than {@link LEAST_CHARACTERS}
+ * cannot be seen, and no product should say that it can: the promise is against accidents. Texts shorter than {@link MIN_CHARACTERS}
  * are left alone: they would be found in half of all words.
  */
 import type { JsonObject } from '../../http/merge-patch.js';
 
 /** What is found in a shorter text says nothing. */
-export const LEAST_CHARACTERS = 4;
+export const MIN_CHARACTERS = 4;
 /** Words of the protocol itself: as a whole text or a name they are left alone, or what is left would be no event any more. */
 const KEPT: ReadonlySet<string> = new Set(
   `message delta log tool_call tool_result usage problem custom type data role parts text file user assistant system tool level debug
@@ -17,7 +17,7 @@ const KEPT: ReadonlySet<string> = new Set(
   stack_trace media_type asset_id question options default fence`.split(/\s+/),
 );
 /** Of a line within a value: a line like `-----` is no secret. */
-const LEAST_LINE_CHARACTERS = 12;
+const MIN_LINE_CHARACTERS = 12;
 
 /** Knows the values one run was given. */
 export class Redactor {
@@ -34,6 +34,11 @@ export class Redactor {
     this.#replacements = [...found].sort(([one], [other]) => other.length - one.length);
   }
 
+  /** Of the texts that it looks for, together. */
+  get characters(): number {
+    return this.#replacements.reduce((sum, [text]) => sum + text.length, 0);
+  }
+
   get isIdle(): boolean {
     return this.#replacements.length === 0;
   }
@@ -44,6 +49,12 @@ export class Redactor {
       clean = clean.replaceAll(value, () => instead);
     }
     return clean;
+  }
+
+  /** The text, clean, and no longer than `maxCharacters`: what stands for a value may be longer than the value. */
+  short(text: string, maxCharacters: number): string {
+    const clean = this.text(text);
+    return clean === text ? text : clean.slice(0, maxCharacters);
   }
 
   /** The same JSON value, clean in texts and names alike. Depth is bounded by whoever parsed it. */
@@ -78,7 +89,7 @@ function formsOf(value: string): string[] {
   const parts = [
     value,
     value.trim(),
-    ...(lines.length > 1 ? lines.filter((line) => line.length >= LEAST_LINE_CHARACTERS) : []),
+    ...(lines.length > 1 ? lines.filter((line) => line.length >= MIN_LINE_CHARACTERS) : []),
   ];
   const coded = [
     Buffer.from(value, 'utf8').toString('base64').replace(/=+$/, ''),
@@ -86,5 +97,5 @@ function formsOf(value: string): string[] {
     encodeURIComponent(value),
     JSON.stringify(value).slice(1, -1),
   ];
-  return [...parts, ...coded].filter((form) => form.length >= LEAST_CHARACTERS);
+  return [...parts, ...coded].filter((form) => form.length >= MIN_CHARACTERS);
 }

@@ -4,14 +4,16 @@ import { Rounds } from '../../kernel/rounds.js';
 import { SecretsRepository } from './secrets.repository.js';
 
 const EACH_MS = 3_600_000;
-const MOST_AT_ONCE = 500;
+const MAX_AT_ONCE = 500;
+const BREATH_MS = 100;
 
-/** Destroys values that were replaced longer ago than any run lives. */
+/** Destroys values that were replaced or deleted, once no run is left that was given them. */
 @Injectable()
 export class SecretSweep implements OnModuleInit, BeforeApplicationShutdown {
   readonly #rounds = new Rounds({
-    round: () => this.repository.sweep(MOST_AT_ONCE),
+    round: async () => (await this.repository.sweep(MAX_AT_ONCE)) === MAX_AT_ONCE,
     restMs: EACH_MS,
+    breathMs: BREATH_MS,
     // A start has better things to do.
     restsFirst: true,
     onFailure: (error) => this.log.debug('the sweep of replaced secrets failed', { error }),

@@ -1,10 +1,10 @@
 /**
  * The one place where values are opened: for the worker that holds the lease of a run, and to take them out of what that run says.
  *
- * Given: only what the task names and the agent may still have, only while the lease is held, and each with a row in the audit trail
- * in the same transaction. Redacted: whatever the run was given, kept in this process's memory for a while, so that appending costs
- * no look-up; a process that did not hand them out looks once. The fence says whether a run was given any (`runs/leases.ts`), so runs
- * without secrets pay nothing at all.
+ * Given: only what the task names and the agent may have when the run is claimed, only while the lease is held, and each recorded in the
+ * same transaction: with the run (`run_secrets`), and in the audit trail. Redacted: every value that a run of the task was ever given, as
+ * those records say, whatever became of the task, the agent or the secret since. Values are kept in this process's memory for a while, so
+ * that appending costs no look-up. The fence says whether there may be any (`runs/leases.ts`), so runs without secrets pay nothing at all.
  */
 import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../access/index.js';
@@ -15,14 +15,25 @@ import { Clock } from '../../kernel/clock.js';
 import { Log } from '../../kernel/log.js';
 import { Redactor } from './redaction.js';
 import { secretContext } from './secret-context.js';
-import { type GrantedVersion, SecretsRepository } from './secrets.repository.js';
+import { type SealedVersion, SecretsRepository } from './secrets.repository.js';
 
-const REMEMBER_MS = 300_000;
-const MOST_REMEMBERED = 2_000;
+/** How long until what other runs of the task were given meanwhile is redacted as well. What the lease itself was given always is. */
+const REMEMBER_MS = 60_000;
+const MAX_REMEMBERED = 2_000;
+/** Of all remembered redactors together: what they look for. */
+const MAX_REMEMBERED_CHARACTERS = 64 * 1024 * 1024;
+
+/** The lease that something is said under. */
+export interface SayingLease {
+  runId: string;
+  /** Differs between the leases of a run. */
+  fence: string;
+}
 
 @Injectable()
 export class SecretValues {
   readonly #redactors = new Map<string, { redactor: Redactor; untilMs: number }>();
+  #characters = 0;
 
   constructor(
     private readonly repository: SecretsRepository,
@@ -36,7 +47,7 @@ export class SecretValues {
   /** The secrets of runs that this worker has just leased, by run and name. Each is told in the audit trail before it is given. */
   async give(scope: WriteScope, runIds: readonly string[]): Promise<Map<string, Record<string, string>>> {
     return this.database.transaction(async (tx) => {
-      const granted = await this.repository.granted(scope, tx, runIds, true);
+      const granted = await this.repository.give(scope, tx, runIds);
       const given = granted.flatMap((version) => {
         const value = this.#open(scope, version);
         return value === null ? [] : [{ version, value }];
@@ -59,16 +70,16 @@ export class SecretValues {
     });
   }
 
-  /** Takes what the run was given out of texts and JSON. Call it for runs whose fence says that they were given secrets. */
-  async redactorOf(scope: WriteScope, runId: string): Promise<Redactor> {
-    const key = `${scope.organizationId} ${scope.actor.principalId} ${runId}`;
+  /** Takes what was given out of texts and JSON. Call it for leases whose fence says that there may be secrets. */
+  async redactorOf(scope: WriteScope, { runId, fence }: SayingLease): Promise<Redactor> {
+    const key = `${scope.organizationId} ${scope.actor.principalId} ${runId} ${fence}`;
     const now = this.clock.nowMs();
     const known = this.#redactors.get(key);
     if (known !== undefined && known.untilMs > now) {
       return known.redactor;
     }
-    const granted = await this.repository.granted(scope, this.database, [runId], false);
-    const values = granted.flatMap((version): [string, string][] => {
+    const given = await this.repository.given(scope, runId);
+    const values = given.flatMap((version): [string, string][] => {
       const value = this.#open(scope, version);
       return value === null ? [] : [[version.name, value]];
     });
@@ -76,19 +87,26 @@ export class SecretValues {
   }
 
   #remember(key: string, redactor: Redactor, now: number): Redactor {
-    this.#redactors.delete(key);
+    this.#forget(key);
+    this.#characters += redactor.characters;
+    this.#redactors.set(key, { redactor, untilMs: now + REMEMBER_MS });
     for (const [oldest, { untilMs }] of this.#redactors) {
-      if (this.#redactors.size < MOST_REMEMBERED && untilMs > now) {
+      const isRoom = this.#redactors.size <= MAX_REMEMBERED && this.#characters <= MAX_REMEMBERED_CHARACTERS;
+      if (isRoom && untilMs > now) {
         break;
       }
-      this.#redactors.delete(oldest);
+      this.#forget(oldest);
     }
-    this.#redactors.set(key, { redactor, untilMs: now + REMEMBER_MS });
     return redactor;
   }
 
+  #forget(key: string): void {
+    this.#characters -= this.#redactors.get(key)?.redactor.characters ?? 0;
+    this.#redactors.delete(key);
+  }
+
   /** Null for one that does not open: the run goes without it, and the operator is told. */
-  #open(scope: WriteScope, { secretId, version, sealed }: GrantedVersion): string | null {
+  #open(scope: WriteScope, { secretId, version, sealed }: SealedVersion): string | null {
     try {
       return this.envelope.open(secretContext(scope.organizationId, secretId, version), sealed).toString('utf8');
     } catch (error) {

@@ -56,7 +56,11 @@ export class SecretsController {
   @Delete(':name')
   @HttpCode(204)
   @Requires('secret:manage')
-  @ApiOperation({ summary: 'Delete a secret, and every value it had', description: 'For admins.' })
+  @ApiOperation({
+    summary: 'Delete a secret',
+    description:
+      'For admins. Values that runs were given are kept sealed, for redaction only, until those runs are deleted.',
+  })
   @Returns(204, null, { description: 'It is gone.' })
   @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
   async remove(@CurrentActor() actor: Actor, @Param('name', { schema: secretNameParam }) name: string): Promise<void> {

@@ -3,7 +3,7 @@ import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../database/keyset.sql.js';
 import { live, tenant } from '../../database/scope.sql.js';
-import { sql } from '../../database/sql.js';
+import { type Sql, raw, sql } from '../../database/sql.js';
 import type { SealedValue } from '../../engines/envelope/envelope.js';
 import type { ListQuery } from '../../http/list-query.js';
 import type { SecretView } from './secrets.schema.js';
@@ -11,19 +11,18 @@ import type { SecretView } from './secrets.schema.js';
 const SECRET_JSON = sql`json_build_object('id', s.id, 'name', s.name, 'version', s.version, 'fingerprint', s.fingerprint,
   'created_at', iso_utc(s.created_at), 'updated_at', iso_utc(s.updated_at))`;
 
-/** A sealed value, and the run that may be given it. */
-export interface GrantedVersion {
-  runId: string;
+/** A sealed value. */
+export interface SealedVersion {
   secretId: string;
   name: string;
   version: number;
-  /** The present one; an older one is kept for redaction alone. */
-  isPresent: boolean;
   sealed: Buffer;
 }
 
-/** A replaced value outlives every run that may have been given it: no attempt lasts longer. */
-export const REPLACED_KEPT_DAYS = 8;
+/** A sealed value, and the run that is given it. */
+export interface GivenVersion extends SealedVersion {
+  runId: string;
+}
 
 @Injectable()
 export class SecretsRepository {
@@ -63,7 +62,7 @@ export class SecretsRepository {
   async addVersion(
     scope: WriteScope,
     tx: Tx,
-    secret: { id: string; version: number },
+    secret: { id: string; name: string; version: number },
     { sealed, rootKeyId }: SealedValue,
   ): Promise<void> {
     await tx.execute(sql`
@@ -71,8 +70,8 @@ export class SecretsRepository {
         update secret_versions v set replaced_at = clock_timestamp()
         where v.organization_id = ${scope.organizationId} and v.secret_id = ${secret.id} and v.replaced_at is null
       )
-      insert into secret_versions (organization_id, secret_id, version, sealed, root_key_id)
-      values (${scope.organizationId}, ${secret.id}, ${secret.version}, ${sealed}, ${rootKeyId})`);
+      insert into secret_versions (organization_id, secret_id, name, version, sealed, root_key_id)
+      values (${scope.organizationId}, ${secret.id}, ${secret.name}, ${secret.version}, ${sealed}, ${rootKeyId})`);
   }
 
   async find(scope: ReadScope, tx: Tx, id: string): Promise<SecretView | null> {
@@ -82,12 +81,27 @@ export class SecretsRepository {
     );
   }
 
-  /** Deletes the secret with every value it had; false where there is none. */
+  /**
+   * Deletes the secret, and each value it had that no run was given; false where there is none. Values that runs were given stay, sealed,
+   * until the last of these runs is deleted.
+   */
   async remove(scope: WriteScope, tx: Tx, name: string): Promise<boolean> {
-    const removed = await tx.execute(
-      sql`delete from secrets where organization_id = ${scope.organizationId} and name = ${name}`,
+    const removed = await tx.row<{ id: string }>(
+      sql`delete from secrets s where ${tenant(scope, 's')} and s.name = ${name} returning s.id`,
     );
-    return removed > 0;
+    if (removed === null) {
+      return false;
+    }
+    // Waits for claims that are giving a value out just now; what they record, the next statement sees.
+    await tx.execute(sql`
+      select 1 from secret_versions v where ${tenant(scope, 'v')} and v.secret_id = ${removed.id} order by v.version for update of v`);
+    await tx.execute(sql`
+      with unused as (
+        delete from secret_versions v where ${tenant(scope, 'v')} and v.secret_id = ${removed.id} and not ${isGiven('v')}
+      )
+      update secret_versions v set replaced_at = clock_timestamp()
+      where ${tenant(scope, 'v')} and v.secret_id = ${removed.id} and v.replaced_at is null and ${isGiven('v')}`);
+    return true;
   }
 
   /** Which of these names are secrets of the organisation. */
@@ -99,33 +113,68 @@ export class SecretsRepository {
   }
 
   /**
-   * The values that runs of this principal may be given: named by the task, and still allowed to the run's agent. With `held`, only of
-   * runs whose lease it holds now, and present ones alone; without, also what was replaced meanwhile, of any run it claimed last, so
-   * that what was given can be redacted.
+   * The values that these runs are to be given: present ones, named by the task and allowed to the run's agent, of runs whose lease the
+   * principal holds. Records each with its run in the same statement, so that no value is given without a record of it.
    */
-  async granted(
-    scope: WriteScope,
-    reader: Tx | Database,
-    runIds: readonly string[],
-    held: boolean,
-  ): Promise<GrantedVersion[]> {
-    const present = held ? sql`and v.version = s.version and r.lease_expires_at > clock_timestamp()` : sql``;
-    return reader.rows<GrantedVersion & Record<string, unknown>>(sql`
-      select r.id as "runId", s.id as "secretId", s.name, v.version, v.version = s.version as "isPresent", v.sealed
-      from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
-        join agents a on a.organization_id = r.organization_id and a.id = r.agent_id
-        join secrets s on s.organization_id = r.organization_id and s.name = any(t.secret_names) and s.name = any(a.allowed_secret_names)
-        join secret_versions v on v.organization_id = s.organization_id and v.secret_id = s.id
-      where r.organization_id = ${scope.organizationId} and r.id = any(${runIds}::uuid[])
-        and r.claimed_by = ${scope.actor.principalId} ${present} and ${live(scope)}
-      order by s.name, v.version desc`);
+  async give(scope: WriteScope, tx: Tx, runIds: readonly string[]): Promise<GivenVersion[]> {
+    return tx.rows<GivenVersion & Record<string, unknown>>(sql`
+      with granted as materialized (
+        select r.id as run_id, r.task_id, v.secret_id, v.name, v.version, v.sealed
+        from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+          join agents a on a.organization_id = r.organization_id and a.id = r.agent_id
+          join secrets s on s.organization_id = r.organization_id and s.name = any(t.secret_names) and s.name = any(a.allowed_secret_names)
+          join secret_versions v on v.organization_id = s.organization_id and v.secret_id = s.id and v.version = s.version
+        where r.organization_id = ${scope.organizationId} and r.id = any(${runIds}::uuid[])
+          and r.claimed_by = ${scope.actor.principalId} and r.lease_expires_at > clock_timestamp() and ${live(scope)}
+        for key share of v
+      ), recorded as (
+        insert into run_secrets (organization_id, run_id, secret_id, version, task_id)
+        select ${scope.organizationId}::uuid, g.run_id, g.secret_id, g.version, g.task_id from granted g on conflict do nothing
+      )
+      select g.run_id as "runId", g.secret_id as "secretId", g.name, g.version, g.sealed from granted g order by g.name`);
   }
 
-  /** Deletes replaced values past their time, some at once; how many. */
-  async sweep(most: number): Promise<number> {
-    return this.database.execute(sql`
-      delete from secret_versions where ctid = any(array(
-        select ctid from secret_versions where replaced_at < clock_timestamp() - make_interval(days => ${REPLACED_KEPT_DAYS})
-        order by replaced_at limit ${most}))`);
+  /**
+   * Every value that this run, or another of its task, was ever given, whatever became of the secret since; newest first. Steps through
+   * the index from one value to the next, so that a task of many runs costs as much as one of few. None for a run that the principal
+   * did not claim last.
+   */
+  async given(scope: WriteScope, runId: string): Promise<SealedVersion[]> {
+    return this.database.rows<SealedVersion & Record<string, unknown>>(sql`
+      with recursive run as materialized (
+        select r.organization_id, r.task_id from runs r
+        where ${tenant(scope, 'r')} and r.id = ${runId} and r.claimed_by = ${scope.actor.principalId} and ${live(scope)}
+      ), given (organization_id, task_id, secret_id, version) as (
+        (select g.organization_id, g.task_id, g.secret_id, g.version from run r join run_secrets g
+          on g.organization_id = r.organization_id and g.task_id = r.task_id order by g.secret_id, g.version limit 1)
+        union all
+        select next.* from given f cross join lateral (
+          select g.organization_id, g.task_id, g.secret_id, g.version from run_secrets g
+          where g.organization_id = f.organization_id and g.task_id = f.task_id and (g.secret_id, g.version) > (f.secret_id, f.version)
+          order by g.secret_id, g.version limit 1
+        ) next
+      )
+      select v.secret_id as "secretId", v.name, v.version, v.sealed from given f
+        join secret_versions v on v.organization_id = f.organization_id and v.secret_id = f.secret_id and v.version = f.version
+      order by v.created_at desc, v.version desc`);
   }
+
+  /** Deletes values that were replaced, or whose secret was deleted, and that no run was given; some at once; how many. */
+  async sweep(most: number): Promise<number> {
+    return this.database.transaction(async (tx) => {
+      const locked = await tx.rows<{ place: string }>(sql`
+        select v.ctid::text as place from secret_versions v where v.replaced_at is not null and not ${isGiven('v')}
+        order by v.replaced_at limit ${most}::int for update of v skip locked`);
+      // Given out before the lock, perhaps: what was recorded then, this statement sees.
+      return tx.execute(sql`
+        delete from secret_versions v where v.ctid = any(${locked.map(({ place }) => place)}::tid[]) and not ${isGiven('v')}`);
+    });
+  }
+}
+
+/** True of a value that a run was given which is still there. */
+function isGiven(alias: string): Sql {
+  const v = raw(alias);
+  return sql`exists (select 1 from run_secrets g
+    where g.organization_id = ${v}.organization_id and g.secret_id = ${v}.secret_id and g.version = ${v}.version)`;
 }

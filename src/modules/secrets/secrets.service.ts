@@ -51,7 +51,7 @@ export class SecretsService {
         throw new DomainError('limit-reached', `An organization has at most ${MOST_SECRETS} secrets.`);
       }
       const context = secretContext(scope.organizationId, secret.id, secret.version);
-      await this.repository.addVersion(scope, tx, secret, this.envelope.seal(context, input.value));
+      await this.repository.addVersion(scope, tx, { ...secret, name }, this.envelope.seal(context, input.value));
       return required(await this.repository.find(scope, tx, secret.id));
     });
   }

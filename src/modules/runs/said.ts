@@ -1,0 +1,123 @@
+/**
+ * What a worker says under a lease, with the secrets taken out, before any of it is stored. Free texts and JSON are looked through whole;
+ * ids, numbers that are counted and words of the protocol stay as they are, since what is left of them would be none. A text that has a
+ * limit keeps to it afterwards.
+ */
+import { Injectable } from '@nestjs/common';
+import type { WriteScope } from '../../access/index.js';
+import { NOTHING_TO_REDACT, type Redactor, SecretValues } from '../secrets/index.js';
+import { type Fence, fenceForWorker, mayHoldSecrets, parseFence } from './leases.js';
+import type { AskInput, ChildrenInput } from './people.schema.js';
+import type { FailInput, WorkerEvent } from './worker.schema.js';
+
+/** What the bytes are is then found out from them. */
+const UNKNOWN_TYPE = 'application/octet-stream';
+const MAX_ID_CHARACTERS = 200;
+const MAX_FILE_NAME_CHARACTERS = 255;
+const MAX_QUESTION_CHARACTERS = 16_384;
+const MAX_OPTION_CHARACTERS = 500;
+const MAX_ERROR_CHARACTERS = 8_192;
+
+@Injectable()
+export class Said {
+  constructor(private readonly secrets: SecretValues) {}
+
+  /** For what this lease says. One that was given nothing costs nothing. */
+  async redactorOf(scope: WriteScope, runId: string, fence: Fence): Promise<Redactor> {
+    return mayHoldSecrets(fence)
+      ? this.secrets.redactorOf(scope, { runId, fence: fenceForWorker(fence) })
+      : NOTHING_TO_REDACT;
+  }
+
+  /** Name, type and facts of a file that is left under a lease. @throws DomainError `lease-lost` for what is no fence */
+  async file<Left extends { name: string; contentType: string; metadata?: Readonly<Record<string, unknown>> }>(
+    scope: WriteScope,
+    runId: string,
+    fenceText: string,
+    file: Left,
+  ): Promise<Left> {
+    const redactor = await this.redactorOf(scope, runId, parseFence(fenceText));
+    if (redactor.isIdle) {
+      return file;
+    }
+    const isClean = redactor.text(file.contentType) === file.contentType;
+    return {
+      ...file,
+      name: redactor.short(file.name, MAX_FILE_NAME_CHARACTERS),
+      contentType: isClean ? file.contentType : UNKNOWN_TYPE,
+      ...(file.metadata === undefined ? {} : { metadata: redactor.json(file.metadata) }),
+    };
+  }
+}
+
+export function cleanEvents(redactor: Redactor, events: readonly WorkerEvent[]): WorkerEvent[] {
+  return redactor.isIdle ? [...events] : events.map((event) => cleanEvent(redactor, event));
+}
+
+function cleanEvent(redactor: Redactor, event: WorkerEvent): WorkerEvent {
+  const short = (text: string): string => redactor.short(text, MAX_ID_CHARACTERS);
+  switch (event.type) {
+    case 'message': {
+      const parts = event.data.parts.map((part) =>
+        part.type === 'file' ? { ...redactor.json(part), asset_id: part.asset_id } : redactor.json(part),
+      );
+      const { id } = event.data;
+      return { ...event, data: { ...event.data, parts, ...(id === undefined ? {} : { id: short(id) }) } };
+    }
+    case 'tool_call':
+      return {
+        ...event,
+        data: { ...redactor.json(event.data), id: short(event.data.id), name: short(event.data.name) },
+      };
+    case 'tool_result':
+      return { ...event, data: { ...redactor.json(event.data), id: short(event.data.id) } };
+    case 'usage': {
+      const { model } = event.data;
+      return model === undefined ? event : { ...event, data: { ...event.data, model: short(model) } };
+    }
+    case 'delta':
+    case 'log':
+    case 'problem':
+    case 'custom':
+      return redactor.json(event);
+  }
+}
+
+/** Cut after it is clean: a value that is cut in two is not found. */
+export function cleanError(redactor: Redactor, error: FailInput['error']): FailInput['error'] {
+  const { name, message, stack_trace: stack } = error;
+  return {
+    name: redactor.short(name, MAX_ID_CHARACTERS),
+    message: redactor.text(message).slice(0, MAX_ERROR_CHARACTERS),
+    stack_trace: stack === null ? null : redactor.text(stack),
+  };
+}
+
+export function cleanQuestion(redactor: Redactor, input: AskInput): AskInput {
+  if (redactor.isIdle) {
+    return input;
+  }
+  const { options, default: fallback } = input;
+  // Options that differed in nothing but a secret are one; an answer is compared with what is shown.
+  const option = (text: string): string => redactor.short(text, MAX_OPTION_CHARACTERS);
+  return {
+    ...input,
+    question: redactor.short(input.question, MAX_QUESTION_CHARACTERS),
+    ...(options === undefined ? {} : { options: [...new Set(options.map(option))] }),
+    ...(fallback === undefined
+      ? {}
+      : { default: options === undefined ? redactor.short(fallback, MAX_QUESTION_CHARACTERS) : option(fallback) }),
+  };
+}
+
+export function cleanChildren(redactor: Redactor, runs: ChildrenInput['runs']): ChildrenInput['runs'] {
+  return redactor.isIdle
+    ? runs
+    : runs.map((run) => ({
+        ...run,
+        payload: redactor.json(run.payload),
+        ...(run.run_config?.model === undefined || run.run_config.model === null
+          ? {}
+          : { run_config: { ...run.run_config, model: redactor.short(run.run_config.model, MAX_ID_CHARACTERS) } }),
+      }));
+}
