@@ -34,6 +34,7 @@ const environment = (role) => ({
   ROOT_KEY,
   BOOTSTRAP_API_KEY: BENCH_KEY,
   EGRESS_ALLOW_CIDRS: '127.0.0.0/8',
+  EGRESS_MEMBER_ALLOW_CIDRS: '127.0.0.0/8',
   LOG_LEVEL: 'error',
 });
 const serve = (role) => startProcess(process.execPath, ['dist/src/main.js'], environment(role));

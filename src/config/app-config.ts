@@ -26,6 +26,7 @@ export class AppConfig {
   readonly httpConcurrency: number;
   readonly commandConcurrency: number;
   readonly egressAllowCidrs: readonly string[];
+  readonly egressMemberAllowCidrs: readonly string[];
   /** Null: files lie in `dataDir`. */
   readonly s3: S3Settings | null;
   readonly assetMaxBytes: number;
@@ -63,6 +64,7 @@ export class AppConfig {
     this.httpConcurrency = environment.HTTP_CONCURRENCY;
     this.commandConcurrency = environment.COMMAND_CONCURRENCY;
     this.egressAllowCidrs = environment.EGRESS_ALLOW_CIDRS;
+    this.egressMemberAllowCidrs = environment.EGRESS_MEMBER_ALLOW_CIDRS;
     this.s3 = s3Settings(environment);
     this.assetMaxBytes = environment.ASSET_MAX_BYTES;
     this.assetQuotaBytes = environment.ASSET_QUOTA_BYTES === 0 ? null : environment.ASSET_QUOTA_BYTES;

@@ -14,6 +14,13 @@ const list = z.string().transform((text) =>
     .filter((item) => item !== ''),
 );
 
+const cidrs = list
+  .refine(
+    (blocks) => blocks.every((block) => ipaddr.isValidCIDR(block)),
+    'must be CIDRs like 10.0.0.0/8 or fd00::/8, comma-separated',
+  )
+  .default([]);
+
 /**
  * Every variable the product reads, with its meaning. `.env.example` says the same to people; a test holds the two together.
  * An empty variable counts as unset.
@@ -59,15 +66,12 @@ export const environmentSchema = z.object({
     .string()
     .optional()
     .describe('A JSON file that lists the programs that agents of kind command may be; unset: none.'),
-  EGRESS_ALLOW_CIDRS: list
-    .refine(
-      (cidrs) => cidrs.every((cidr) => ipaddr.isValidCIDR(cidr)),
-      'must be CIDRs like 10.0.0.0/8 or fd00::/8, comma-separated',
-    )
-    .default([])
-    .describe(
-      'Networks (CIDRs, comma-separated) of your own that agents and hooks may call, by plain http and any port too.',
-    ),
+  EGRESS_ALLOW_CIDRS: cidrs.describe(
+    'Networks (CIDRs, comma-separated) of your own that agents of kind http and webhooks, which admins set up, may call, by plain http and any port too.',
+  ),
+  EGRESS_MEMBER_ALLOW_CIDRS: cidrs.describe(
+    'The same for URLs that any member may give: external_url of assets and callback of tasks. Unset: public addresses only.',
+  ),
   BLOB_STORE: z
     .enum(['disk', 's3'])
     .default('disk')

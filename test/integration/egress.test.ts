@@ -278,6 +278,31 @@ describe('a name', () => {
   });
 });
 
+describe('a URL that a member gave', () => {
+  const outcome = async (url: string, resolve: Resolve, rules: EgressRules = STRICT): Promise<unknown> => {
+    const egress = new NodeEgress({ rules, resolve, hidesReasons: true, connectTimeoutMs: 20 });
+    const error: unknown = await egress.send(request(url)).catch((caught: unknown) => caught);
+    return error instanceof EgressError ? [error.kind, error.message] : error;
+  };
+
+  test('is refused in the same words whether its host is not there, must not be called or does not answer', async () => {
+    const outcomes = await Promise.all([
+      outcome('https://nowhere.example/', () => Promise.reject(new Error('ENOTFOUND'))),
+      outcome('https://nothing.example/', () => Promise.resolve([])),
+      outcome('https://internal.example/', () => Promise.resolve(['10.0.0.1'])),
+      outcome('https://rebound.example/', () => Promise.resolve(['93.184.216.34', '127.0.0.1'])),
+      outcome('https://slow.example/', () => new Promise(() => undefined)),
+      outcome('https://127.0.0.1/', () => Promise.resolve(['127.0.0.1'])),
+      outcome('http://closed.example:1/', () => Promise.resolve(['127.0.0.1']), LOOPBACK_ALLOWED),
+      outcome('http://internal.example/', () => Promise.resolve(['10.0.0.1']), LOOPBACK_ALLOWED),
+    ]);
+    const [first] = outcomes;
+    expect(first).toEqual(['unreachable', 'The host of this URL cannot be reached at a public address.']);
+    expect(outcomes).toEqual(outcomes.map(() => first));
+    expect(seen).toBe(0);
+  });
+});
+
 describe('a request', () => {
   const servers: HttpServer[] = [];
   afterEach(() => {

@@ -66,6 +66,27 @@ beforeEach(async () => {
   agentId = made.body.id;
 });
 
+test('a network that is opened for agents and webhooks of admins is not open to URLs that members give', async () => {
+  const { taskId, runId } = await start();
+  const body = { agent, prompt: 'x', start: false, callback: `${origin}/callback` };
+  const refused = await Promise.all([
+    server.call('POST', '/api/v1/tasks', { body }),
+    server.call('PATCH', `/api/v1/tasks/${taskId}`, { body: { callback: `${origin}/callback` } }),
+    server.call('POST', '/api/v1/assets', { body: { task_id: taskId, name: 'x', external_url: `${origin}/file` } }),
+  ]);
+  expect(refused.map(({ status, body: { errors } }) => [status, errors?.[0]?.path])).toEqual([
+    [400, '/callback'],
+    [400, '/callback'],
+    [400, '/external_url'],
+  ]);
+  const hook = await server.call('POST', '/api/v1/webhooks', {
+    body: { url: `${origin}/hook`, events: ['run.completed'] },
+  });
+  expect([hook.status, hook.text]).toEqual([201, expect.any(String)]);
+  await server.call('DELETE', `/api/v1/webhooks/${hook.body.id}`);
+  await ended(server, runId);
+});
+
 async function start(prompt = 'Do it'): Promise<{ taskId: string; runId: string }> {
   const reply = await server.call('POST', '/api/v1/tasks', { body: { agent, prompt, payload: { a: 1 } } });
   expect([reply.status, reply.text]).toEqual([201, expect.any(String)]);

@@ -26,7 +26,7 @@ let files: Sample[];
 const ids = new Map<string, string>();
 
 beforeAll(async () => {
-  server = await startServer({ EGRESS_ALLOW_CIDRS: '127.0.0.0/8' });
+  server = await startServer({ EGRESS_ALLOW_CIDRS: '127.0.0.0/8', EGRESS_MEMBER_ALLOW_CIDRS: '127.0.0.0/8' });
   const agent = await AgentAtWork.make(server, 'painter');
   taskId = (await agent.task()).taskId;
   organizationId = await firstOrganizationId(server);

@@ -15,7 +15,10 @@ let receiver: Receiver;
 let agent: AgentAtWork;
 
 beforeAll(async () => {
-  [server, receiver] = await Promise.all([startServer({ EGRESS_ALLOW_CIDRS: '127.0.0.1/32' }), Receiver.start()]);
+  [server, receiver] = await Promise.all([
+    startServer({ EGRESS_ALLOW_CIDRS: '127.0.0.1/32', EGRESS_MEMBER_ALLOW_CIDRS: '127.0.0.1/32' }),
+    Receiver.start(),
+  ]);
   agent = await AgentAtWork.make(server, 'told', { max_attempts: 1 });
 });
 

@@ -2,14 +2,14 @@
  * Where a request may go, as far as the URL alone tells. Pure: the same answer when an agent is saved and when it is called; what a
  * name resolves to is checked where the connection is made (`node-egress.ts`).
  *
- * Three things are only for networks that the operator has named (EGRESS_ALLOW_CIDRS): plain http, ports other than 443 and 8443,
+ * Three things are only for networks that the operator has named (`EgressRules.allowed`): plain http, ports other than 443 and 8443,
  * and this server itself. Where none is named they are refused here. Where some are, a name may turn out to be in one: it passes
  * here with `onlyAllowedNetworks`, and the connection is held to it.
  */
 import { type Address, isPublic, isWithin, type Network, parseAddress } from './address.js';
 
 export interface EgressRules {
-  /** Networks of the operator's that may be talked to although they are not public. */
+  /** Networks that may be talked to although they are not public. */
   readonly allowed: readonly Network[];
   /** Where this server is reached. */
   readonly own: readonly { readonly hostname: string; readonly port: number }[];

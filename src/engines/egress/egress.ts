@@ -3,8 +3,7 @@
  * source may open a connection (a lint rule holds that).
  *
  * What every driver promises
- * - It talks to public unicast addresses, and to networks that the operator named in EGRESS_ALLOW_CIDRS; to nothing else, however
- *   the address is written, whatever a name resolves to, and whenever that changes. Where a name has several addresses, one that
+ * - It talks to public unicast addresses, and to networks that the operator named for it; to nothing else, however the address is written, whatever a name resolves to, and whenever that changes. Where a name has several addresses, one that
  *   is refused refuses all: half a rebinding is one.
  * - The address that was checked is the one connected to; Host, SNI and the certificate are those of the name.
  * - https; plain http, ports other than 443 and 8443, and this server's own host and port only inside the operator's networks.
@@ -74,3 +73,11 @@ export abstract class Egress {
   /** Sends one request; resolves when the reply's head is there. @throws EgressError, the signal's reason */
   abstract send(request: EgressRequest): Promise<EgressReply>;
 }
+
+/**
+ * The way out to URLs that any member may give: `external_url` of assets and `callback` of tasks. It has networks of its own
+ * (EGRESS_MEMBER_ALLOW_CIDRS), none unless the operator names some: what was opened for the agents and webhooks of admins
+ * (EGRESS_ALLOW_CIDRS) is not open here. Whatever keeps it from a host (the name does not resolve, its address is not permitted, nothing
+ * answers) is one error, so that nobody can ask it which names and hosts there are inside.
+ */
+export abstract class MemberEgress extends Egress {}

@@ -18,13 +18,15 @@ import {
   type Destination,
   type EgressRules,
 } from './destination.js';
-import { Egress, EgressError, type EgressReply, type EgressRequest } from './egress.js';
+import { Egress, EgressError, type EgressFailure, type EgressReply, type EgressRequest } from './egress.js';
 
 /** DNS: every address of a name. */
 export type Resolve = (hostname: string) => Promise<readonly string[]>;
 
 export interface NodeEgressOptions {
   rules: EgressRules;
+  /** Tells one error for whatever keeps it from a host: see `MemberEgress`. */
+  hidesReasons?: boolean;
   /** The system's resolver, unless a test plays the far side. */
   resolve?: Resolve;
   /** Certificate authorities beside the system's, in PEM. */
@@ -37,11 +39,14 @@ const LONGEST_TIMER_MS = 2_147_483_647;
 /** A kept connection: unused, and in all. Most receivers close theirs after five seconds. */
 const KEPT_IDLE_MS = 4_000;
 const KEPT_MS = 50_000;
+/** Kinds that would tell a name that is not there from one that is, but must not be called. */
+const KEPT_FROM_HOST: readonly EgressFailure[] = ['barred', 'unreachable', 'timed-out'];
 const MOST_KEPT_EACH = 16;
 const MOST_DESTINATIONS = 1_000;
 
 export class NodeEgress extends Egress {
   readonly #rules: EgressRules;
+  readonly #hidesReasons: boolean;
   readonly #resolve: Resolve;
   readonly #certificateAuthority: string | undefined;
   readonly #connectTimeoutMs: number;
@@ -53,6 +58,7 @@ export class NodeEgress extends Egress {
   constructor(options: NodeEgressOptions) {
     super();
     this.#rules = options.rules;
+    this.#hidesReasons = options.hidesReasons ?? false;
     this.#resolve = options.resolve ?? resolveBySystem;
     this.#certificateAuthority = options.certificateAuthority;
     this.#connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
@@ -80,10 +86,8 @@ export class NodeEgress extends Egress {
     input.signal.throwIfAborted();
     const { destination, reason } = this.#checked(input.url);
     if (destination === null) {
-      throw new EgressError(
-        'barred',
-        `This URL cannot be called: it ${reason.replace(/^the /, 'is refused, since the ')}.`,
-      );
+      const why = reason.replace(/^the /, 'is refused, since the ');
+      throw this.#told(new EgressError('barred', `This URL cannot be called: it ${why}.`));
     }
     const limits = new Limits(input);
     // What a signal ended says so by its reason; a socket would only say that it was cut.
@@ -106,7 +110,8 @@ export class NodeEgress extends Egress {
       });
     } catch (error) {
       limits.lift();
-      throw explained(error);
+      // Once connected, a host that takes too long is one that may be called.
+      throw limits.isTimedOut ? explained(error) : this.#told(explained(error));
     }
     response.once('close', () => limits.lift());
     return {
@@ -119,6 +124,13 @@ export class NodeEgress extends Egress {
       drain: () => drain(response, input.replyLimitBytes, explained),
       discard: () => response.destroy(),
     };
+  }
+
+  /** What kept a request from its host, as its caller may know it. */
+  #told(error: unknown): unknown {
+    return this.#hidesReasons && error instanceof EgressError && KEPT_FROM_HOST.includes(error.kind)
+      ? new EgressError('unreachable', 'The host of this URL cannot be reached at a public address.', error)
+      : error;
   }
 
   #head(input: EgressRequest, destination: Destination, limits: Limits): Promise<IncomingMessage> {

@@ -7,7 +7,7 @@ import { unsafelySystemScope } from '../../access/index.js';
 import { AppConfig } from '../../config/app-config.js';
 import { blobKey } from '../../engines/blob-store/blob-key.js';
 import { BlobStore } from '../../engines/blob-store/blob-store.js';
-import { Egress, EgressError } from '../../engines/egress/egress.js';
+import { EgressError, MemberEgress } from '../../engines/egress/egress.js';
 import { EventBus } from '../../engines/event-bus/event-bus.js';
 import { DomainError } from '../../kernel/errors.js';
 import { Log } from '../../kernel/log.js';
@@ -38,7 +38,7 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
     private readonly intake: AssetIntake,
     private readonly previews: AssetPreviews,
     private readonly blobs: BlobStore,
-    private readonly egress: Egress,
+    private readonly egress: MemberEgress,
     private readonly bus: EventBus,
     private readonly config: AppConfig,
     private readonly log: Log,

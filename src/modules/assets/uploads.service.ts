@@ -5,7 +5,7 @@ import type { Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
 import { blobKey, blobKeyFields, blobPrefix } from '../../engines/blob-store/blob-key.js';
 import { BlobStore } from '../../engines/blob-store/blob-store.js';
-import { Egress } from '../../engines/egress/egress.js';
+import { MemberEgress } from '../../engines/egress/egress.js';
 import type { RawBodyOf } from '../../http/raw-body.js';
 import { DomainError, forbidden, invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
@@ -44,7 +44,7 @@ export class UploadsService {
     private readonly links: AssetLinks,
     private readonly blobs: BlobStore,
     private readonly idempotency: Idempotency,
-    private readonly egress: Egress,
+    private readonly egress: MemberEgress,
     private readonly config: AppConfig,
   ) {}
 

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, writeScope } from '../../access/index.js';
 import type { Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { Egress } from '../../engines/egress/egress.js';
+import { MemberEgress } from '../../engines/egress/egress.js';
 import { notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import { type AgentRow, AgentsService } from '../agents/index.js';
@@ -33,7 +33,7 @@ export class TaskCreation {
     private readonly secrets: SecretsService,
     private readonly schedules: SchedulesService,
     private readonly conversation: TaskConversation,
-    private readonly egress: Egress,
+    private readonly egress: MemberEgress,
   ) {}
 
   /**

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import { type Actor, type WriteScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
-import { Egress } from '../../engines/egress/egress.js';
+import { MemberEgress } from '../../engines/egress/egress.js';
 import { mergePatch } from '../../http/merge-patch.js';
 import { DomainError, forbidden, invalid, notFound } from '../../kernel/errors.js';
 import { AgentsService, runConfigSchema } from '../agents/index.js';
@@ -25,7 +25,7 @@ export class TaskEditing {
     private readonly secrets: SecretsService,
     private readonly runs: RunsService,
     private readonly schedules: SchedulesService,
-    private readonly egress: Egress,
+    private readonly egress: MemberEgress,
   ) {}
 
   /**

@@ -1,5 +1,5 @@
 /** Rules of a task that need no database. */
-import type { Egress } from '../../engines/egress/egress.js';
+import type { MemberEgress } from '../../engines/egress/egress.js';
 import { DomainError, forbidden, invalid } from '../../kernel/errors.js';
 import type { ReferenceStandings } from './tasks.repository.js';
 import { TASK_LIMITS, type Visibility } from './tasks.schema.js';
@@ -48,7 +48,7 @@ export function visibilityFor(wanted: Visibility | undefined, teamId: string | n
 }
 
 /** @throws DomainError `invalid-request` for a URL that the server must not call */
-export function assertCallback(egress: Egress, url: string | null | undefined): void {
+export function assertCallback(egress: MemberEgress, url: string | null | undefined): void {
   const reason = url === undefined || url === null ? null : egress.refusal(url);
   if (reason !== null) {
     throw invalid('/callback', reason);

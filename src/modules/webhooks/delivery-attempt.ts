@@ -1,6 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../access/index.js';
-import { Egress, EgressError, type EgressFailure, type EgressReply } from '../../engines/egress/egress.js';
+import {
+  Egress,
+  EgressError,
+  type EgressFailure,
+  type EgressReply,
+  MemberEgress,
+} from '../../engines/egress/egress.js';
 import { signatureHeaders } from '../../engines/egress/standard-webhooks.js';
 import { Clock } from '../../kernel/clock.js';
 import { CallbackPresenter } from './callback-presenter.js';
@@ -27,6 +33,7 @@ const ASKS_TO_WAIT: readonly number[] = [429, 503];
 export class DeliveryAttempt {
   constructor(
     private readonly egress: Egress,
+    private readonly memberEgress: MemberEgress,
     private readonly presenter: CallbackPresenter,
     private readonly repository: DispatchRepository,
     private readonly clock: Clock,
@@ -44,7 +51,8 @@ export class DeliveryAttempt {
     const since = (): number => Math.round(performance.now() - startedMs);
     const nowMs = this.clock.nowMs();
     try {
-      const reply = await this.egress.send({
+      // Admins set up endpoints; a callback is any member's.
+      const reply = await (delivery.isEndpoint ? this.egress : this.memberEgress).send({
         url: delivery.url,
         method: 'POST',
         headers: {

@@ -202,6 +202,7 @@ export async function runOutages(options: OutageOptions): Promise<OutageReport> 
       ROOT_KEY: Buffer.alloc(32, 7).toString('base64'),
       BOOTSTRAP_API_KEY: KEY,
       EGRESS_ALLOW_CIDRS: '127.0.0.1/32',
+      EGRESS_MEMBER_ALLOW_CIDRS: '127.0.0.1/32',
       LOG_LEVEL: 'fatal',
       DATABASE_POOL_SIZE: '6',
     });
