@@ -86,11 +86,18 @@ export function drawPattern(random: () => number): Pattern {
   };
   const time = pick<Pick<Pattern, 'minutes' | 'hours' | 'isFixed'> & { text: string }>([
     ...[0, 15, 30, 45, 59].flatMap((minute) =>
-      [0, 1, 2, 3, 23].map((hour) => ({ text: `${minute} ${hour}`, minutes: [minute], hours: [hour], isFixed: true })),
+      [0, 1, 2, 3, 22, 23].map((hour) => ({
+        text: `${minute} ${hour}`,
+        minutes: [minute],
+        hours: [hour],
+        isFixed: true,
+      })),
     ),
     { text: '30 1,13', minutes: [30], hours: [1, 13], isFixed: true },
     { text: '15,45 0-3', minutes: [15, 45], hours: [0, 1, 2, 3], isFixed: true },
     { text: '0 2,3', minutes: [0], hours: [2, 3], isFixed: true },
+    { text: '30 22-1', minutes: [30], hours: [22, 23, 0, 1], isFixed: true },
+    { text: '15 0/6', minutes: [15], hours: [0, 6, 12, 18], isFixed: false },
     { text: '0 *', minutes: [0], hours: null, isFixed: false },
     { text: '*/30 1-3', minutes: [0, 30], hours: [1, 2, 3], isFixed: false },
     { text: '*/20 2', minutes: [0, 20, 40], hours: [2], isFixed: false },
@@ -102,6 +109,7 @@ export function drawPattern(random: () => number): Pattern {
     { dom: '*', dow: '0', days: null, weekdays: [0] },
     { dom: '*', dow: 'SAT,SUN', days: null, weekdays: [6, 0] },
     { dom: '*', dow: '1-5', days: null, weekdays: [1, 2, 3, 4, 5] },
+    { dom: '*', dow: 'FRI-MON', days: null, weekdays: [5, 6, 0, 1] },
     { dom: '14,28', dow: '*', days: [14, 28], weekdays: null },
     { dom: '1-7', dow: '0', days: [1, 2, 3, 4, 5, 6, 7], weekdays: [0] },
   ]);

@@ -42,7 +42,7 @@ const LONG_DAYS = process.env['FAULTS_SLOT_DAYS'] === undefined ? null : Number(
 
 (LONG_DAYS === null ? test : test.skip).each([
   ['New York and St. John’s go forward', '2027-03-13T06:00:00Z'],
-  ['London and Troll go forward', '2027-03-27T06:00:00Z'],
+  ['London, Troll, Nuuk and Scoresbysund go forward', '2027-03-27T06:00:00Z'],
   ['Lord Howe, Chatham and Santiago change', '2027-04-03T06:00:00Z'],
   ['New York and St. John’s go back', '2027-11-06T06:00:00Z'],
 ])(

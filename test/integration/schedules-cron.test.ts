@@ -31,6 +31,11 @@ group('what is accepted', () => {
     ' 0  9 * * * ',
     '@daily',
     '@Hourly',
+    '0 9 * * FRI-MON',
+    '0 22-2 * * *',
+    '0 0/6 * * *',
+    '5/15 * * * *',
+    '0 9 * NOV-FEB 7-2',
   ])('%s', (cron) => {
     expect(() => assertFires(cron, 'Europe/London', NOW)).not.toThrow();
   });
@@ -53,6 +58,13 @@ group('what is refused', () => {
     `0 9 * * ${'1,'.repeat(120)}2`,
     '0 9 * * 1-5; drop table tasks',
     '0 0 13 * +FRI',
+    '0 22-24 * * *',
+    '0 24-2 * * *',
+    '0 22-2/0 * * *',
+    '0 0/0 * * *',
+    '0 0/25 * * *',
+    '0 9 0-3 * *',
+    '0 9 * * FRI-XYZ',
   ])('an expression that is none: %s', (cron) => {
     expect(refusal(cron).path).toBe('/schedule/cron');
   });
@@ -90,6 +102,44 @@ group('when it fires', () => {
 
   test('a time that the spring night leaves out fires at the first moment after it', () => {
     expect(times('30 2 14 3 *', 'America/New_York', '2027-01-01T00:00:00Z', 1)).toEqual(['2027-03-14T07:00:00.000Z']);
+  });
+
+  test.each([
+    ['30 23 * * *', 'America/Nuuk', '2027-03-27T12:00:00Z', '2027-03-28T01:00:00.000Z'],
+    ['0 23 27 3 *', 'America/Nuuk', '2027-03-01T00:00:00Z', '2027-03-28T01:00:00.000Z'],
+    ['30 23 * * *', 'America/Scoresbysund', '2027-03-27T12:00:00Z', '2027-03-28T01:00:00.000Z'],
+    ['15,45 23 27 3 *', 'America/Scoresbysund', '2027-03-01T00:00:00Z', '2027-03-28T01:00:00.000Z'],
+  ])('so does one of a gap that ends at midnight: %s in %s', (cron, timezone, from, first) => {
+    expect(times(cron, timezone, from, 2)[0]).toBe(first);
+    expect(new FireTimes().search(cron, timezone, Date.parse(from))).toBe(Date.parse(first));
+  });
+
+  test('a range that runs past the end of its field goes on at the beginning, and a start with a step runs to the end', () => {
+    const alike = (one: string, other: string): void => {
+      for (const timezone of ['UTC', 'America/New_York', 'Europe/London']) {
+        for (const from of ['2026-10-24T00:00:00Z', '2027-03-12T00:00:00Z']) {
+          expect([one, times(one, timezone, from, 60)]).toEqual([one, times(other, timezone, from, 60)]);
+        }
+      }
+    };
+    alike('0 9 * * FRI-MON', '0 9 * * 5,6,0,1');
+    alike('0 9 * * fri-sun', '0 9 * * 5,6,0');
+    alike('0 9 * * 7-2', '0 9 * * 0,1,2');
+    alike('0 9 * * SUN-SUN', '0 9 * * 0');
+    alike('0 9 * * 0-7', '0 9 * * 0,1,2,3,4,5,6');
+    alike('0 9 * * SAT-TUE/2', '0 9 * * 6,1');
+    alike('0 22-2 * * *', '0 22,23,0,1,2 * * *');
+    alike('0 22-2,12 * * *', '0 22,23,0,1,2,12 * * *');
+    alike('50-10 4 * * *', '50-59,0-10 4 * * *');
+    alike('0 9 30-2 * *', '0 9 30,31,1,2 * *');
+    alike('0 9 1 NOV-FEB *', '0 9 1 11,12,1,2 *');
+    alike('0 9 1 JAN/3 *', '0 9 1 1,4,7,10 *');
+    alike('0 9 * * MON/2', '0 9 * * 1,3,5');
+    alike('0 9 1/10 * *', '0 9 1,11,21,31 * *');
+    alike('0 0/6 * * *', '0 */6 * * *');
+    alike('5/15 * * * *', '5-59/15 * * * *');
+    alike('0 21-3/3 * * *', '0 21-23/3,0-3/3 * * *');
+    alike('0 22-3/3 * * *', '0 22-23/3,1-3/3 * * *');
   });
 
   test('a time that the autumn night repeats fires once', () => {
@@ -193,6 +243,9 @@ group('in words', () => {
       'UTC',
       'Every 5 minutes, between 09:00 and 09:59, on day 1 and 15 of the month or Monday through Friday, in UTC',
     ],
+    ['0 9 * * FRI-MON', 'UTC', 'At 09:00, Friday through Monday, in UTC'],
+    ['0 22-2 * * *', 'UTC', 'Every hour, between 22:00 and 02:00, in UTC'],
+    ['0 0/6 * * *', 'UTC', 'On the hour, every 6 hours, in UTC'],
     ['0 0 1W,15 * *', 'UTC', 'On the cron expression 0 0 1W,15 * *, in UTC'],
   ])('%s in %s is: %s', (cron, timezone, sentence) => {
     expect(describe({ kind: 'cron', cron, timezone, startsMs: null, endsMs: null })).toBe(sentence);

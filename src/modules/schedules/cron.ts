@@ -3,7 +3,8 @@
  *
  * Five fields, or six with seconds first; names, `L`, `#`, `W`, and the forms `@hourly` to `@yearly`. No years, and not croner's own `+`
  * (a day that is both), which no other cron knows and which takes it longest to find that it never comes. croner
- * (https://croner.56k.guru) decides what an expression means; nothing else in the product computes a fire time of one.
+ * (https://croner.56k.guru) decides what an expression means. `cron-fields.ts` adds ranges that run past the end of a field and starts with a
+ * step, and `wall-clock.ts` finds the instants of times of the day, which croner misses where a spring night's gap ends at midnight.
  *
  * Daylight saving. An expression whose seconds, minutes and hours are plain values, lists or ranges stands for times of the day: one that
  * an autumn night repeats fires once, at its first occurrence, and one that a spring night leaves out fires at the first valid moment
@@ -15,6 +16,8 @@
  */
 import { Cron } from 'croner';
 import { invalid } from '../../kernel/errors.js';
+import { cronFields, isTimesOfDay, ordinaryFields } from './cron-fields.js';
+import { instantOf, wallTime } from './wall-clock.js';
 
 /** Longest expression and zone name stored; the longest IANA name has 32 letters. */
 export const CRON_LIMITS = { expressionCharacters: 200, timezoneCharacters: 64 } as const;
@@ -31,16 +34,6 @@ const LOOKED_AT = { ms: 2 * 86_400_000, atLeast: 3, atMost: 100 } as const;
 /** Letters first: engines differ in whether they take offsets such as `+02:00` as zones, and no offset is an IANA name. */
 const ZONE_NAME = /^[A-Za-z][A-Za-z0-9_+\-/]*$/;
 
-const NICKNAMES: ReadonlyMap<string, string> = new Map([
-  ['@yearly', '0 0 1 1 *'],
-  ['@annually', '0 0 1 1 *'],
-  ['@monthly', '0 0 1 * *'],
-  ['@weekly', '0 0 * * 0'],
-  ['@daily', '0 0 * * *'],
-  ['@midnight', '0 0 * * *'],
-  ['@hourly', '0 * * * *'],
-]);
-
 const FIELDS = [
   ['second', '0 to 59'],
   ['minute', '0 to 59'],
@@ -52,11 +45,6 @@ const FIELDS = [
 
 /** The version of the time zone database that fire times are computed with, such as `2025c`. */
 export const TZ_VERSION = process.versions['tz'] ?? 'unknown';
-
-/** The fields that a nickname stands for; anything else as it is, spaces at its ends aside. */
-export function cronFields(cron: string): string {
-  return NICKNAMES.get(cron.trim().toLowerCase()) ?? cron.trim();
-}
 
 /**
  * Refuses what cannot be a schedule, in a few milliseconds.
@@ -95,20 +83,50 @@ export function assertZone(timezone: string, pointer: string): void {
   }
 }
 
+/** A parsed expression in a time zone. */
+export interface CronTimes {
+  readonly timezone: string;
+  /** Over wall times, as if they were UTC, where `isTimesOfDay`; else over instants. */
+  readonly job: Cron;
+  readonly isTimesOfDay: boolean;
+}
+
 /** A parsed expression. Takes only what `assertFires` took. */
-export function parsed(cron: string, timezone: string): Cron {
-  return new Cron(cronFields(cron), {
-    timezone,
+export function parsed(cron: string, timezone: string): CronTimes {
+  const ofDay = isTimesOfDay(cron);
+  const job = new Cron(ordinaryFields(cron), {
+    timezone: ofDay ? 'UTC' : timezone,
     mode: '5-or-6-parts',
     fixedTimeRule: 'no-wildcard',
     paused: true,
   });
+  return { timezone, job, isTimesOfDay: ofDay };
 }
 
 /** The first fire strictly after an instant, in milliseconds; null where none comes within the horizon. */
-export function nextFire(job: Cron, afterMs: number): number | null {
-  const next = job.nextRun(new Date(afterMs))?.getTime() ?? null;
+export function nextFire(times: CronTimes, afterMs: number): number | null {
+  const next = times.isTimesOfDay ? nextTimeOfDay(times, afterMs) : nextRun(times.job, afterMs);
   return next === null || next > afterMs + HORIZON_MS ? null : next;
+}
+
+function nextRun(job: Cron, afterMs: number): number | null {
+  return job.nextRun(new Date(afterMs))?.getTime() ?? null;
+}
+
+/**
+ * Wall times come in their order, but for those that an autumn night shows again, which are past: so the first of them whose instant lies
+ * ahead is the next fire.
+ */
+function nextTimeOfDay({ timezone, job }: CronTimes, afterMs: number): number | null {
+  let wall = nextRun(job, wallTime(timezone, afterMs));
+  while (wall !== null) {
+    const instant = instantOf(timezone, wall);
+    if (instant > afterMs) {
+      return instant;
+    }
+    wall = nextRun(job, wall);
+  }
+  return null;
 }
 
 /** The next fires strictly after `from`, at most `count`, none further than the horizon. Takes only what `assertFires` took. */
@@ -116,7 +134,7 @@ export function upcoming(cron: string, timezone: string, from: Date, count: numb
   return fires(parsed(cron, timezone), from.getTime(), count).map((fire) => new Date(fire));
 }
 
-function parse(cron: string, timezone: string, pointer: string): Cron {
+function parse(cron: string, timezone: string, pointer: string): CronTimes {
   const fields = cronFields(cron).split(/\s+/);
   if (cron.length > CRON_LIMITS.expressionCharacters || fields.length < 5 || fields.length > 6 || cron.includes('+')) {
     throw invalid(pointer, 'A cron expression has five fields, or six with seconds first, such as 0 9 * * 1-5.');
@@ -150,12 +168,12 @@ function isKnown(timezone: string): boolean {
   }
 }
 
-function fires(job: Cron, fromMs: number, count: number): number[] {
+function fires(times: CronTimes, fromMs: number, count: number): number[] {
   const horizonMs = fromMs + HORIZON_MS;
   const found: number[] = [];
-  for (let next = nextFire(job, fromMs); next !== null && next <= horizonMs && found.length < count;) {
+  for (let next = nextFire(times, fromMs); next !== null && next <= horizonMs && found.length < count;) {
     found.push(next);
-    next = nextFire(job, next);
+    next = nextFire(times, next);
   }
   return found;
 }

@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Cron } from 'croner';
-import { nextFire, parsed } from './cron.js';
+import { type CronTimes, nextFire, parsed } from './cron.js';
 import { type Rule, nextSlot, slotsAfter } from './rule.js';
 
 /** Of one expression and zone: between `fromMs` and `nextMs` there is no fire. */
@@ -10,7 +9,7 @@ interface Interval {
 }
 
 interface Remembered {
-  job: Cron;
+  times: CronTimes;
   intervals: Interval[];
 }
 
@@ -44,7 +43,7 @@ export class FireTimes {
     if (interval !== undefined) {
       return interval.nextMs;
     }
-    const nextMs = nextFire(known.job, afterMs);
+    const nextMs = nextFire(known.times, afterMs);
     // One that begins earlier and ends at the same fire is the same gap, known from further back.
     const same = known.intervals.find((one) => one.nextMs === nextMs);
     if (same !== undefined) {
@@ -65,7 +64,7 @@ export class FireTimes {
     if (this.#remembered.size >= MOST_REMEMBERED) {
       this.#remembered.clear();
     }
-    const made = { job: parsed(cron, timezone), intervals: [] };
+    const made = { times: parsed(cron, timezone), intervals: [] };
     this.#remembered.set(key, made);
     return made;
   }

@@ -1,6 +1,6 @@
 /** A schedule in words, and instants by the clock on the wall. Pure. */
 import cronstrue from 'cronstrue';
-import { cronFields } from './cron.js';
+import { cronFields } from './cron-fields.js';
 import type { Rule } from './rule.js';
 
 const DAYS: ReadonlyMap<string, string> = new Map([
