@@ -23,7 +23,7 @@ import { closeSilentConnections } from './http/silent-connections.js';
 import { ValidationPipe } from './http/validation.pipe.js';
 import { DomainError } from './kernel/errors.js';
 import { Log } from './kernel/log.js';
-import { describeApi, DOCS_CONTENT_SECURITY_POLICY, DOCS_PATH } from './openapi.js';
+import { describeApi, DOCS_CONTENT_SECURITY_POLICY, isDocsPath } from './openapi.js';
 
 /** Longest URL part that is a path parameter; ids are 36. */
 const MOST_PARAMETER_CHARACTERS = 256;
@@ -89,14 +89,15 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
     if (limit !== undefined) {
       route.bodyLimit = limit;
     }
-    if (`${route.url}/`.startsWith(`/${DOCS_PATH}/`)) {
+    if (isDocsPath(route.url)) {
       route.onSend = sayCharset;
     }
   });
   fastify.addHook('onRequest', async (request: FastifyRequest, reply: FastifyReply) => {
     void reply.header('x-request-id', request.id).header('cache-control', 'no-store');
-    if (`${pathOf(request)}/`.startsWith(`/${DOCS_PATH}/`)) {
-      void reply.header('content-security-policy', DOCS_CONTENT_SECURITY_POLICY);
+    if (isDocsPath(pathOf(request))) {
+      // Pages and scripts are the same for everyone; each has an ETag.
+      void reply.header('content-security-policy', DOCS_CONTENT_SECURITY_POLICY).header('cache-control', 'no-cache');
     }
     const isHealth = request.url.startsWith('/health/');
     if (health.isDraining && !isHealth) {
@@ -125,7 +126,7 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   app.useGlobalGuards(app.get(AccessGuard), app.get(DeclaredInputGuard));
   app.useGlobalInterceptors(app.get(FreshActorInterceptor));
   app.useGlobalFilters(filter);
-  describeApi(app);
+  await describeApi(app);
 
   await app.init();
 }

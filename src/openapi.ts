@@ -1,14 +1,19 @@
+import { constants } from 'node:zlib';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
+import compress from '@fastify/compress';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { completeOperations } from './http/openapi/complete-operations.js';
 import { problemExamples, problemSchema } from './http/openapi/problem-response.js';
+import { preparedJson } from './http/openapi/prepared-json.js';
 import { schemaConverter, withSentNames } from './http/openapi/schema-converter.js';
+import { PublicUrl } from './http/public-url.js';
 import { routeInventory } from './http/route-inventory.js';
 import { REQUEST_EXAMPLES } from './openapi.examples.js';
 
 /** Where Swagger UI is. */
-export const DOCS_PATH = 'docs';
+const DOCS_PATH = 'docs';
+const DOCUMENT_PATH = '/openapi.json';
 
 /** Swagger UI runs its own scripts and styles of its own, shows pictures it carries, and calls this server. Nothing else. */
 export const DOCS_CONTENT_SECURITY_POLICY = [
@@ -66,7 +71,7 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
     .setDescription(DESCRIPTION)
     .setVersion('0.1.0')
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
-    .addServer('/', 'This server')
+    .addServer(app.get(PublicUrl).to(''), 'This server')
     .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An access token or an API key.' }, 'bearer')
     .addApiKey({ type: 'apiKey', in: 'header', name: 'x-api-key' }, 'x-api-key')
     .addApiKey({ type: 'apiKey', in: 'header', name: 'api-key' }, 'api-key')
@@ -124,11 +129,43 @@ function header(
   return { description, schema: { type: 'string' }, example };
 }
 
-/** Serves Swagger UI at `/docs` and the document at `/openapi.json`. */
-export function describeApi(app: NestFastifyApplication): void {
-  SwaggerModule.setup(DOCS_PATH, app, () => openApiDocument(app), {
-    jsonDocumentUrl: 'openapi.json',
-    raw: ['json'],
-    customSiteTitle: 'Taskyard API',
+/**
+ * Serves Swagger UI at `/docs` and the document at `/openapi.json`. The document is made at the first request, since only then is the
+ * port known that its `servers` name. Swagger UI gets it with a server relative to the page: its policy lets it call no other
+ * origin than the one it was opened at, and that may be 127.0.0.1 where the public URL says localhost.
+ */
+export async function describeApi(app: NestFastifyApplication): Promise<void> {
+  const fastify = app.getHttpAdapter().getInstance();
+  fastify.addHook('onRoute', (route) => {
+    if (route.url === DOCUMENT_PATH || isDocsPath(route.url)) {
+      route.compress = { brotliOptions: { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } } };
+    }
   });
+  await app.register(compress, { global: false, globalDecompression: false });
+
+  let made: OpenAPIObject | null = null;
+  const document = (): OpenAPIObject => (made ??= openApiDocument(app));
+  const basePath = (): string => new URL(app.get(PublicUrl).to('')).pathname.replace(/\/$/, '');
+  fastify.get(DOCUMENT_PATH, preparedJson(document));
+  fastify.get(
+    `/${DOCS_PATH}${DOCUMENT_PATH}`,
+    preparedJson(() => ({ ...document(), servers: [{ url: basePath() || '/' }] })),
+  );
+  SwaggerModule.setup(
+    DOCS_PATH,
+    app,
+    { ...new DocumentBuilder().build(), paths: {} },
+    {
+      raw: false,
+      customSiteTitle: 'Taskyard API',
+      swaggerUrl: `${basePath()}/${DOCS_PATH}${DOCUMENT_PATH}`,
+      // Without a document of its own, Swagger UI loads the one above, which is cached.
+      swaggerOptions: { spec: {}, persistAuthorization: true, displayRequestDuration: true },
+    },
+  );
+}
+
+/** True for the pages and scripts of Swagger UI. */
+export function isDocsPath(path: string): boolean {
+  return `${path}/`.startsWith(`/${DOCS_PATH}/`);
 }

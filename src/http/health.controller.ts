@@ -37,7 +37,10 @@ export class HealthController {
 
   @Get('live')
   @Public('a supervisor asks whether the process answers at all; touches nothing')
-  @ApiOperation({ summary: 'Whether the process answers' })
+  @ApiOperation({
+    summary: 'Whether the process answers',
+    description: 'Liveness probe. Returns 200 as long as the process can answer; it checks nothing else.',
+  })
   @Returns(200, statusSchema, { description: 'The process answers.', example: { status: 'ok' } })
   live(): z.output<typeof statusSchema> {
     return { status: 'ok' };
@@ -45,7 +48,11 @@ export class HealthController {
 
   @Get('ready')
   @Public('a balancer asks whether to send requests; says nothing but yes or no')
-  @ApiOperation({ summary: 'Whether requests are served' })
+  @ApiOperation({
+    summary: 'Whether requests are served',
+    description:
+      'Readiness probe. Returns 200 when the server accepts requests and can reach its database, otherwise 503.',
+  })
   @Returns(200, statusSchema, { description: 'Requests are served.', example: { status: 'ok' } })
   @Returns(503, statusSchema, {
     description: 'Starting, stopping, or the database is away.',

@@ -75,10 +75,10 @@ function documentHeader(target: object, method: string | symbol | undefined): vo
       name: 'Idempotency-Key',
       required: false,
       description:
-        'Any text of yours, kept for 24 hours: the same key and request again get the same reply (`idempotency-replayed: true`), and ' +
-        'nothing is done twice. With another request: 422; while the first is under way: 409.',
+        'A text that you choose for this request, such as a UUID. It is kept for 24 hours: sending the same key and request again returns ' +
+        'the same reply (`idempotency-replayed: true`) and changes nothing. The same key with another request is 422, and 409 while the ' +
+        'first request is still in progress.',
       schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]{1,255}$' },
-      example: '3e0c9c1a-6d6f-4b0e-8f6e-0d6a5d5d7f10',
     })(target, method, descriptor);
   }
 }

@@ -10,7 +10,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import { HTTP_STATUS } from '../../src/http/failure.js';
 import { type RouteEntry, routeInventory } from '../../src/http/route-inventory.js';
-import { startServer, type TestServer } from '../support/server.js';
+import { type Reply, startServer, type TestServer } from '../support/server.js';
 
 /* eslint-disable @typescript-eslint/no-explicit-any -- a document is walked as the JSON it is */
 interface Operation {
@@ -23,13 +23,35 @@ interface Operation {
 
 const WIRE: Record<string, string> = { Neocu: 'api-key', Recoupable: 'x-api-key', NLA: 'apikey' };
 
+/** Where clients reach the server that describes itself; linters do not take localhost for an address. */
+const PUBLIC_URL = 'https://tasks.internal.test';
+
+/** A tool reads the whole document; beside other load that may take minutes, and the bound is for one that hangs. */
+const TOOL_TIMEOUT_MS = 300_000;
+
+const LINTERS = [
+  {
+    name: 'Redocly’s recommended rules',
+    script: '@redocly/cli/bin/cli.js',
+    args: ['lint', '--config', 'redocly.yaml', '--format', 'json'],
+    problemsOf: ({ problems }: any) =>
+      problems.map(({ ruleId, message, location }: any) => [ruleId, message, location[0]?.pointer]),
+  },
+  {
+    name: 'Spectral’s rules for OpenAPI',
+    script: '@stoplight/spectral-cli/dist/index.js',
+    args: ['lint', '--ruleset', '.spectral.yaml', '--format', 'json', '--quiet', '--fail-severity', 'hint'],
+    problemsOf: (problems: any) => problems.map(({ code, message, path }: any) => [code, message, path.join('/')]),
+  },
+];
+
 let server: TestServer;
 let document: any;
 let operations: Operation[];
 let ajv: Ajv2020;
 
 beforeAll(async () => {
-  server = await startServer();
+  server = await startServer({ PUBLIC_URL });
   const reply = await server.call('GET', '/openapi.json', { as: null });
   expect(reply.status).toBe(200);
   document = reply.body;
@@ -72,6 +94,33 @@ function validatorOf(schema: any): ValidateFunction {
   );
 }
 
+const SOME_ID = '0198f0a0-0000-7000-8000-000000000001';
+const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-/;
+const NEEDS_A_SESSION = new Set(['POST /api/v1/auth/refresh', 'POST /api/v1/me/password']);
+
+/** True for a reply that says that the body is wrong in more than what it names. */
+function isMalformed({ status, text }: Reply): boolean {
+  return ![401, 403, 404, 409].includes(status) && !(status === 400 && /There is no such |No such /.test(text));
+}
+
+async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'taskyard-openapi-'));
+  try {
+    await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs an installed tool; one that finds fault exits with an error and says on its standard output what it found. */
+async function runTool(script: string, args: readonly string[]): Promise<{ stdout: string }> {
+  const env = { ...process.env, NODE_OPTIONS: '', REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' };
+  return promisify(execFile)(process.execPath, [join('node_modules', script), ...args], {
+    env,
+    maxBuffer: 64 * 1024 * 1024,
+  }).catch((error: unknown) => error as { stdout: string });
+}
+
 /** The examples of a media type, with where they are. */
 function examplesOf(media: any): any[] {
   const named = Object.values<any>(media.examples ?? {}).map((example) => resolve(example).value);
@@ -86,31 +135,51 @@ describe('the OpenAPI document', () => {
     expect(document.openapi).toBe('3.1.0');
   });
 
-  test('passes the linter without an error or a warning', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'taskyard-openapi-'));
-    try {
-      await writeFile(join(folder, 'openapi.json'), JSON.stringify(document));
-      const lint = promisify(execFile)(
-        process.execPath,
-        [
-          'node_modules/@redocly/cli/bin/cli.js',
-          'lint',
-          '--config',
-          'redocly.yaml',
-          '--format',
-          'json',
-          join(folder, 'openapi.json'),
-        ],
-        {
-          env: { ...process.env, NODE_OPTIONS: '', REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' },
-          maxBuffer: 64 * 1024 * 1024,
-        },
-      ).catch((error: unknown) => error as { stdout: string });
-      const { problems } = JSON.parse((await lint).stdout);
-      expect(problems.map(({ ruleId, message, location }: any) => [ruleId, message, location[0]?.pointer])).toEqual([]);
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
+  test.each(LINTERS)(
+    'passes $name without an error or a warning',
+    async ({ script, args, problemsOf }) => {
+      await inFolder(async (folder) => {
+        const file = join(folder, 'openapi.json');
+        await writeFile(file, JSON.stringify(document));
+        expect(problemsOf(JSON.parse((await runTool(script, [...args, file])).stdout))).toEqual([]);
+      });
+    },
+    TOOL_TIMEOUT_MS,
+  );
+
+  test(
+    'gives TypeScript types that compile under strict, and events whose data the type tells',
+    async () => {
+      await inFolder(async (folder) => {
+        const file = join(folder, 'openapi.json');
+        await writeFile(file, JSON.stringify(document));
+        await runTool('openapi-typescript/bin/cli.js', [file, '--output', join(folder, 'api.ts')]);
+        await writeFile(
+          join(folder, 'client.ts'),
+          `import type { components, paths } from './api.js';
+          export function textOf(event: components['schemas']['StreamEvent']): string {
+            switch (event.type) {
+              case 'delta': return event.data.text;
+              case 'tool_call': return event.data.name;
+              case 'end': return event.data.error?.message ?? event.data.status;
+              // @ts-expect-error -- a status has no text
+              case 'status': return event.data.text;
+              default: return event.at;
+            }
+          }
+          export type Sent = NonNullable<paths['/api/v1/tasks']['post']['requestBody']>['content']['application/json'];
+          export const sent: Sent = { prompt: 'Hello', payload: { any: ['thing', 1, null] } };`,
+        );
+        const args = ['--noEmit', '--strict', '--module', 'nodenext', '--ignoreConfig', join(folder, 'client.ts')];
+        const { stdout } = await runTool('typescript/bin/tsc', args);
+        expect(stdout).toBe('');
+      });
+    },
+    TOOL_TIMEOUT_MS,
+  );
+
+  test('names the public URL as its server', () => {
+    expect(document.servers.map(({ url }: { url: string }) => url)).toEqual([PUBLIC_URL]);
   });
 
   test('names every route of the running server, and nothing else', () => {
@@ -120,9 +189,10 @@ describe('the OpenAPI document', () => {
     );
   });
 
-  test('gives every operation a summary, a known tag and an id of its own', () => {
+  test('gives every operation a summary, a description, a known tag and an id of its own', () => {
     const tags = document.tags.map(({ name }: { name: string }) => name);
     expect(faults(({ value }) => !value.summary && 'no summary')).toEqual([]);
+    expect(faults(({ value }) => !value.description && 'no description')).toEqual([]);
     expect(
       faults(({ value }) => !(value.tags?.length === 1 && tags.includes(value.tags[0])) && `tags ${value.tags}`),
     ).toEqual([]);
@@ -197,13 +267,31 @@ describe('the OpenAPI document', () => {
     expect(wrong).toEqual([]);
   });
 
+  test('has examples that a fresh server accepts as they are, unless they name something that it does not have', async () => {
+    const wrong: string[] = [];
+    for (const { name, method, path, value } of operations) {
+      const example = value.requestBody?.content['application/json']?.example;
+      if (example === undefined) continue;
+      const reply = await server.call(
+        method.toUpperCase(),
+        path.replace('{name}', 'A_SECRET').replace(/\{\w+\}/g, SOME_ID),
+        { body: example },
+      );
+      const namesSomething = path.includes('{') || UUID.test(JSON.stringify(example)) || NEEDS_A_SESSION.has(name);
+      // What is named by an id is not there (404, or 400 of that field), or is held by nobody (409).
+      const isAccepted = reply.status < 300 || (namesSomething && !isMalformed(reply));
+      if (!isAccepted) wrong.push(`${name}: ${reply.status} ${reply.text}`);
+    }
+    expect(wrong).toEqual([]);
+  });
+
   test('documents a success and every error that any route of its kind can answer', () => {
     expect(
       faults(({ value, route, path }) => {
         const needed = [
           ...(route.declaration.kind === 'requires' ? [401, 403, 500, 503] : []),
-          ...(value.requestBody === undefined ? [] : [400, 413, 415]),
-          ...(value.parameters.some((one: any) => one.in === 'query') ? [400] : []),
+          400,
+          ...(value.requestBody === undefined ? [] : [413, 415]),
           ...(path.includes('{') ? [404] : []),
           ...(value.parameters.some((one: any) => one.name === 'Idempotency-Key') ? [409, 422] : []),
         ];
@@ -221,10 +309,10 @@ describe('the OpenAPI document', () => {
           .filter(([status]) => Number(status) >= 400)
           .flatMap(([, response]) => Object.keys(response.content ?? {}));
         const expected =
-          WIRE[value.tags[0]] === undefined && value.tags[0] !== 'Operations'
-            ? 'application/problem+json'
-            : 'application/json';
-        return types.some((type) => type !== expected) && `errors as ${[...new Set(types)].join()}`;
+          value.tags[0] === 'Operations'
+            ? ['application/problem+json', 'application/json']
+            : [WIRE[value.tags[0]] === undefined ? 'application/problem+json' : 'application/json'];
+        return types.some((type) => !expected.includes(type)) && `errors as ${[...new Set(types)].join()}`;
       }),
     ).toEqual([]);
   });

@@ -52,6 +52,9 @@ describe('a form', () => {
     // One request, one row: that it was announced and that it is here are the same.
     const told = await server.call('GET', `/api/v1/audit-events?object=${sent.body.id}&outcome=done`);
     expect(told.body.data.map(({ action }: { action: string }) => action)).toEqual(['asset.upload']);
+    const blanks = { name: '', run_id: '', fence: '', type: '', content_type: '', size: '', sha256: '' };
+    const blank = await send(form({ task_id: taskId, ...blanks }, png(), 'b.png'));
+    expect([blank.status, blank.body.name, blank.body.type, blank.body.run_id]).toEqual([201, 'b.png', 'image', null]);
     const guessed = await send(
       form({ task_id: taskId }, Buffer.from('words'), 'words.txt', 'application/octet-stream'),
     );

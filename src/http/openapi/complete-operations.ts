@@ -67,7 +67,7 @@ function complete(
   operation.parameters = parametersOf(operation);
   completeBody(operation, route.method, isWire, requestExamples, schemas);
   const surfaceErrors = isWire ? surfaceErrorsOf(operation.responses) : null;
-  for (const code of commonErrors(operation, route, isWire)) {
+  for (const code of commonErrors(operation, route)) {
     if (surfaceErrors === null) {
       addProblem(operation.responses, code);
     } else {
@@ -143,15 +143,11 @@ function resolved(schema: Schemas[string] | undefined, schemas: Schemas): Inline
 }
 
 /** What this operation can answer because of what it is. */
-function commonErrors(operation: Operation, route: RouteEntry, isWire: boolean): ErrorCode[] {
+function commonErrors(operation: Operation, route: RouteEntry): ErrorCode[] {
   const parameters = (operation.parameters ?? []).filter((parameter): parameter is Parameter => !('$ref' in parameter));
   const hasBody = operation.requestBody !== undefined;
-  const codes: ErrorCode[] = [];
-  // A body or a query that a route does not take is refused; but for the query on a page that says so, and on what supervisors call.
-  const isNative = !isWire && route.path.startsWith('/api/');
-  if (isNative || route.method !== 'GET' || parameters.some((parameter) => parameter.in === 'query')) {
-    codes.push('invalid-request');
-  }
+  // Every route refuses control characters in its path and query, and most refuse what they do not take.
+  const codes: ErrorCode[] = ['invalid-request'];
   if (parameters.some(({ name }) => name === 'cursor')) {
     codes.push('invalid-cursor');
   }

@@ -59,8 +59,21 @@ function convert(schema: z.ZodType, io: 'input' | 'output'): Converted {
     typeof root.id === 'string'
       ? { schema: { $ref: `#/$defs/${root.id}` }, components: { ...components, [root.id]: withoutName(root) } }
       : { schema: { ...root }, components };
-  // The one schema that contains itself without a name of ours is Zod's own of any JSON.
-  return renamed(converted, (name) => (name.startsWith('__schema') ? 'JsonValue' : name));
+  return withoutJsonValue(converted);
+}
+
+/**
+ * Any JSON is `{}`. Zod writes it (`z.json()`) as a schema that contains itself, named `__schema…`, and what generators make of that
+ * is a type that refers to itself, which TypeScript refuses.
+ */
+function withoutJsonValue({ schema, components }: Converted): Converted {
+  const text = JSON.stringify({ schema, components }, (name: string, value: unknown) =>
+    name.startsWith('__schema') ? undefined : value,
+  );
+  const { schema: plainSchema, components: plainComponents } = convertedShape.parse(
+    JSON.parse(text.replace(/\{"\$ref":"#\/\$defs\/__schema\d*"\}/g, '{}')),
+  );
+  return { schema: plainSchema, components: plainComponents };
 }
 
 function withoutName(definition: object): JsonSchema {
@@ -134,4 +147,5 @@ function withReferences(schema: JsonSchema, nameOf: (name: string) => string): J
 }
 
 const jsonObject = z.record(z.string(), z.unknown());
+const convertedShape = z.object({ schema: jsonObject, components: z.record(z.string(), jsonObject) });
 const openApiObject = z.custom<OpenAPIObject>((value) => jsonObject.safeParse(value).success);

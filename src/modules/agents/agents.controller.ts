@@ -34,7 +34,7 @@ export class AgentsController {
 
   @Get()
   @Requires('agent:read')
-  @ApiOperation({ summary: 'List agents' })
+  @ApiOperation({ summary: 'List agents', description: 'Returns the agents of your organization.' })
   @Returns(200, agentPage, { description: 'A page of agents.', example: { data: [AGENT_EXAMPLE], next_cursor: null } })
   list(
     @CurrentActor() actor: Actor,
@@ -64,7 +64,7 @@ export class AgentsController {
 
   @Get(':id')
   @Requires('agent:read')
-  @ApiOperation({ summary: 'One agent' })
+  @ApiOperation({ summary: 'One agent', description: 'Returns an agent with its limits and its configuration.' })
   @Returns(200, agentSchema, { description: 'The agent.', example: AGENT_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AgentView> {
     return this.agents.get(actor, id);

@@ -44,7 +44,10 @@ export class AssetsController {
 
   @Get(':id')
   @Requires('asset:read')
-  @ApiOperation({ summary: 'Get an asset' })
+  @ApiOperation({
+    summary: 'Get an asset',
+    description: 'Returns an asset with its metadata and links to its content, thumbnail and embed page.',
+  })
   @Returns(200, assetSchema, { description: 'The asset, with links for an hour.', example: ASSET_EXAMPLE })
   async get(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<Asset> {
     return this.assets.get(actor, id);
@@ -53,7 +56,10 @@ export class AssetsController {
   @Delete(':id')
   @HttpCode(204)
   @Requires('asset:contribute')
-  @ApiOperation({ summary: 'Delete an asset and its bytes' })
+  @ApiOperation({
+    summary: 'Delete an asset and its bytes',
+    description: 'Deletes an asset, its content and its previews. Requires write access to its task.',
+  })
   @Returns(204, null, { description: 'Deleted; links to it end at once.' })
   async delete(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<void> {
     return this.assets.delete(actor, id);

@@ -50,7 +50,8 @@ export async function readForm<Result>(
       fault(invalid(`/${name}`, 'Fields come before the file.'));
     } else if (nameTruncated || valueTruncated || given.has(name)) {
       fault(invalid(`/${name}`, given.has(name) ? 'This field is there twice.' : 'This field is too long.'));
-    } else {
+    } else if (value !== '') {
+      // Browsers and Swagger UI send the fields that nobody filled in, empty.
       given.set(name, value);
     }
   });

@@ -89,14 +89,19 @@ export class UploadsController {
       type: 'object',
       required: ['task_id', 'file'],
       properties: {
-        task_id: { type: 'string', format: 'uuid' },
-        run_id: { type: 'string', format: 'uuid' },
-        fence: { type: 'string' },
-        name: { type: 'string' },
-        type: { type: 'string' },
-        content_type: { type: 'string' },
-        size: { type: 'string', pattern: '^\\d{1,15}$' },
-        sha256: { type: 'string' },
+        task_id: { type: 'string', format: 'uuid', description: 'The task that the file belongs to.' },
+        // Without an empty example, Swagger UI fills in the word "string".
+        run_id: { type: 'string', example: '', description: 'The id of the run that made the file.' },
+        fence: { type: 'string', example: '', description: 'For workers: the fence of the lease on the run.' },
+        name: { type: 'string', example: '', description: 'If absent, the name of the file.' },
+        type: {
+          type: 'string',
+          example: '',
+          description: 'The kind of asset, such as `image`. If absent, it follows from the content type.',
+        },
+        content_type: { type: 'string', example: '', description: 'If absent, the type that the file part names.' },
+        size: { type: 'string', example: '', description: 'The size in bytes, which is checked.' },
+        sha256: { type: 'string', example: '', description: 'The SHA-256 in lowercase hex, which is checked.' },
         file: { type: 'string', format: 'binary' },
       },
     },
@@ -168,7 +173,11 @@ export class UploadsController {
 
   @Get('assets/:id/parts')
   @Requires('asset:upload')
-  @ApiOperation({ summary: 'List the parts that are here, to go on where an upload broke off' })
+  @ApiOperation({
+    summary: 'List the parts that are here, to go on where an upload broke off',
+    description:
+      'Returns the numbers of the parts that were received, so that an interrupted upload can continue with the missing ones.',
+  })
   @Returns(200, partsSchema, {
     description: 'Their numbers.',
     example: { part_size: 8388608, part_count: 3, parts: [1, 3] },
@@ -189,7 +198,10 @@ export class UploadsController {
 
   @Get('asset-usage')
   @Requires('asset:read')
-  @ApiOperation({ summary: 'Count the organization’s assets and their bytes' })
+  @ApiOperation({
+    summary: 'Count the organization’s assets and their bytes',
+    description: 'Returns the number of assets, the bytes that they use and the quota.',
+  })
   @Returns(200, totalsSchema, {
     description: 'Counts, sizes and limits.',
     example: { count: 120, bytes: 73400320, quota_bytes: null, max_asset_bytes: 5368709120 },

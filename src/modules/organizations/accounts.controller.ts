@@ -32,7 +32,11 @@ export class AccountsController {
 
   @Get()
   @Requires('account:read')
-  @ApiOperation({ summary: 'List accounts' })
+  @ApiOperation({
+    summary: 'List accounts',
+    description:
+      'Returns the accounts of your organization that you can see, newest first. An account says whom work is for; it gives no rights.',
+  })
   @Returns(200, accountPage, {
     description: 'A page of accounts.',
     example: { data: [ACCOUNT_EXAMPLE], next_cursor: null },
@@ -65,7 +69,7 @@ export class AccountsController {
 
   @Get(':id')
   @Requires('account:read')
-  @ApiOperation({ summary: 'One account' })
+  @ApiOperation({ summary: 'One account', description: 'Returns an account of your organization.' })
   @Returns(200, accountSchema, { description: 'The account.', example: ACCOUNT_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AccountView> {
     return this.accounts.get(actor, id);
@@ -87,7 +91,10 @@ export class AccountsController {
   @Delete(':id')
   @HttpCode(204)
   @Requires('account:manage')
-  @ApiOperation({ summary: 'Delete an account' })
+  @ApiOperation({
+    summary: 'Delete an account',
+    description: 'Deletes an account. Requires that you created it or are an admin.',
+  })
   @Returns(204, null, { description: 'Gone.' })
   @Problems('still-referenced')
   remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {

@@ -32,7 +32,10 @@ export class OrganizationsController {
 
   @Get('organization')
   @Requires('organization:read')
-  @ApiOperation({ summary: 'Your organization' })
+  @ApiOperation({
+    summary: 'Your organization',
+    description: 'Returns the organization that the credential belongs to, with its settings.',
+  })
   @Returns(200, organizationSchema, { description: 'The organization.', example: ORGANIZATION_EXAMPLE })
   own(@CurrentActor() actor: Actor): Promise<OrganizationView> {
     return this.organizations.own(actor);

@@ -40,7 +40,10 @@ export class ProjectsController {
 
   @Get()
   @Requires('project:read')
-  @ApiOperation({ summary: 'List projects' })
+  @ApiOperation({
+    summary: 'List projects',
+    description: 'Returns the projects of your organization that you can see, newest first.',
+  })
   @Returns(200, projectPage, {
     description: 'A page of projects.',
     example: { data: [PROJECT_EXAMPLE], next_cursor: null },
@@ -72,7 +75,7 @@ export class ProjectsController {
 
   @Get(':id')
   @Requires('project:read')
-  @ApiOperation({ summary: 'One project' })
+  @ApiOperation({ summary: 'One project', description: 'Returns a project of your organization.' })
   @Returns(200, projectSchema, { description: 'The project.', example: PROJECT_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<ProjectView> {
     return this.projects.get(actor, id);
@@ -93,7 +96,10 @@ export class ProjectsController {
   @Delete(':id')
   @HttpCode(204)
   @Requires('project:manage')
-  @ApiOperation({ summary: 'Delete a project' })
+  @ApiOperation({
+    summary: 'Delete a project',
+    description: 'Deletes a project. Requires that you created it, maintain its team or are an admin.',
+  })
   @Returns(204, null, { description: 'Gone.' })
   @Problems('still-referenced')
   remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
@@ -102,7 +108,10 @@ export class ProjectsController {
 
   @Get(':id/shares')
   @Requires('project:read')
-  @ApiOperation({ summary: 'The teams a project is shared with' })
+  @ApiOperation({
+    summary: 'The teams a project is shared with',
+    description: 'Returns the teams that a project is shared with and the access that each of them has.',
+  })
   @Returns(200, projectSharePage, {
     description: 'A page of shares.',
     example: { data: [PROJECT_SHARE_EXAMPLE], next_cursor: null },
@@ -134,7 +143,10 @@ export class ProjectsController {
   @Delete(':id/shares/:team_id')
   @HttpCode(204)
   @Requires('project:manage')
-  @ApiOperation({ summary: 'Share a project with a team no longer' })
+  @ApiOperation({
+    summary: 'Share a project with a team no longer',
+    description: 'Removes the share. The members of the team lose the access that it gave them at once.',
+  })
   @Returns(204, null, { description: 'No longer shared.' })
   removeShare(
     @CurrentActor() actor: Actor,

@@ -38,7 +38,11 @@ export class TeamsController {
 
   @Get()
   @Requires('team:read')
-  @ApiOperation({ summary: 'List teams' })
+  @ApiOperation({
+    summary: 'List teams',
+    description:
+      'Returns the teams of your organization that you can see, newest first. An API key that is limited to teams sees only those.',
+  })
   @Returns(200, teamPage, { description: 'A page of teams.', example: { data: [TEAM_EXAMPLE], next_cursor: null } })
   list(@CurrentActor() actor: Actor, @Query({ schema: teamListQuery }) query: ListQuery): Promise<Page<TeamView>> {
     return this.teams.list(actor, query);
@@ -65,7 +69,7 @@ export class TeamsController {
 
   @Get(':id')
   @Requires('team:read')
-  @ApiOperation({ summary: 'One team' })
+  @ApiOperation({ summary: 'One team', description: 'Returns a team of your organization.' })
   @Returns(200, teamSchema, { description: 'The team.', example: TEAM_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<TeamView> {
     return this.teams.get(actor, id);
@@ -96,7 +100,10 @@ export class TeamsController {
 
   @Get(':id/members')
   @Requires('team:read')
-  @ApiOperation({ summary: 'Who is in a team' })
+  @ApiOperation({
+    summary: 'Who is in a team',
+    description: 'Returns the members of a team with their roles, a page at a time.',
+  })
   @Returns(200, teamMemberPage, {
     description: 'A page of members.',
     example: { data: [TEAM_MEMBER_EXAMPLE], next_cursor: null },

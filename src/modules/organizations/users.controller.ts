@@ -32,7 +32,11 @@ export class UsersController {
 
   @Get()
   @Requires('user:read')
-  @ApiOperation({ summary: 'List users' })
+  @ApiOperation({
+    summary: 'List users',
+    description:
+      'Returns the users of your organization that you can see, newest first. An API key that is limited to teams sees the members of those teams.',
+  })
   @Returns(200, userPage, { description: 'A page of users.', example: { data: [USER_EXAMPLE], next_cursor: null } })
   list(@CurrentActor() actor: Actor, @Query({ schema: userListQuery }) query: ListQuery): Promise<Page<UserView>> {
     return this.users.list(actor, query);
@@ -62,7 +66,7 @@ export class UsersController {
 
   @Get(':id')
   @Requires('user:read')
-  @ApiOperation({ summary: 'One user' })
+  @ApiOperation({ summary: 'One user', description: 'Returns a user of your organization.' })
   @Returns(200, userSchema, { description: 'The user.', example: USER_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<UserView> {
     return this.users.get(actor, id);

@@ -64,7 +64,10 @@ export class RunPeopleController {
   @Post('approvals/:call_id')
   @HttpCode(200)
   @Requires('run:contribute')
-  @ApiOperation({ summary: 'Approve or decline the tool call a run waits with' })
+  @ApiOperation({
+    summary: 'Approve or decline the tool call a run waits with',
+    description: 'Answers the approval request of a waiting run. The run goes back to the queue with the decision.',
+  })
   @Returns(200, runSchema, {
     description: 'Decided: the run, back in the queue; its next worker is told.',
     example: { ...QUEUED_RUN_EXAMPLE, attempt: 1, started_at: RUN_EXAMPLE.started_at, last_seq: 6 },

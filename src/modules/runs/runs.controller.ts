@@ -34,7 +34,11 @@ export class RunsController {
   @HttpCode(201)
   @BodyLimit('large')
   @Requires('run:create')
-  @ApiOperation({ summary: 'Start another run of a task' })
+  @ApiOperation({
+    summary: 'Start another run of a task',
+    description:
+      'Queues another run of a task, with a payload of its own or that of the task. Requires write access to the task.',
+  })
   @ApiHeader({
     name: 'Idempotency-Key',
     required: false,
@@ -54,7 +58,10 @@ export class RunsController {
 
   @Get('tasks/:id/runs')
   @Requires('run:read')
-  @ApiOperation({ summary: 'The runs of a task, newest first' })
+  @ApiOperation({
+    summary: 'The runs of a task, newest first',
+    description: 'Returns the runs of a task, a page at a time.',
+  })
   @Returns(200, runPageSchema, { description: 'A page of runs.', example: { data: [RUN_EXAMPLE], next_cursor: null } })
   listOfTask(
     @CurrentActor() actor: Actor,
@@ -66,7 +73,10 @@ export class RunsController {
 
   @Get('runs')
   @Requires('run:read')
-  @ApiOperation({ summary: 'Runs of every task you may read' })
+  @ApiOperation({
+    summary: 'Runs of every task you may read',
+    description: 'Returns the runs of all tasks that you can read, newest first. Use the query to filter.',
+  })
   @Returns(200, runPageSchema, { description: 'A page of runs.', example: { data: [RUN_EXAMPLE], next_cursor: null } })
   list(
     @CurrentActor() actor: Actor,
@@ -77,7 +87,11 @@ export class RunsController {
 
   @Get('runs/:id')
   @Requires('run:read')
-  @ApiOperation({ summary: 'One run' })
+  @ApiOperation({
+    summary: 'One run',
+    description:
+      'Returns a run with its status, its output or error, and, while it has not started, the reason why it waits.',
+  })
   @Returns(200, runSchema, { description: 'The run.', example: RUN_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<RunView> {
     return this.runs.get(actor, id);
@@ -86,7 +100,11 @@ export class RunsController {
   @Post('runs/:id/cancel')
   @HttpCode(200)
   @Requires('run:contribute')
-  @ApiOperation({ summary: 'End a run, or ask its worker to' })
+  @ApiOperation({
+    summary: 'End a run, or ask its worker to',
+    description:
+      'Cancels a run. A run that no worker holds ends at once (200). For a run that a worker holds, the worker is asked to stop (202); with `force`, the run ends without waiting for it.',
+  })
   @Returns(200, runSchema, {
     description: 'Ended.',
     example: { ...QUEUED_RUN_EXAMPLE, status: 'canceled', waiting_for: null },

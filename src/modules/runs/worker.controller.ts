@@ -37,7 +37,11 @@ export class WorkerController {
   @Post('claim')
   @HttpCode(200)
   @Requires('worker:act')
-  @ApiOperation({ summary: 'Lease due runs, waiting for some if asked to' })
+  @ApiOperation({
+    summary: 'Lease due runs, waiting for some if asked to',
+    description:
+      'Leases up to `max` due runs of the agents named. Each comes with a fence, which every later request for the run must carry. With `wait_seconds`, the request waits for work.',
+  })
   @Returns(200, claimReplySchema, { description: 'The runs leased; none when nothing was due.', example: { runs: [] } })
   @Problems('invalid-request', 'unauthenticated', 'forbidden')
   claim(
@@ -51,7 +55,10 @@ export class WorkerController {
   @Post('runs/:id/heartbeat')
   @HttpCode(200)
   @Requires('worker:act')
-  @ApiOperation({ summary: 'Push the deadline of a lease' })
+  @ApiOperation({
+    summary: 'Push the deadline of a lease',
+    description: 'Extends the lease of a run by its full length. Send one at least every third of the lease.',
+  })
   @Returns(200, heartbeatReplySchema, {
     description: 'Held; do stop where a cancel is requested.',
     example: { expires_in_seconds: 60, cancel_requested: false },
@@ -69,7 +76,11 @@ export class WorkerController {
   @HttpCode(200)
   @BodyLimit('large')
   @Requires('worker:act')
-  @ApiOperation({ summary: 'Append a batch of events to the run’s log' })
+  @ApiOperation({
+    summary: 'Append a batch of events to the run’s log',
+    description:
+      'Stores events in the log of a run. Sending the same `batch_id` again returns the first reply and stores nothing.',
+  })
   @Returns(200, eventsReplySchema, {
     description: 'Appended, durable.',
     example: { last_seq: 12, cancel_requested: false },
@@ -87,7 +98,10 @@ export class WorkerController {
   @HttpCode(200)
   @BodyLimit('large')
   @Requires('worker:act')
-  @ApiOperation({ summary: 'End the run with its output' })
+  @ApiOperation({
+    summary: 'End the run with its output',
+    description: 'Ends the run as completed. Sending the same request again returns the same reply.',
+  })
   @Returns(200, endReplySchema, {
     description: 'Ended; the same request again gets this again.',
     example: ENDED_EXAMPLE,
@@ -124,7 +138,10 @@ export class WorkerController {
   @Post('runs/:id/canceled')
   @HttpCode(200)
   @Requires('worker:act')
-  @ApiOperation({ summary: 'End the run because its cancel was requested' })
+  @ApiOperation({
+    summary: 'End the run because its cancel was requested',
+    description: 'Ends the run as canceled. Use it when a heartbeat or an append returned `cancel_requested`.',
+  })
   @Returns(200, endReplySchema, { description: 'Ended.', example: { ...ENDED_EXAMPLE, status: 'canceled' } })
   @Problems('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost', 'conflict')
   canceled(
@@ -138,7 +155,11 @@ export class WorkerController {
   @Post('runs/:id/release')
   @HttpCode(200)
   @Requires('worker:act')
-  @ApiOperation({ summary: 'Hand the run back to the queue, no attempt spent' })
+  @ApiOperation({
+    summary: 'Hand the run back to the queue, no attempt spent',
+    description:
+      'Returns the run to the queue for another worker, for example when this one shuts down. The attempt does not count.',
+  })
   @Returns(200, endReplySchema, { description: 'Queued again.', example: { ...ENDED_EXAMPLE, status: 'queued' } })
   @Problems('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost')
   release(

@@ -39,7 +39,10 @@ export class SchedulesController {
 
   @Get()
   @Requires('schedule:read')
-  @ApiOperation({ summary: 'List the schedules of the tasks you may read' })
+  @ApiOperation({
+    summary: 'List the schedules of the tasks you may read',
+    description: 'Returns the schedules of the tasks that you can read, a page at a time.',
+  })
   @Returns(200, schedulePage, {
     description: 'A page of schedules.',
     example: { data: [SCHEDULE_EXAMPLE], next_cursor: null },
@@ -68,7 +71,11 @@ export class SchedulesController {
   @Post('preview')
   @HttpCode(200)
   @Requires('schedule:read')
-  @ApiOperation({ summary: 'See when a schedule would fire, without storing it' })
+  @ApiOperation({
+    summary: 'See when a schedule would fire, without storing it',
+    description:
+      'Validates a schedule rule and returns it in words, with the next times at which it fires. Nothing is stored.',
+  })
   @Returns(200, previewSchema, {
     description: 'The rule in words and its next fires.',
     example: {
@@ -89,7 +96,10 @@ export class SchedulesController {
 
   @Get(':id')
   @Requires('schedule:read')
-  @ApiOperation({ summary: 'Get a schedule' })
+  @ApiOperation({
+    summary: 'Get a schedule',
+    description: 'Returns a schedule with its rule, its next time and its state.',
+  })
   @Returns(200, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<Schedule> {
     return this.schedules.get(actor, id);
@@ -97,7 +107,10 @@ export class SchedulesController {
 
   @Patch(':id')
   @Requires('schedule:contribute')
-  @ApiOperation({ summary: 'Change a schedule (merge patch)' })
+  @ApiOperation({
+    summary: 'Change a schedule (merge patch)',
+    description: 'Updates a schedule by JSON merge patch (RFC 7396). Requires write access to its task.',
+  })
   @Returns(200, scheduleSchema, { description: 'The schedule as it is now.', example: SCHEDULE_EXAMPLE })
   update(
     @CurrentActor() actor: Actor,
@@ -110,7 +123,10 @@ export class SchedulesController {
   @Delete(':id')
   @HttpCode(204)
   @Requires('schedule:contribute')
-  @ApiOperation({ summary: 'Delete a schedule; its task stays' })
+  @ApiOperation({
+    summary: 'Delete a schedule; its task stays',
+    description: 'Deletes a schedule. Its task and the runs that it started stay.',
+  })
   @Returns(204, null, { description: 'It is gone.' })
   async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     await this.schedules.remove(actor, id);
@@ -118,7 +134,10 @@ export class SchedulesController {
 
   @Get(':id/upcoming')
   @Requires('schedule:read')
-  @ApiOperation({ summary: 'List the next moments a schedule fires' })
+  @ApiOperation({
+    summary: 'List the next moments a schedule fires',
+    description: 'Returns the next times at which a schedule fires, soonest first.',
+  })
   @Returns(200, upcomingSchema, {
     description: 'The next moments, soonest first.',
     example: { data: ['2030-01-07T09:00:00.000Z'] },

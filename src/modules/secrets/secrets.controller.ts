@@ -26,7 +26,10 @@ export class SecretsController {
 
   @Get()
   @Requires('secret:read')
-  @ApiOperation({ summary: 'List secrets: their names, never their values' })
+  @ApiOperation({
+    summary: 'List secrets: their names, never their values',
+    description: 'Returns the names of the secrets of your organization. No route returns a value.',
+  })
   @Returns(200, secretPage, {
     description: 'A page of secrets.',
     example: { data: [SECRET_EXAMPLE], next_cursor: null },

@@ -8,7 +8,7 @@ export {
   type ServerEvent,
   type WorkerBatch,
 } from './stream-append.query.js';
-export { EVENT_TYPES, streamEventSchema, type EventType, type StreamEvent } from './stream-event.js';
+export { EVENT_TYPES, type EventType, type StreamEvent } from './stream-event.js';
 export { StreamLinks, type StreamUrl } from './stream-links.js';
 export { StreamCompactor } from './stream-compactor.js';
 export { OpenStreams } from './open-streams.js';

@@ -26,15 +26,6 @@ export interface StreamEvent {
   data: Readonly<Record<string, unknown>>;
 }
 
-export const streamEventSchema = z
-  .object({
-    seq: z.int().min(1).describe('Position in the stream: 1, 2, 3 …, without holes.'),
-    type: z.enum(EVENT_TYPES),
-    at: z.iso.datetime(),
-    data: z.record(z.string(), z.unknown()).describe('What happened; its fields depend on the type.'),
-  })
-  .meta({ id: 'StreamEvent' });
-
 /** Events that were dropped for their age before the reader came to them. */
 export interface Gap {
   from: number;

@@ -102,7 +102,11 @@ export class StreamsController {
 
   @Get(':id/events')
   @Requires('stream:read')
-  @ApiOperation({ summary: 'Read the events of a run, a page at a time' })
+  @ApiOperation({
+    summary: 'Read the events of a run, a page at a time',
+    description:
+      'Returns the stored events of a run in order, from the position `after`. To receive events as they happen, use `GET /api/v1/streams/{id}`.',
+  })
   @Returns(200, streamEventsSchema, {
     description:
       'Events after the cursor. Pages may be shorter than `limit`; go on while `next_after` is less than `last_seq`.',

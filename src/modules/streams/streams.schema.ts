@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { limitQuery } from '../../http/schemas.js';
 import { invalid } from '../../kernel/errors.js';
 import { STREAM_FORMATS } from './stream-format.js';
-import { gapSchema, streamEventSchema } from './stream-event.js';
+import { gapSchema } from './stream-event.js';
+import { streamEventSchema } from './stream-event.schema.js';
 
 /** A position in a stream: the number of the last event the client has; 0 is the beginning. */
 const position = z

@@ -26,7 +26,10 @@ export class TaskSharesController {
 
   @Get()
   @Requires('task:read')
-  @ApiOperation({ summary: 'List the teams a task is shared with' })
+  @ApiOperation({
+    summary: 'List the teams a task is shared with',
+    description: 'Returns the teams that a task is shared with and the access that each of them has.',
+  })
   @Returns(200, sharePage, {
     description: 'A page of shares, oldest first.',
     example: { data: [SHARE_EXAMPLE], next_cursor: null },
@@ -41,7 +44,11 @@ export class TaskSharesController {
 
   @Put(':team_id')
   @Requires('task:manage')
-  @ApiOperation({ summary: 'Share a task with a team, or change how' })
+  @ApiOperation({
+    summary: 'Share a task with a team, or change how',
+    description:
+      'Shares a task with a team, with `read` or `write` access, or changes the access of an existing share.',
+  })
   @Returns(200, shareSchema, { description: 'The share.', example: SHARE_EXAMPLE })
   put(
     @CurrentActor() actor: Actor,
@@ -55,7 +62,10 @@ export class TaskSharesController {
   @Delete(':team_id')
   @HttpCode(204)
   @Requires('task:manage')
-  @ApiOperation({ summary: 'Share a task with a team no more' })
+  @ApiOperation({
+    summary: 'Share a task with a team no more',
+    description: 'Removes the share. The members of the team lose the access that it gave them at once.',
+  })
   @Returns(204, null, { description: 'It is not shared.' })
   async remove(
     @CurrentActor() actor: Actor,

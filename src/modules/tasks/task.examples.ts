@@ -7,7 +7,7 @@ import type { TaskShare } from './tasks.schema.js';
 const TASK_ID = '019a2f60-7c00-7b6e-8c5d-5d0a4b1c2e33';
 const RUN_ID = '019a2f60-7c05-71c8-a0c1-0f5e7f3f9b10';
 const AGENT_ID = '019a2f5e-1111-7d2a-9a1f-2f8f6b6f0a01';
-const TEAM_ID = NEW_TASK_EXAMPLE.team_id;
+const TEAM_ID = '019a2f5e-2222-7d2a-9a1f-2f8f6b6f0a02';
 const CREATED_AT = '2030-01-04T12:00:00.000Z';
 const ENDED_AT = '2030-01-04T12:00:02.104Z';
 

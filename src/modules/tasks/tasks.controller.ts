@@ -133,7 +133,11 @@ export class TasksController {
   @Delete(':id')
   @HttpCode(204)
   @Requires('task:manage')
-  @ApiOperation({ summary: 'Delete a task with all it has; final at once' })
+  @ApiOperation({
+    summary: 'Delete a task with all it has; final at once',
+    description:
+      'Deletes a task with its runs, messages, events and assets. Runs that are still active end. This cannot be undone.',
+  })
   @Returns(204, null, { description: 'It is gone, and what ran of it has ended.' })
   @Problems('unauthenticated', 'forbidden', 'not-found')
   async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {

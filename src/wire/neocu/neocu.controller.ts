@@ -45,7 +45,10 @@ export class NeocuController {
 
   @Get()
   @Requires('task:read')
-  @ApiOperation({ summary: 'List tasks that have been run, newest first' })
+  @ApiOperation({
+    summary: 'List tasks that have been run, newest first',
+    description: 'Returns a page of the tasks that you can read and that have run at least once.',
+  })
   @Returns(200, neocuPageSchema, { description: 'A page; past the end an empty one.', example: NEOCU_EXAMPLES.page })
   @Returns(400, neocuErrorSchema, {
     description: '`page` or `limit` is no whole number from 1.',
@@ -61,7 +64,7 @@ export class NeocuController {
 
   @Get(':id')
   @Requires('task:read')
-  @ApiOperation({ summary: 'Get a task that has been run' })
+  @ApiOperation({ summary: 'Get a task that has been run', description: 'Returns one task with its result.' })
   @Returns(200, neocuSingleSchema, { description: 'The task.', example: NEOCU_EXAMPLES.single })
   @Returns(404, neocuErrorSchema, {
     description: 'No such task, or not one you may read.',

@@ -80,7 +80,10 @@ export class NlaController {
 
   @Get(':id')
   @Requires('task:read')
-  @ApiOperation({ summary: 'Get the result of a task' })
+  @ApiOperation({
+    summary: 'Get the result of a task',
+    description: 'Returns one task with its status and its result.',
+  })
   @Returns(200, nlaTaskSchema, { description: 'The task.', example: NLA_EXAMPLE })
   @Forbidden('The key may not read tasks.')
   @NotFound()

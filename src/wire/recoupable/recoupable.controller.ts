@@ -115,7 +115,10 @@ export class RecoupableController {
 
   @Get('runs')
   @Requires('run:read')
-  @ApiOperation({ summary: 'Get a run' })
+  @ApiOperation({
+    summary: 'Get a run',
+    description: 'Returns the run with this id in a list; the list is empty if there is no such run.',
+  })
   @Returns(200, recoupableRunsSchema, {
     description: 'The run; none for an unknown id.',
     example: RECOUPABLE_EXAMPLES.runs,
@@ -149,7 +152,10 @@ export class RecoupableController {
 
   @Patch()
   @Requires('task:contribute')
-  @ApiOperation({ summary: 'Change a task; its id is in the body' })
+  @ApiOperation({
+    summary: 'Change a task; its id is in the body',
+    description: 'Updates the task that `id` in the body names, and its schedule.',
+  })
   @Returns(200, recoupableTasksSchema, {
     description: 'The one task as it is now.',
     example: RECOUPABLE_EXAMPLES.tasks,
@@ -164,7 +170,10 @@ export class RecoupableController {
 
   @Delete()
   @Requires('task:manage')
-  @ApiOperation({ summary: 'Delete a task; its id is in the body or `?id=`' })
+  @ApiOperation({
+    summary: 'Delete a task; its id is in the body or `?id=`',
+    description: 'Deletes a task with its runs and its schedule.',
+  })
   @Returns(200, recoupableDoneSchema, { description: 'It is gone.', example: RECOUPABLE_EXAMPLES.done })
   @Refusals(recoupableErrorSchema, 404, 413, 415)
   async remove(

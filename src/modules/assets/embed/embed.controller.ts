@@ -66,7 +66,10 @@ export class EmbedController {
 
   @Get('viewers/:file')
   @Public('the programs that show assets, which are the same for everybody and hold nothing of anybody')
-  @ApiOperation({ summary: 'Read a script or style of the page that shows assets' })
+  @ApiOperation({
+    summary: 'Read a script or style of the page that shows assets',
+    description: 'Returns a static file of the embed page. The files are the same for everyone and need no credential.',
+  })
   @ApiResponse({
     status: 200,
     description: 'The file.',

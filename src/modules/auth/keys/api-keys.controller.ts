@@ -66,7 +66,10 @@ export class ApiKeysController {
 
   @Get(':id')
   @Requires('api_key:read')
-  @ApiOperation({ summary: 'Get an API key' })
+  @ApiOperation({
+    summary: 'Get an API key',
+    description: 'Returns the description of an API key, without the key itself. For admins.',
+  })
   @Returns(200, apiKeySchema, { description: 'The key, without its secret.', example: API_KEY_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<ApiKey> {
     return this.keys.get(actor, id);

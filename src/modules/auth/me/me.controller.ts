@@ -15,7 +15,11 @@ export class MeController {
 
   @Get()
   @Requires('self:read')
-  @ApiOperation({ summary: 'Who you are and what you may ask for' })
+  @ApiOperation({
+    summary: 'Who you are and what you may ask for',
+    description:
+      'Returns the user or API key that the credential stands for, with its role and the actions that the role allows.',
+  })
   @Returns(200, meSchema, { description: 'The caller.', example: ME_EXAMPLE })
   get(@CurrentActor() actor: Actor): Promise<Me> {
     return this.me.get(actor);

@@ -42,7 +42,12 @@ export class JwksController {
   @Get('jwks.json')
   @Public('public keys, for whoever wants to check an access token')
   @Header('cache-control', 'public, max-age=300')
-  @ApiOperation({ summary: 'The public keys of access tokens (RFC 7517)', security: [] })
+  @ApiOperation({
+    summary: 'The public keys of access tokens (RFC 7517)',
+    description:
+      'Returns the JSON Web Key Set that verifies the access tokens of this server, so that other services can check them on their own.',
+    security: [],
+  })
   @Returns(200, jwksSchema, {
     description: 'Every key that signs or has signed a token still valid.',
     example: EXAMPLE,

@@ -51,7 +51,10 @@ export class BulkOperationsController {
 
   @Get()
   @Requires('run:read')
-  @ApiOperation({ summary: 'Your bulk operations; everybody’s for admins' })
+  @ApiOperation({
+    summary: 'Your bulk operations; everybody’s for admins',
+    description: 'Returns bulk operations with their progress and their counts, newest first.',
+  })
   @Returns(200, bulkOperationPage, {
     description: 'A page of bulk operations.',
     example: { data: [BULK_OPERATION_EXAMPLE], next_cursor: null },
