@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { sql } from '../../src/database/sql.js';
 import { makeYard, type Yard } from '../support/actors.js';
 import { ended, follow } from '../support/ended.js';
 import { startServer, type TestServer } from '../support/server.js';
@@ -85,6 +86,22 @@ test('a network that is opened for agents and webhooks of admins is not open to 
   expect([hook.status, hook.text]).toEqual([201, expect.any(String)]);
   await server.call('DELETE', `/api/v1/webhooks/${hook.body.id}`);
   await ended(server, runId);
+});
+
+test('a callback that was kept before is not sent to a network that is opened for admins alone', async () => {
+  answer = ({ response }) => response.setHeader('content-type', 'application/json').end('{}');
+  const made = await server.call('POST', '/api/v1/tasks', { body: { agent, prompt: 'x', start: false } });
+  const { id } = made.body.task;
+  await server.database.execute(sql`update tasks set callback = ${`${origin}/callback`} where id = ${id}::uuid`);
+  const run = await server.call('POST', `/api/v1/tasks/${id}/runs`, { body: {} });
+  await ended(server, run.body.id ?? run.body.stream.streamId);
+  let tried: { status_code: number | null; error: string }[] = [];
+  for (const deadline = Date.now() + 60_000; tried.length === 0 && Date.now() < deadline;) {
+    const { data } = (await server.call('GET', `/api/v1/deliveries?task_id=${id}`)).body;
+    tried = data[0]?.attempts ?? [];
+  }
+  expect(tried[0]).toMatchObject({ status_code: null, error: 'unreachable' });
+  expect(received.map(({ path }) => path)).toEqual(['/run']);
 });
 
 async function start(prompt = 'Do it'): Promise<{ taskId: string; runId: string }> {

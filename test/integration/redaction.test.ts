@@ -86,9 +86,12 @@ async function sayEverywhere(queue: TestQueue, lease: Lease, taskId: string, val
     { type: 'problem', data: { name: value, message: value } },
     { type: 'custom', data: { progress: value } },
   ];
-  const said = await queue.act(lease, 'events', { events });
+  const batch = { events, batch_id: `b ${value}` };
+  const said = await queue.act(lease, 'events', batch);
   expect([said.status, said.text]).toEqual([200, expect.any(String)]);
+  expect((await queue.act(lease, 'events', batch)).body).toEqual(said.body);
   const child = await queue.act(lease, 'children', {
+    batch_id: value,
     runs: [{ agent: queue.agent, payload: { [value]: value }, run_config: { model: value } }],
   });
   expect([child.status, child.text]).toEqual([200, expect.any(String)]);

@@ -53,7 +53,7 @@ export class ChildrenService {
   async start(actor: Actor, runId: string, said: ChildrenInput): Promise<ChildrenReply> {
     const scope = writeScope(actor, 'worker:act');
     const fence = parseFence(said.fence);
-    const input = { ...said, runs: cleanChildren(await this.said.redactorOf(scope, runId, fence), said.runs) };
+    const input = cleanChildren(await this.said.redactorOf(scope, runId, fence), said);
     const digest = createHash('sha256').update(JSON.stringify(input.runs)).digest();
     const reply = await this.database.transaction(async (tx): Promise<ChildrenReply | null> => {
       const held = await this.waits.lockHeld(scope, tx, runId, fence);

@@ -110,14 +110,22 @@ export function cleanQuestion(redactor: Redactor, input: AskInput): AskInput {
   };
 }
 
-export function cleanChildren(redactor: Redactor, runs: ChildrenInput['runs']): ChildrenInput['runs'] {
-  return redactor.isIdle
-    ? runs
-    : runs.map((run) => ({
-        ...run,
-        payload: redactor.json(run.payload),
-        ...(run.run_config?.model === undefined || run.run_config.model === null
-          ? {}
-          : { run_config: { ...run.run_config, model: redactor.short(run.run_config.model, MAX_ID_CHARACTERS) } }),
-      }));
+export function cleanChildren(redactor: Redactor, input: ChildrenInput): ChildrenInput {
+  if (redactor.isIdle) {
+    return input;
+  }
+  const runs = input.runs.map((run) => ({
+    ...run,
+    payload: redactor.json(run.payload),
+    ...(run.run_config?.model === undefined || run.run_config.model === null
+      ? {}
+      : { run_config: { ...run.run_config, model: redactor.short(run.run_config.model, MAX_ID_CHARACTERS) } }),
+  }));
+  const batchId = cleanBatchId(redactor, input.batch_id);
+  return { ...input, runs, ...(batchId === undefined ? {} : { batch_id: batchId }) };
+}
+
+/** The same batch sent again has the same id: what stands for a value is always the same. */
+export function cleanBatchId(redactor: Redactor, id: string | undefined): string | undefined {
+  return id === undefined ? undefined : redactor.short(id, MAX_ID_CHARACTERS);
 }

@@ -14,7 +14,7 @@ import { AppendGatherer } from './append-gatherer.js';
 import { ChildrenService } from './children.service.js';
 import { leaseLost, parseFence, plainFence, type Fence } from './leases.js';
 import { type ApprovalCall, QuestionsService } from './questions.service.js';
-import { cleanError, cleanEvents, Said } from './said.js';
+import { cleanBatchId, cleanError, cleanEvents, Said } from './said.js';
 import { type ClaimedWork, WorkerClaims } from './worker-claims.js';
 import {
   anonymousWorker,
@@ -115,15 +115,17 @@ export class WorkerService {
   async append(actor: Actor, runId: string, input: EventsInput): Promise<EventsReply> {
     const scope = writeScope(actor, 'worker:act');
     const fence = parseFence(input.fence);
-    const events = cleanEvents(await this.said.redactorOf(scope, runId, fence), input.events);
+    const redactor = await this.said.redactorOf(scope, runId, fence);
+    const events = cleanEvents(redactor, input.events);
+    const batchId = cleanBatchId(redactor, input.batch_id);
     const call = approvalCall(events);
     const eventsJson = JSON.stringify(events);
-    const digest = input.batch_id === undefined ? null : createHash('sha256').update(eventsJson).digest();
+    const digest = batchId === undefined ? null : createHash('sha256').update(eventsJson).digest();
     const batch = {
       eventsJson,
       count: events.length,
       fence: fence.counter,
-      batchId: input.batch_id ?? null,
+      batchId: batchId ?? null,
       batchDigest: digest,
       logLines: logLines(events),
       usage: usageOf(events),
@@ -146,7 +148,7 @@ export class WorkerService {
             });
       if (appended === null) {
         // Its lease may have ended with this very batch, sent by somebody faster.
-        return (await this.#prior(scope, runId, fence, input.batch_id, digest, call)) ?? (await this.#lost(scope));
+        return (await this.#prior(scope, runId, fence, batchId, digest, call)) ?? (await this.#lost(scope));
       }
       this.bus.publish(streamTopic(runId));
       return eventsReply(appended, appended.waiting);
@@ -154,7 +156,7 @@ export class WorkerService {
       // Sent before, or by somebody faster just now.
       const answered =
         violatedConstraint(error) === 'run_events_batch'
-          ? await this.#prior(scope, runId, fence, input.batch_id, digest, call)
+          ? await this.#prior(scope, runId, fence, batchId, digest, call)
           : null;
       if (answered !== null) {
         return answered;
