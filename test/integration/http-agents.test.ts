@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
 import { makeYard, type Yard } from '../support/actors.js';
@@ -277,6 +278,24 @@ describe('an http agent', () => {
   test('that answers 204 has nothing to say', async () => {
     answer = ({ response }) => response.writeHead(204).end();
     expect((await ended(server, (await start()).runId)).run).toMatchObject({ status: 'completed', output: {} });
+  });
+
+  test('may compress what it answers; a refusal is heard whatever its encoding', async () => {
+    answer = ({ response }) =>
+      response
+        .writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' })
+        .end(gzipSync('{"answer":42}'));
+    expect((await ended(server, (await start()).runId)).run).toMatchObject({
+      status: 'completed',
+      output: { answer: 42 },
+    });
+    answer = ({ response }) =>
+      response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'zstd' }).end('x');
+    expect((await ended(server, (await start()).runId)).run.error?.name).toBe('UnsupportedReply');
+    await server.call('PATCH', `/api/v1/agents/${agentId}`, { body: { max_attempts: 3 } });
+    answer = ({ response }) => response.writeHead(422, { 'content-encoding': 'br' }).end('x');
+    const { run } = await ended(server, (await start()).runId);
+    expect([run.status, run.error?.name, run.attempt]).toEqual(['failed', 'HttpStatus', 1]);
   });
 
   test('that cuts the connection is told so', async () => {

@@ -294,7 +294,7 @@ describe('a callback', () => {
   test('says for every attempt what was true at the end of the run', async () => {
     receiver.answer = (_received, response) => response.writeHead(500).end('secret of the receiver’s');
     const { taskId } = await work({ title: 'As it was', callback: `${receiver.url}${path}` });
-    await settled(`task_id=${taskId}`, ([row]) => row?.attempt_count === 1);
+    await settled(`task_id=${taskId}`, ([row]) => row?.attempt_count >= 1);
     await server.call('PATCH', `${V1}/tasks/${taskId}`, { body: { title: 'As it is', callback: null } });
     receiver.answer = (_received, response) => response.writeHead(200).end();
     await timePasses();
@@ -391,6 +391,71 @@ describe('a receiver that will not have it', () => {
     expect(on.body).toMatchObject({ enabled: true, disabled_reason: null, failing_since: null });
     await unhook(gone.id);
     await unhook(failing.id);
+  });
+
+  test('is heard by its status whatever the encoding, the length or the end of its reply', async () => {
+    const { id } = await hook(['task.deleted']);
+    const sent = async (answer: Receiver['answer']): Promise<Reply['body']> => {
+      receiver.answer = answer;
+      const { body } = await server.call('POST', `${V1}/webhooks/${id}/test`, { body: {} });
+      await timePasses();
+      const rows = await settled(`webhook_id=${id}`, (found) =>
+        found.some((row) => row.id === body.id && row.attempt_count === 1),
+      );
+      return rows.find((row) => row.id === body.id);
+    };
+    const encoded = await sent((_one, response) => response.writeHead(200, { 'content-encoding': 'br' }).end('x'));
+    expect([encoded.status, encoded.attempts[0].status_code]).toEqual(['delivered', 200]);
+    const endless = await sent((_one, response) => response.writeHead(200).write('and so on'));
+    expect(endless.status).toBe('delivered');
+    expect(endless.attempts[0].duration_ms).toBeLessThan(15_000);
+    const doubled = await sent((_one, response) => {
+      response.socket?.end('HTTP/1.1 202 Yes\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx');
+    });
+    expect([doubled.status, doubled.attempts[0].status_code]).toEqual(['delivered', 202]);
+    const later = await sent((_one, response) =>
+      response.writeHead(503, { 'content-encoding': 'gzip', 'retry-after': '1000' }).end('x'),
+    );
+    expect(Date.parse(later.next_attempt_at) - Date.parse(later.updated_at)).toBeGreaterThanOrEqual(999_000);
+    await unhook(id);
+    receiver.answer = (_one, response) => response.writeHead(410, { 'content-encoding': 'zstd' }).end('x');
+    const { id: other } = await hook(['task.deleted']);
+    await server.call('POST', `${V1}/webhooks/${other}/test`, { body: {} });
+    const [gone] = await settled(`webhook_id=${other}`, ([row]) => row.status === 'failed');
+    expect(gone.attempts[0].status_code).toBe(410);
+    await unhook(other);
+  });
+
+  test('on one path does not hold up the other webhooks of its origin, nor the other callbacks', async () => {
+    const bad = await hook(['task.deleted']);
+    const badPath = path;
+    receiver.answer = ({ path: at }, response) => (at === badPath ? response.destroy() : response.writeHead(204).end());
+    await server.call('POST', `${V1}/webhooks/${bad.id}/test`, { body: {} });
+    await until(async () => {
+      await timePasses();
+      return (await deliveries(`webhook_id=${bad.id}`))[0].attempt_count >= 6;
+    });
+    expect(await server.database.row(sql`select 1 from delivery_hosts where origin = ${receiver.url}`)).toBeNull();
+    for (let round = 0; round < 6; round += 1) {
+      const { taskId } = await work({ callback: `${receiver.url}${badPath}` });
+      await settled(`task_id=${taskId}`, ([row]) => row?.attempt_count >= 1);
+    }
+    const { taskId } = await work({ callback: `${receiver.url}/good-${place}` });
+    await settled(`task_id=${taskId}`, ([row]) => row?.status === 'delivered');
+    await unhook(bad.id);
+  });
+
+  test('that is deleted takes with it what was known of its host', async () => {
+    const dead = await Receiver.start();
+    await dead.stop();
+    const { body: endpoint } = await server.call('POST', `${V1}/webhooks`, {
+      body: { url: dead.url, events: ['task.deleted'] },
+    });
+    await server.call('POST', `${V1}/webhooks/${endpoint.id}/test`, { body: {} });
+    const host = () => server.database.row(sql`select 1 as known from delivery_hosts where origin = ${dead.url}`);
+    await until(async () => (await host()) !== null);
+    await unhook(endpoint.id);
+    expect(await host()).toBeNull();
   });
 
   test('that cannot be reached is left alone for a while, without spending the attempts of what waits', async () => {

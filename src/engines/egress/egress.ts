@@ -7,8 +7,9 @@
  *   is refused refuses all: half a rebinding is one.
  * - The address that was checked is the one connected to; Host, SNI and the certificate are those of the name.
  * - https; plain http, ports other than 443 and 8443, and this server's own host and port only inside the operator's networks.
- * - No user name in a URL, no redirect followed, no proxy taken from the environment, no compression (a small reply cannot become a
- *   large one).
+ * - No user name in a URL, no redirect followed, no proxy taken from the environment. Compression is not asked for; what
+ *   comes compressed all the same is decoded for a caller that reads it, and its limit is of the decoded bytes.
+ * - The status of a reply is told whatever else is wrong with the reply.
  * - A connection is kept for a next request only where the caller names who shares it (`shared`), which must never be two tenants; for a
  *   few seconds, and less than a minute in all, so that a name that moves is looked up again.
  * - It ends: DNS, TCP and TLS within the connect timeout, all of it within the total one, at once when the signal aborts; and a
@@ -40,13 +41,16 @@ export interface EgressReply {
   status: number;
   /** Names in lower case; of a repeated header the first. */
   headers: ReadonlyMap<string, string>;
-  /** The bytes, once, as they arrive. Leaving the loop ends the connection. @throws EgressError, the signal's reason */
+  /** A Content-Encoding that `body` cannot undo; null where it can read the body. */
+  unsupportedEncoding: string | null;
+  /** The bytes, once, as they arrive, decoded. Leaving the loop ends the connection. @throws EgressError, the signal's reason */
   body: AsyncIterable<Uint8Array>;
   /**
-   * Reads to the end and keeps nothing, so that the connection can serve the next. Cheaper than `body`, of which it takes the place.
+   * Reads to the end and keeps nothing, so that the connection can serve the next. Cheaper than `body`, of which it takes the place. A
+   * body that has not ended within so many milliseconds has its connection closed.
    * @throws EgressError, the signal's reason
    */
-  drain(): Promise<void>;
+  drain(withinMs: number): Promise<void>;
   /** Ends the connection without reading on. */
   discard(): void;
 }
@@ -61,6 +65,8 @@ export class EgressError extends Error {
     readonly kind: EgressFailure,
     message: string,
     cause?: unknown,
+    /** `connect`: there was no connection to the host (DNS, TCP or TLS), whatever the path. */
+    readonly phase: 'connect' | 'exchange' = 'exchange',
   ) {
     super(message, { cause });
   }

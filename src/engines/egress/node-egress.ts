@@ -19,6 +19,7 @@ import {
   type EgressRules,
 } from './destination.js';
 import { Egress, EgressError, type EgressFailure, type EgressReply, type EgressRequest } from './egress.js';
+import { BrokenHeadError, replyOf, replyOfBrokenHead, watchHead } from './reply.js';
 
 /** DNS: every address of a name. */
 export type Resolve = (hostname: string) => Promise<readonly string[]>;
@@ -36,6 +37,8 @@ export interface NodeEgressOptions {
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const LONGEST_TIMER_MS = 2_147_483_647;
+/** Of a reply's head; Node's own 16 KiB is less than some receivers send. */
+const MAX_HEADER_BYTES = 128 * 1024;
 /** A kept connection: unused, and in all. Most receivers close theirs after five seconds. */
 const KEPT_IDLE_MS = 4_000;
 const KEPT_MS = 50_000;
@@ -110,26 +113,25 @@ export class NodeEgress extends Egress {
       });
     } catch (error) {
       limits.lift();
+      if (error instanceof BrokenHeadError && !input.signal.aborted) {
+        return replyOfBrokenHead(error.head, error.cause);
+      }
       // Once connected, a host that takes too long is one that may be called.
       throw limits.isTimedOut ? explained(error) : this.#told(explained(error));
     }
     response.once('close', () => limits.lift());
-    return {
-      status: response.statusCode ?? 0,
-      // Most ask for none of them.
-      get headers() {
-        return firstOfEach(response.headers);
-      },
-      body: read(response, input.replyLimitBytes, explained),
-      drain: () => drain(response, input.replyLimitBytes, explained),
-      discard: () => response.destroy(),
-    };
+    return replyOf(response, input.replyLimitBytes, explained);
   }
 
   /** What kept a request from its host, as its caller may know it. */
   #told(error: unknown): unknown {
     return this.#hidesReasons && error instanceof EgressError && KEPT_FROM_HOST.includes(error.kind)
-      ? new EgressError('unreachable', 'The host of this URL cannot be reached at a public address.', error)
+      ? new EgressError(
+          'unreachable',
+          'The host of this URL cannot be reached at a public address.',
+          error,
+          phaseTold(error),
+        )
       : error;
   }
 
@@ -143,6 +145,7 @@ export class NodeEgress extends Egress {
       path: `${url.pathname}${url.search}`,
       headers: { ...input.headers, 'accept-encoding': 'identity' },
       lookup: this.#lookup(destination),
+      maxHeaderSize: MAX_HEADER_BYTES,
     };
     // Never the global agent: no setting of the environment (proxies) applies.
     const request = isTls
@@ -157,11 +160,15 @@ export class NodeEgress extends Egress {
     limits.endsWith((error) => request.destroy(error));
     return new Promise<IncomingMessage>((resolve, reject) => {
       let isAnswered = false;
+      let isConnected = false;
+      let headSoFar: ReturnType<typeof watchHead> | null = null;
       const connecting = setTimeout(() => {
-        request.destroy(new EgressError('timed-out', 'No connection could be made in time.'));
+        request.destroy(new EgressError('timed-out', 'No connection could be made in time.', undefined, 'connect'));
       }, this.#connectTimeoutMs);
       request.on('socket', (socket: Socket) => {
+        headSoFar = watchHead(request, socket);
         if (request.reusedSocket) {
+          isConnected = true;
           clearTimeout(connecting);
           return;
         }
@@ -170,15 +177,12 @@ export class NodeEgress extends Egress {
           socket.once('close', () => clearTimeout(ageing));
         }
         socket.once('connect', () => this.#assertPermitted(socket, destination));
-        socket.once(isTls ? 'secureConnect' : 'connect', () => clearTimeout(connecting));
+        socket.once(isTls ? 'secureConnect' : 'connect', () => {
+          isConnected = true;
+          clearTimeout(connecting);
+        });
       });
       request.once('response', (response) => {
-        const encoding = response.headers['content-encoding'] ?? 'identity';
-        if (encoding !== 'identity') {
-          response.destroy();
-          reject(new EgressError('broken', 'The reply is compressed, which was not asked for.'));
-          return;
-        }
         // Closed instead of kept for the next: Node's agent keeps what it is not told to close.
         if (retired.has(response.socket)) {
           response.once('end', () => response.socket.destroy());
@@ -186,7 +190,18 @@ export class NodeEgress extends Egress {
         isAnswered = true;
         resolve(response);
       });
-      request.on('error', (error) => reject(wasKeptAndClosed(request, error) ? new KeptConnectionClosed() : error));
+      request.on('error', (error) => {
+        if (wasKeptAndClosed(request, error)) {
+          reject(new KeptConnectionClosed());
+          return;
+        }
+        const head = isParserError(error) ? headSoFar?.() : null;
+        if (head != null) {
+          reject(new BrokenHeadError(head, error));
+        } else {
+          reject(isConnected ? error : connectFailure(error));
+        }
+      });
       request.once('close', () => {
         clearTimeout(connecting);
         // An error is dear: it looks at its stack.
@@ -336,6 +351,24 @@ function wasKeptAndClosed(request: ClientRequest, error: Error): boolean {
   return request.reusedSocket && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
 }
 
+/** Of Node's HTTP parser: the bytes are there, and are not quite HTTP. */
+function isParserError(error: Error): boolean {
+  return 'code' in error && typeof error.code === 'string' && error.code.startsWith('HPE_');
+}
+
+/** A barred host fails like one without a connection, in this too. */
+function phaseTold({ kind, phase }: EgressError): EgressError['phase'] {
+  return kind === 'barred' ? 'connect' : phase;
+}
+
+/** What went wrong before there was a connection, TLS included, is about the host and not about one address on it. */
+function connectFailure(error: Error): EgressError {
+  const { kind, message, cause } = toEgressError(error);
+  return kind === 'broken' && !(error instanceof EgressError)
+    ? new EgressError('unreachable', 'No connection could be made to the host.', error, 'connect')
+    : new EgressError(kind, message, cause, 'connect');
+}
+
 async function resolveBySystem(hostname: string): Promise<string[]> {
   return (await systemLookup(hostname, { all: true })).map(({ address }) => address);
 }
@@ -347,72 +380,6 @@ function isOfThisMachine(canonical: string): boolean {
       const own = parseAddress(address.replace(/%.*$/, ''));
       return own !== null && canonicalText(own) === canonical;
     });
-}
-
-async function* read(
-  response: IncomingMessage,
-  limitBytes: number,
-  explained: (error: unknown) => unknown,
-): AsyncGenerator<Uint8Array> {
-  let total = 0;
-  try {
-    const chunks: AsyncIterable<unknown> = response;
-    for await (const bytes of chunks) {
-      if (!(bytes instanceof Uint8Array)) {
-        throw new TypeError('a reply is read as bytes');
-      }
-      total += bytes.length;
-      if (total > limitBytes) {
-        throw new EgressError('too-large', `The reply is longer than ${limitBytes} bytes.`);
-      }
-      yield bytes;
-    }
-  } catch (error) {
-    throw explained(error);
-  } finally {
-    response.destroy();
-  }
-}
-
-async function drain(
-  response: IncomingMessage,
-  limitBytes: number,
-  explained: (error: unknown) => unknown,
-): Promise<void> {
-  const ended = new Promise<void>((resolve, reject) => {
-    let total = 0;
-    let isWhole = false;
-    response.on('data', (bytes: Buffer) => {
-      total += bytes.length;
-      if (total > limitBytes) {
-        response.destroy(new EgressError('too-large', `The reply is longer than ${limitBytes} bytes.`));
-      }
-    });
-    response.once('end', () => {
-      isWhole = true;
-      resolve();
-    });
-    response.once('error', reject);
-    response.once('close', () => {
-      if (!isWhole) {
-        reject(new EgressError('broken', 'The connection broke off before the whole reply was there.'));
-      }
-    });
-  });
-  try {
-    await ended;
-  } catch (error) {
-    throw explained(error);
-  }
-}
-
-function firstOfEach(headers: IncomingMessage['headers']): Map<string, string> {
-  return new Map(
-    Object.entries(headers).flatMap(([name, value]): [string, string][] => {
-      const first = Array.isArray(value) ? value[0] : value;
-      return first === undefined ? [] : [[name, first]];
-    }),
-  );
 }
 
 /** Node's words for what went wrong, in ours; the original stays as the cause, for the log. */

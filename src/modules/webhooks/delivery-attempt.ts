@@ -17,12 +17,17 @@ import { retryAfterSeconds } from './retry-schedule.js';
 export interface Attempted {
   statusCode: number | null;
   error: EgressFailure | 'refused' | null;
+  /** Until the status was there. */
   durationMs: number;
+  /** There was no connection (DNS, TCP, TLS): it would fail for every address of the host. */
+  isHostFailure: boolean;
   /** What the receiver asked for. */
   retryAfterSeconds: number | null;
 }
 
 const TOTAL_TIMEOUT_MS = 15_000;
+/** For the rest of a reply whose status is known; a body that has not ended by then has its connection closed. */
+const BODY_TIMEOUT_MS = 1_000;
 /** Read so that the connection can be used again, and thrown away: what a receiver says is nobody's to see. */
 const REPLY_BYTES = 16 * 1024;
 /** Statuses that say when to come back. */
@@ -69,19 +74,27 @@ export class DeliveryAttempt {
         signal,
         shared: `${scope.organizationId} ${laneId}`,
       });
+      const durationMs = since();
       await forget(reply);
       const { status } = reply;
       return {
         statusCode: status,
         error: status >= 200 && status < 300 ? null : 'refused',
-        durationMs: since(),
+        durationMs,
+        isHostFailure: false,
         retryAfterSeconds: ASKS_TO_WAIT.includes(status)
           ? retryAfterSeconds(reply.headers.get('retry-after'), nowMs)
           : null,
       };
     } catch (error) {
       if (error instanceof EgressError) {
-        return { statusCode: null, error: error.kind, durationMs: since(), retryAfterSeconds: null };
+        return {
+          statusCode: null,
+          error: error.kind,
+          durationMs: since(),
+          isHostFailure: error.phase === 'connect' && error.kind !== 'barred',
+          retryAfterSeconds: null,
+        };
       }
       throw error;
     }
@@ -95,10 +108,10 @@ export class DeliveryAttempt {
   }
 }
 
-/** The status is the answer; a body that is too long, or breaks off, does not change it. */
+/** The status is the answer; a body that is too long, breaks off or does not end does not change it. */
 async function forget(reply: EgressReply): Promise<void> {
   try {
-    await reply.drain();
+    await reply.drain(BODY_TIMEOUT_MS);
   } catch (error) {
     reply.discard();
     if (!(error instanceof EgressError)) {

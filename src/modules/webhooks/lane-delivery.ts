@@ -47,8 +47,8 @@ const RANDOM_STEPS = 2 ** 32;
 const TURN_MS = 20_000;
 /** The receiver wants no more, ever. */
 const GONE = 410;
-/** What failed to connect would fail for the next one, too. */
-const CONNECTION_FAILURES: ReadonlySet<string | null> = new Set(['unreachable', 'timed-out', 'broken']);
+/** Without an answer the lane's turn is over: the next message would wait as long. */
+const UNANSWERED: ReadonlySet<string | null> = new Set(['unreachable', 'timed-out', 'broken']);
 
 export class LaneDelivery {
   readonly #began = performance.now();
@@ -175,25 +175,29 @@ export class LaneDelivery {
   }
 
   /** What the outcome says about the lane. */
-  #judge({ error, statusCode, retryAfterSeconds, durationMs }: Attempted): void {
+  #judge({ error, statusCode, retryAfterSeconds, durationMs, isHostFailure }: Attempted): void {
     if (error === null) {
       this.#answersMs = [...this.#answersMs.slice(1 - ANSWERS_LOOKED_AT), durationMs];
       this.#failures = 0;
       this.#hasSucceeded = true;
       return;
     }
+    if (this.found.isCallback && !isHostFailure && retryAfterSeconds === null) {
+      // Callbacks of an origin share a lane, and this one's address is its task's alone: the others are not held up for it.
+      return;
+    }
     this.#failures += 1;
     this.#pauseSeconds = Math.max(this.#pauseSeconds, pauseSeconds(this.#failures), retryAfterSeconds ?? 0);
-    if (this.#pauseSeconds > 0 || CONNECTION_FAILURES.has(error) || statusCode === GONE) {
+    if (this.#pauseSeconds > 0 || UNANSWERED.has(error) || statusCode === GONE) {
       this.#isOver = true;
     }
   }
 
   /** What it says about the host and the endpoint; told when it changes, not with every delivery. */
-  async #tell({ isEndpoint }: DueDelivery, { error, statusCode }: Attempted): Promise<void> {
+  async #tell({ isEndpoint }: DueDelivery, { error, statusCode, isHostFailure }: Attempted): Promise<void> {
     const { repository, log } = this.parts;
     const { origin } = this.found;
-    const isReachable = !CONNECTION_FAILURES.has(error);
+    const isReachable = !isHostFailure;
     if (origin !== null && (!isReachable || !this.#isToldReachable)) {
       this.#isToldReachable = isReachable;
       await repository.tellHost(this.scope, origin, isReachable, pauseSeconds);

@@ -65,6 +65,9 @@ export class WebhooksRepository {
   /** Turning it on, or pointing it elsewhere, begins anew: why it was off, and since when it fails, is forgotten. */
   async update(scope: WriteScope, tx: Tx, id: string, patch: WebhookPatch): Promise<void> {
     const anew = patch.enabled === true || patch.url !== undefined;
+    if (anew) {
+      await this.#forgetHost(scope, tx, id);
+    }
     const columns = assignments({
       url: patch.url === undefined ? undefined : sql`${patch.url}`,
       description: patch.description === undefined ? undefined : sql`${patch.description}`,
@@ -83,7 +86,14 @@ export class WebhooksRepository {
 
   /** False where there is none. What was still to be sent there is called off by the dispatchers. */
   async remove(scope: WriteScope, tx: Tx, id: string): Promise<boolean> {
+    await this.#forgetHost(scope, tx, id);
     return (await tx.execute(sql`delete from webhook_endpoints e where e.id = ${id} and ${tenant(scope, 'e')}`)) === 1;
+  }
+
+  /** What is known of the host of the endpoint's URL may be of that endpoint's making: the others of the host try it again at once. */
+  async #forgetHost(scope: WriteScope, tx: Tx, id: string): Promise<void> {
+    await tx.execute(sql`delete from delivery_hosts h using webhook_endpoints e
+      where e.id = ${id} and ${tenant(scope, 'e')} and ${tenant(scope, 'h')} and h.origin = outbox_origin(e.url)`);
   }
 
   /** A message that is about nothing, and its delivery, whose id it answers. */

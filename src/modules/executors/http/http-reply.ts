@@ -33,6 +33,14 @@ export async function readReply(reply: EgressReply, run: HeldRun): Promise<RunRe
     reply.discard();
     return { output: {} };
   }
+  if (reply.unsupportedEncoding !== null) {
+    reply.discard();
+    throw new RunFailure(
+      'UnsupportedReply',
+      'The agent’s server answered with a Content-Encoding other than gzip, deflate and br.',
+      false,
+    );
+  }
   const type = (reply.headers.get('content-type') ?? '').split(';')[0]?.trim().toLowerCase() ?? '';
   if (type === 'application/json' || type.endsWith('+json')) {
     return { output: asOutput(await json(reply), 'The reply') };
