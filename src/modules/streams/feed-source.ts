@@ -22,6 +22,35 @@ export interface FeedPage {
   next: string;
   /** True where nothing will ever come after `next`. */
   isOver: boolean;
+  /** What of the store the page shows: it may be shown again for as long as all of it is kept. */
+  shown: readonly ShownEvents[];
+}
+
+/** Events of one run that a page shows. */
+export interface ShownEvents {
+  runId: string;
+  from: number;
+  to: number;
+  count: number;
+  /** The run's output is among what is shown, and may be deleted earlier than the events. */
+  hasOutput: boolean;
+}
+
+/** What a page shows of a run's events; `stored` of them are in the log, the others told from the run itself. */
+export function shownOf(runId: string, events: readonly StreamEvent[], stored = events.length): ShownEvents[] {
+  const [first] = events;
+  const last = events.at(-1);
+  return first === undefined || last === undefined
+    ? []
+    : [
+        {
+          runId,
+          from: first.seq,
+          to: last.seq,
+          count: stored,
+          hasOutput: last.type === 'end' && last.data['output'] != null,
+        },
+      ];
 }
 
 /**
@@ -39,6 +68,8 @@ export interface FeedSource {
   opening: (cursor: string) => FeedFrame | null;
   /** A page, from one snapshot; null where there is no such log any more. */
   read: (after: string) => Promise<FeedPage | null>;
+  /** Whether all that a page shows is still kept. */
+  isKept: (page: FeedPage) => Promise<boolean>;
   /** Whether the first cursor is further on; null where a page cannot be cut at a cursor, or ids of frames are not cursors as they are. */
   readonly isBeyond: ((cursor: string, other: string) => boolean) | null;
   /** The cursor as clients are told it. */

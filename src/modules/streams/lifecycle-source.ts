@@ -13,10 +13,11 @@ import { ANY_STREAM_TOPIC } from '../../engines/event-bus/event-bus.js';
 import type { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import type { Clock } from '../../kernel/clock.js';
 import { DomainError } from '../../kernel/errors.js';
-import type { FeedFrame, FeedPage, FeedSource } from './feed-source.js';
+import { type FeedFrame, type FeedPage, type FeedSource, shownOf } from './feed-source.js';
 import { LIFECYCLE_HOURS, type LifecyclePosition, type LifecycleQuery, type LifecycleRow } from './lifecycle.query.js';
 import type { ReaderGroup } from './reader-group.js';
 import type { StreamEvent } from './stream-event.js';
+import type { StreamsRepository } from './streams.repository.js';
 
 /** Hints come for every stream there is; so often they are followed at most. */
 const LEAST_PAUSE_MS = 250;
@@ -100,6 +101,7 @@ function cursorOf(text: string): LifecycleCursor {
 
 export function lifecycleSource(
   query: LifecycleQuery,
+  repository: StreamsRepository,
   cursors: LifecycleCursors,
   clock: Clock,
   group: ReaderGroup,
@@ -116,6 +118,7 @@ export function lifecycleSource(
       const rows = await group.asReader((actor) => query.page(readScope(actor, 'stream:read'), cursor));
       return pageOf(after, cursor, rows, cursors, clock.nowMs());
     },
+    isKept: ({ shown }) => group.asReader((actor) => repository.areKept(readScope(actor, 'stream:read'), shown)),
     isBeyond: null,
     tell: (cursor) => cursors.seal(cursorOf(cursor)),
   };
@@ -155,7 +158,8 @@ function pageOf(
     }
     place = { xid: row.xid, runId: row.runId, seq: row.seq, atMs: place.atMs };
   }
-  return { after, frames, next: cursorText(place), isOver: false };
+  const shown = rows.flatMap(({ runId, events }) => shownOf(runId, events ?? []));
+  return { after, frames, next: cursorText(place), isOver: false, shown };
 }
 
 function frame(

@@ -29,7 +29,8 @@ export class SharedPage {
 
 /**
  * The pages of all feeds of this process, each read and worded once. What a page says never changes, so one that is kept is as good as
- * one that is read now; a page that leads nowhere is not kept, for something may have come since.
+ * one that is read now, unless retention has deleted some of it: that is asked each time, by all who come at once together, and costs
+ * far less than the reading. A page that leads nowhere is not kept, for something may have come since.
  */
 export class PageShelf {
   readonly #kept = new Map<string, SharedPage>();
@@ -38,17 +39,25 @@ export class PageShelf {
   /** The page after a cursor; null where the log is gone. `hints` is asked when the reading begins. */
   async page(source: FeedSource, after: string, hints: () => number): Promise<SharedPage | null> {
     const place = `${source.key} ${after}`;
-    const kept = this.#kept.get(place);
-    if (kept !== undefined) {
-      return kept;
-    }
     const underWay = this.#reading.get(place);
     if (underWay !== undefined) {
       return underWay;
     }
-    const reading = this.#read(source, after, hints()).finally(() => this.#reading.delete(place));
+    const reading = this.#keptOrRead(source, after, hints).finally(() => this.#reading.delete(place));
     this.#reading.set(place, reading);
     return reading;
+  }
+
+  async #keptOrRead(source: FeedSource, after: string, hints: () => number): Promise<SharedPage | null> {
+    const place = `${source.key} ${after}`;
+    const kept = this.#kept.get(place);
+    if (kept !== undefined) {
+      if (await source.isKept(kept.page)) {
+        return kept;
+      }
+      this.#kept.delete(place);
+    }
+    return this.#read(source, after, hints());
   }
 
   async #read(source: FeedSource, after: string, hintsBefore: number): Promise<SharedPage | null> {

@@ -1,8 +1,8 @@
 import { unsafelySystemScope } from '../../access/index.js';
 import { streamTopic } from '../../engines/event-bus/event-bus.js';
-import type { FeedFrame, FeedPage, FeedSource } from './feed-source.js';
-import { type Gap, gapBetween, type StreamEvent } from './stream-event.js';
-import type { PageSize, StreamsRepository } from './streams.repository.js';
+import { type FeedFrame, type FeedPage, type FeedSource, shownOf } from './feed-source.js';
+import { endOf, type Gap, gapBetween, type StreamEvent } from './stream-event.js';
+import type { PageSize, StreamPage, StreamsRepository } from './streams.repository.js';
 
 /** A page is in memory for as long as a reader has not taken it, so it is small. */
 const FEED_PAGE: PageSize = { events: 500, bytes: 64 * 1024 };
@@ -21,14 +21,15 @@ export function runSource(repository: StreamsRepository, organizationId: string,
     opening: () => null,
     read: async (after) => {
       const page = await repository.page(scope, runId, Number(after), FEED_PAGE);
-      return page === null ? null : feedPage(after, page);
+      return page === null ? null : feedPage(runId, after, page);
     },
+    isKept: ({ shown }) => repository.areKept(scope, shown),
     isBeyond: (cursor, other) => Number(cursor) > Number(other),
     tell: Number,
   };
 }
 
-function feedPage(after: string, page: { events: StreamEvent[]; lastSeq: number; ended: boolean }): FeedPage {
+function feedPage(runId: string, after: string, page: StreamPage): FeedPage {
   const frames: FeedFrame[] = [];
   let cursor = Number(after);
   const tellGapBefore = (seq: number): void => {
@@ -47,7 +48,17 @@ function feedPage(after: string, page: { events: StreamEvent[]; lastSeq: number;
     // The counter is ahead, but nothing is kept of it.
     tellGapBefore(page.lastSeq + 1);
   }
-  return { after, frames, next: String(cursor), isOver: page.ended && cursor >= page.lastSeq };
+  const end = endOf(page.lastSeq, page.end);
+  if (end !== null) {
+    frames.push(eventFrame(end));
+  }
+  return {
+    after,
+    frames,
+    next: String(cursor),
+    isOver: page.ended && cursor >= page.lastSeq,
+    shown: shownOf(runId, [...page.events, ...(end === null ? [] : [end])], end === null ? page.events.length : 0),
+  };
 }
 
 function eventFrame(event: StreamEvent): FeedFrame {

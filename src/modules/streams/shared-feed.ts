@@ -270,7 +270,7 @@ export class SharedFeed {
     if (last === undefined) {
       return shared;
     }
-    const cut: FeedPage = { after: page.after, frames, next: last.id, isOver: false };
+    const cut: FeedPage = { ...page, frames, next: last.id, isOver: false };
     return new SharedPage(cut, shared.hintsBefore);
   }
 

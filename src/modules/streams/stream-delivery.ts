@@ -25,7 +25,14 @@ import { acceptedFormat, MEDIA_TYPES, type StreamFormat } from './stream-format.
 import { STREAM_LINK_PURPOSE } from './stream-links.js';
 import { StreamOutlet } from './stream-outlet.js';
 import { type PageSize, StreamsRepository } from './streams.repository.js';
-import { cursorOf, feedCursorOf, FOLLOW_PARAMETERS, type FeedQuery, type FollowQuery } from './streams.schema.js';
+import {
+  cursorOf,
+  feedCursorOf,
+  FOLLOW_PARAMETERS,
+  OLDEST,
+  type FeedQuery,
+  type FollowQuery,
+} from './streams.schema.js';
 import { StreamsService } from './streams.service.js';
 import { TaskFeedQuery } from './task-feed.query.js';
 import { assertReached, positionText, TASK_START, TaskCursors, taskSource } from './task-source.js';
@@ -64,8 +71,6 @@ const FEED_ACCESS = {
   parameters: [],
 } as const satisfies AccessDeclaration;
 
-/** The cursor that stands for all that is kept. */
-const OLDEST = '0';
 const NO_EVENTS: PageSize = { events: 0, bytes: 0 };
 
 /** What is read, by whom, from where. */
@@ -127,7 +132,7 @@ export class StreamDelivery {
     const format = query.format ?? acceptedFormat(request.headers.accept);
     const given = feedCursorOf(request.headers['last-event-id'], query);
     const cursors = new TaskCursors(this.sealer, actor.organizationId, taskId);
-    const { taskFeed } = this;
+    const { taskFeed, repository } = this;
     const isReadable = (reader: Actor): Promise<boolean> =>
       taskFeed.isReadable(readScope(reader, 'stream:read'), taskId);
     if (!(await isReadable(actor))) {
@@ -142,7 +147,7 @@ export class StreamDelivery {
       cursor: positionText(position),
       until: null,
       subject: `task ${taskId}`,
-      source: () => taskSource(taskFeed, cursors, actor.organizationId, taskId),
+      source: () => taskSource(taskFeed, repository, cursors, actor.organizationId, taskId),
       isReadable,
     });
   }
@@ -155,7 +160,7 @@ export class StreamDelivery {
     const format = query.format ?? acceptedFormat(request.headers.accept);
     const given = feedCursorOf(request.headers['last-event-id'], query);
     const cursors = new LifecycleCursors(this.sealer, actor.organizationId);
-    const { lifecycle, clock } = this;
+    const { lifecycle, clock, repository } = this;
     const now = await lifecycle.now(readScope(actor, 'stream:read'));
     const cursor = given === null ? startingNow(now) : given === OLDEST ? fromTheOldest(now) : cursors.open(given);
     assertSettled(cursor, now);
@@ -166,7 +171,7 @@ export class StreamDelivery {
       cursor: cursorText(cursor),
       until: null,
       subject: `lifecycle ${actor.organizationId}`,
-      source: (group, name) => lifecycleSource(lifecycle, cursors, clock, group, name),
+      source: (group, name) => lifecycleSource(lifecycle, repository, cursors, clock, group, name),
       isReadable: (reader) => lifecycle.isLive(readScope(reader, 'stream:read')),
     });
   }

@@ -39,6 +39,21 @@ export const gapSchema = z
   .meta({ id: 'StreamGap' })
   .describe('Events `from` to `to` were dropped for their age; `oldest_seq` is the first still kept.');
 
+/** How a run ended, from the run itself. */
+export interface RunEnd {
+  status: string;
+  output: unknown;
+  error: unknown;
+  at: string;
+}
+
+/** The last event of a run whose log is no longer kept, made from the run: a reader learns how it ended all the same. */
+export function endOf(lastSeq: number, end: RunEnd | null): StreamEvent | null {
+  return end === null
+    ? null
+    : { seq: lastSeq, type: 'end', at: end.at, data: { status: end.status, output: end.output, error: end.error } };
+}
+
 /** What is missing between a cursor and the next event there is; null where nothing is. */
 export function gapBetween(cursor: number, nextSeq: number): Gap | null {
   return nextSeq > cursor + 1 ? { from: cursor + 1, to: nextSeq - 1, oldest_seq: nextSeq } : null;

@@ -3,7 +3,8 @@ import type { ReadScope } from '../../access/index.js';
 import { Database } from '../../database/database.js';
 import { readableTask } from '../../database/scope.sql.js';
 import { type Sql, sql } from '../../database/sql.js';
-import type { StreamEvent } from './stream-event.js';
+import type { ShownEvents } from './feed-source.js';
+import type { RunEnd, StreamEvent } from './stream-event.js';
 
 /** What a read of a stream found: some events after a position, and where the stream stands in the same instant. */
 export interface StreamPage {
@@ -12,7 +13,12 @@ export interface StreamPage {
   lastSeq: number;
   /** True once the run is over: `lastSeq` is its `end`. */
   ended: boolean;
+  /** How the run ended, where its log after the position is no longer kept; null otherwise. */
+  end: RunEnd | null;
 }
+
+/** Where a stream stands. */
+export type StreamPosition = Pick<StreamPage, 'lastSeq' | 'ended'>;
 
 /** How much one page holds at most; one event more than fits may come along, so that a page always gets ahead. */
 export interface PageSize {
@@ -36,20 +42,41 @@ export class StreamsRepository {
     return this.database.json<StreamPage>(
       scope,
       sql`select json_build_object('lastSeq', r.last_seq, 'ended', r.finished_at is not null, 'events',
-          case when r.last_seq > ${after}::bigint then (${eventsAfter(sql`${after}::bigint`, most)}) else '[]'::json end)
+          case when r.last_seq > ${after}::bigint then (${eventsAfter(sql`${after}::bigint`, most)}) else '[]'::json end,
+          'end', ${endAfter(sql`${after}::bigint`)})
         from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         where r.organization_id = ${scope.organizationId} and r.id = ${runId} and ${readableTask(scope, 't')}`,
     );
   }
 
   /** Where the stream stands; null where the run is absent or its task not readable for this actor. */
-  async position(scope: ReadScope, runId: string): Promise<Omit<StreamPage, 'events'> | null> {
+  async position(scope: ReadScope, runId: string): Promise<StreamPosition | null> {
     return this.database.json(
       scope,
       sql`select json_build_object('lastSeq', r.last_seq, 'ended', r.finished_at is not null)
         from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         where r.organization_id = ${scope.organizationId} and r.id = ${runId} and ${readableTask(scope, 't')}`,
     );
+  }
+
+  /** True while all of this is kept: no event of it has been deleted for its age, and no output. */
+  async areKept(scope: ReadScope, shown: readonly ShownEvents[]): Promise<boolean> {
+    if (shown.length === 0) {
+      return true;
+    }
+    const kept = await this.database.json<boolean>(
+      scope,
+      sql`select coalesce(bool_and(k.events = p.count and (not p."hasOutput" or k.output)), true)
+        from jsonb_to_recordset(${JSON.stringify(shown)}::jsonb) as p ("runId" uuid, "from" bigint, "to" bigint, count bigint, "hasOutput" boolean)
+        cross join lateral (select
+          (select coalesce(sum(least(e.last_seq, p."to") - greatest(e.first_seq, p."from") + 1), 0) from run_events e
+            where e.organization_id = ${scope.organizationId} and e.run_id = p."runId" and e.last_seq >= p."from" and e.first_seq <= p."to"
+              and e.first_seq >= coalesce((select max(c.first_seq) from run_events c
+                where c.organization_id = ${scope.organizationId} and c.run_id = p."runId" and c.first_seq <= p."from"), 0)) as events,
+          exists (select 1 from runs r where r.organization_id = ${scope.organizationId} and r.id = p."runId" and r.output is not null) as output
+        ) k`,
+    );
+    return kept === true;
   }
 
   /** True where the actor may read the run's stream now. */
@@ -61,6 +88,14 @@ export class StreamsRepository {
     );
     return readable === true;
   }
+}
+
+/** How run `r` ended, as JSON, where it did and nothing of its log after the position is kept; else null. */
+export function endAfter(after: Sql): Sql {
+  return sql`case when r.finished_at is not null and r.last_seq > ${after} and coalesce((
+      select e.last_seq from run_events e where e.organization_id = r.organization_id and e.run_id = r.id
+      order by e.first_seq desc limit 1), 0) <= ${after}
+    then json_build_object('status', r.status, 'output', r.output, 'error', r.error, 'at', iso_utc(r.finished_at)) end`;
 }
 
 /**

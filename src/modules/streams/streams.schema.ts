@@ -5,11 +5,15 @@ import { STREAM_FORMATS } from './stream-format.js';
 import { gapSchema } from './stream-event.js';
 import { streamEventSchema } from './stream-event.schema.js';
 
-/** A position in a stream: the number of the last event the client has; 0 is the beginning. */
+/** Clients that have seen nothing yet send an empty id, or the number before the first. */
+const BEFORE_THE_FIRST: ReadonlySet<string> = new Set(['', '-1']);
+
+/** A position in a stream: the number of the last event the client has; 0 is the beginning, and so are `-1` and nothing. */
 const position = z
   .string()
-  .regex(/^(0|[1-9]\d{0,15})$/, 'must be the number of an event')
-  .transform(Number)
+  .trim()
+  .regex(/^(0|[1-9]\d{0,15}|-1|)$/, 'must be the number of an event')
+  .transform((text) => (BEFORE_THE_FIRST.has(text) ? 0 : Number(text)))
   .refine(Number.isSafeInteger, 'must be the number of an event')
   .meta({ type: 'integer', minimum: 0 });
 
@@ -42,7 +46,6 @@ export const FOLLOW_PARAMETERS = ['after', 'last_seq', 'format'] as const;
 export const feedQuerySchema = z.strictObject({
   after: z
     .string()
-    .min(1)
     .max(1024)
     .optional()
     .describe(
@@ -50,6 +53,8 @@ export const feedQuerySchema = z.strictObject({
     ),
   format: z.enum(STREAM_FORMATS).optional().describe('Overrides the Accept header.'),
 });
+/** The cursor of a feed over many runs that stands for all that is kept. */
+export const OLDEST = '0';
 export type FeedQuery = z.output<typeof feedQuerySchema>;
 
 export const eventsQuerySchema = z.strictObject({
@@ -75,10 +80,11 @@ export const streamUrlSchema = z
 
 /** Where the client left off: its `Last-Event-ID`, else the query, else the beginning. @throws DomainError `invalid-request` */
 export function cursorOf(lastEventId: string | readonly string[] | undefined, query: FollowQuery): number {
-  if (lastEventId === undefined) {
+  const given = onlyOne(lastEventId);
+  if (given === null) {
     return query.after ?? query.last_seq ?? 0;
   }
-  const parsed = position.safeParse(lastEventId);
+  const parsed = position.safeParse(given);
   if (!parsed.success) {
     throw invalid('Last-Event-ID', 'Last-Event-ID must be the id of an event of this stream.');
   }
@@ -87,11 +93,19 @@ export function cursorOf(lastEventId: string | readonly string[] | undefined, qu
 
 /** The client's cursor in a feed over many runs; null where it has none. @throws DomainError `invalid-request` */
 export function feedCursorOf(lastEventId: string | readonly string[] | undefined, query: FeedQuery): string | null {
-  if (lastEventId === undefined) {
-    return query.after ?? null;
-  }
-  if (typeof lastEventId !== 'string' || lastEventId === '' || lastEventId.length > 1024) {
+  const given = onlyOne(lastEventId) ?? query.after ?? '';
+  if (given.length > 1024) {
     throw invalid('Last-Event-ID', 'Last-Event-ID must be the id of a frame of this feed.');
   }
-  return lastEventId;
+  return given === '' ? null : given === '-1' ? OLDEST : given;
+}
+
+/**
+ * The header's value, or null where it says nothing: some clients and proxies send it empty, and some send it twice, which Node joins with
+ * commas.
+ */
+function onlyOne(lastEventId: string | readonly string[] | undefined): string | null {
+  const values = new Set([lastEventId ?? ''].flat().flatMap((value) => value.split(',').map((one) => one.trim())));
+  values.delete('');
+  return values.size === 0 ? null : [...values].join(',');
 }

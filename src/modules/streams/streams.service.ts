@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { readScope, type Actor } from '../../access/index.js';
 import { DomainError, notFound } from '../../kernel/errors.js';
 import { type StreamUrl, StreamLinks } from './stream-links.js';
-import { type StreamPage, StreamsRepository } from './streams.repository.js';
+import { type StreamPage, type StreamPosition, StreamsRepository } from './streams.repository.js';
 import { gapBetween } from './stream-event.js';
 import type { EventsQuery, StreamEvents } from './streams.schema.js';
 
@@ -29,7 +29,7 @@ export class StreamsService {
    * Where the stream stands, for a reader that comes with a cursor.
    * @throws DomainError `not-found`; `cursor-ahead` for a position that the stream has not come to
    */
-  async position(actor: Actor, runId: string, after: number): Promise<Omit<StreamPage, 'events'>> {
+  async position(actor: Actor, runId: string, after: number): Promise<StreamPosition> {
     return reached(after, await this.repository.position(readScope(actor, 'stream:read'), runId));
   }
 

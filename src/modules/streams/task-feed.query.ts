@@ -4,8 +4,8 @@ import type { ReadScope } from '../../access/index.js';
 import { Database } from '../../database/database.js';
 import { readableTask } from '../../database/scope.sql.js';
 import { type Sql, sql } from '../../database/sql.js';
-import type { StreamEvent } from './stream-event.js';
-import { eventsAfter, type PageSize } from './streams.repository.js';
+import type { RunEnd, StreamEvent } from './stream-event.js';
+import { endAfter, eventsAfter, type PageSize } from './streams.repository.js';
 
 /** Where a reader of a task's feed stands: runs up to `watermark` are told to their end, but for the open ones. */
 export interface TaskPosition {
@@ -22,6 +22,8 @@ export interface TaskRunPage {
   lastSeq: number;
   ended: boolean;
   events: StreamEvent[];
+  /** How the run ended, where its log after the position is no longer kept. */
+  end: RunEnd | null;
 }
 
 /** Runs that are told side by side; what keeps a cursor short, however many runs a task has. */
@@ -38,7 +40,8 @@ export class TaskFeedQuery {
       sql`select (
           select coalesce(json_agg(json_build_object('id', r.id, 'number', r.number, 'after', r.after, 'lastSeq', r.last_seq,
             'ended', r.finished_at is not null,
-            'events', case when r.last_seq > r.after then (${eventsAfter(sql`r.after`, most)}) else '[]'::json end) order by r.number), '[]')
+            'events', case when r.last_seq > r.after then (${eventsAfter(sql`r.after`, most)}) else '[]'::json end,
+            'end', ${most.events === 0 ? sql`null` : endAfter(sql`r.after`)}) order by r.number), '[]')
           from (${runsFrom(scope, position)}) r
         ) from tasks t where t.id = ${taskId} and ${readableTask(scope, 't')}`,
     );
@@ -58,7 +61,7 @@ export class TaskFeedQuery {
 function runsFrom(scope: ReadScope, { watermark, open }: TaskPosition): Sql {
   const numbers = open.map(([run]) => run);
   const seqs = open.map(([, seq]) => seq);
-  return sql`select u.organization_id, u.id, u.number, u.last_seq, u.finished_at, coalesce(p.seq, 0) as after
+  return sql`select u.organization_id, u.id, u.number, u.last_seq, u.finished_at, u.status, u.output, u.error, coalesce(p.seq, 0) as after
     from runs u left join unnest(${numbers}::int[], ${seqs}::bigint[]) as p (number, seq) on p.number = u.number
     where u.organization_id = ${scope.organizationId} and u.task_id = t.id and (u.number > ${watermark}::int or u.number = any(${numbers}::int[]))
     order by u.number limit ${MOST_OPEN_RUNS}`;

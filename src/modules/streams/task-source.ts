@@ -9,10 +9,10 @@ import { unsafelySystemScope } from '../../access/index.js';
 import type { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import { streamTopic } from '../../engines/event-bus/event-bus.js';
 import { DomainError } from '../../kernel/errors.js';
-import type { FeedFrame, FeedPage, FeedSource } from './feed-source.js';
-import { gapBetween, type StreamEvent } from './stream-event.js';
+import { type FeedFrame, type FeedPage, type FeedSource, shownOf } from './feed-source.js';
+import { endOf, gapBetween, type StreamEvent } from './stream-event.js';
 import type { TaskFeedQuery, TaskPosition, TaskRunPage } from './task-feed.query.js';
-import type { PageSize } from './streams.repository.js';
+import type { PageSize, StreamsRepository } from './streams.repository.js';
 
 /** Of each run, so that a page of 32 stays about as small as any. */
 const RUN_PAGE: PageSize = { events: 100, bytes: 8 * 1024 };
@@ -75,6 +75,7 @@ function positionOf(text: string): TaskPosition {
 
 export function taskSource(
   query: TaskFeedQuery,
+  repository: StreamsRepository,
   cursors: TaskCursors,
   organizationId: string,
   taskId: string,
@@ -105,6 +106,7 @@ export function taskSource(
       }
       return pageOf(after, position, runs, cursors);
     },
+    isKept: ({ shown }) => repository.areKept(scope, shown),
     isBeyond: null,
     tell: (cursor) => cursors.seal(positionOf(cursor)),
   };
@@ -138,7 +140,11 @@ function pageOf(after: string, position: TaskPosition, runs: readonly TaskRunPag
       open.delete(run.number);
     }
   }
-  return { after, frames, next: positionText(standing()), isOver: false };
+  const shown = runs.flatMap((run) => {
+    const end = endOf(run.lastSeq, run.end);
+    return shownOf(run.id, [...run.events, ...(end === null ? [] : [end])], end === null ? run.events.length : 0);
+  });
+  return { after, frames, next: positionText(standing()), isOver: false, shown };
 }
 
 function tellingOf(run: TaskRunPage): Telling {
@@ -161,6 +167,10 @@ function tellingOf(run: TaskRunPage): Telling {
   }
   if (run.events.length === 0) {
     tellGapBefore(run.lastSeq + 1, '');
+  }
+  const end = endOf(run.lastSeq, run.end);
+  if (end !== null) {
+    frames.push({ seq: end.seq, at: '', frame: frameOf(run, end) });
   }
   return { run, frames };
 }
