@@ -28,10 +28,12 @@ export interface Actor {
   readonly kind: 'user' | 'api_key' | 'system';
   /** The person behind it: the session's user, or the user a key is bound to; null for a key of its own. */
   readonly userId: string | null;
-  /** Whose creations are "mine": the user where there is one, else the principal. */
+  /** Whose creations are "mine": the user where the principal acts as one, else the principal. */
   readonly creatorId: string;
   /** The organisation role: capped by the user's for a bound key, and by `member` for a key held to teams. */
   readonly role: Role;
+  /** True for a key with `team_ids`. Such a key never acts as its user: what the user made or was asked elsewhere is not the key's. */
+  readonly heldToTeams: boolean;
   /** Role by team; for a key with `team_ids`, those teams only. */
   readonly teams: ReadonlyMap<string, TeamRole>;
   /** True for a key that names no teams and no user: it stands beside the teams and sees all that is not private. */

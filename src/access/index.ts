@@ -6,6 +6,7 @@ export {
   TEAM_ROLES,
   USER_ROLES,
   capRole,
+  lesserTeamRole,
   outranks,
   type Role,
   type TeamRole,

@@ -111,3 +111,8 @@ export function outranks(role: Role, other: Role): boolean {
 /** Roles inside one team. */
 export const TEAM_ROLES = ['maintainer', 'member', 'viewer'] as const;
 export type TeamRole = (typeof TEAM_ROLES)[number];
+
+/** The role of the two that gives less. */
+export function lesserTeamRole(one: TeamRole, other: TeamRole): TeamRole {
+  return TEAM_ROLES.indexOf(one) > TEAM_ROLES.indexOf(other) ? one : other;
+}

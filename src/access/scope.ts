@@ -50,6 +50,11 @@ export class ReadScope {
     return organizationWide ? 'open' : 'teams';
   }
 
+  /** The user as whom the actor acts; null for a key of its own, and for a key held to teams, which has a user's rights in those only. */
+  get actingUserId(): string | null {
+    return this.#actor.heldToTeams ? null : this.#actor.userId;
+  }
+
   /** Teams the actor belongs to, in any role: what a team's or a share's readers are. */
   get teamIds(): string[] {
     return [...this.#actor.teams.keys()];
@@ -119,6 +124,7 @@ export function unsafelySystemScope(organizationId: string, reason: string): Wri
       userId: null,
       creatorId: NO_PRINCIPAL,
       role: 'owner',
+      heldToTeams: false,
       teams: new Map(),
       organizationWide: true,
       operatesInstance: false,

@@ -13,6 +13,7 @@ import { Outbox1764000000012 } from '../../migrations/1764000000012-outbox.js';
 import { Trust1764000000013 } from '../../migrations/1764000000013-trust.js';
 import { HotPath1764000000014 } from '../../migrations/1764000000014-hot-path.js';
 import { GivenSecrets1764000000015 } from '../../migrations/1764000000015-given-secrets.js';
+import { HeldKeys1764000000016 } from '../../migrations/1764000000016-held-keys.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
 export const migrations = [
@@ -31,4 +32,5 @@ export const migrations = [
   Trust1764000000013,
   HotPath1764000000014,
   GivenSecrets1764000000015,
+  HeldKeys1764000000016,
 ] as const;

@@ -9,7 +9,8 @@
  * | reach `all` (owner, admin, system)     | yes                        | yes                   | yes        |
  * | its creator                            | yes                        | yes                   | yes        |
  * | its team, not private                  | any role                   | maintainer            | maintainer |
- * | a share of it or its project, not private | any role in that team   | `write` and not viewer there | no  |
+ * | a share of it                          | any role in that team      | `write` and not viewer there | no  |
+ * | a share of its project, not private    | any role in that team      | `write` and not viewer there | no  |
  * | visibility `organization`              | everyone                   | no                    | no         |
  * | reach `open`, not private              | yes                        | no                    | no         |
  * | asked by one of its runs that waits    | yes                        | only that answer (modules/runs) | no |
@@ -47,10 +48,11 @@ export function readableTask(scope: ReadScope, alias: string): Sql {
   const teams = scope.teamIds;
   if (teams.length > 0) {
     paths.push(
-      sql`(${t}.visibility <> 'private' and (${t}.team_id = any(${teams}::uuid[]) or ${sharedWith(t, teams, false)}))`,
+      taskSharedWith(t, teams, false),
+      sql`(${t}.visibility <> 'private' and (${t}.team_id = any(${teams}::uuid[]) or ${projectSharedWith(t, teams, false)}))`,
     );
   }
-  const { userId } = scope.actor;
+  const userId = scope.actingUserId;
   if (userId !== null) {
     // Not correlated, so that a list asks it once, of an index that holds open questions only.
     paths.push(sql`${t}.id = any(array(select asking.task_id from runs asking where asking.organization_id = ${scope.organizationId}
@@ -67,12 +69,22 @@ export function contributableTask(scope: ReadScope, alias: string): Sql {
   if (scope.reach === 'all' || !scope.canWrite || active.length === 0) {
     return base;
   }
-  return sql`(${base} or (${tenant(scope, alias)} and ${t}.deleted_at is null and ${t}.visibility <> 'private' and ${sharedWith(t, active, true)}))`;
+  const shared = any([
+    taskSharedWith(t, active, true),
+    sql`(${t}.visibility <> 'private' and ${projectSharedWith(t, active, true)})`,
+  ]);
+  return sql`(${base} or (${tenant(scope, alias)} and ${t}.deleted_at is null and ${shared}))`;
 }
 
 /** The actor may delete, share and move the task `alias`, and change who sees it. */
 export function manageableTask(scope: ReadScope, alias: string): Sql {
   return writable(scope, alias);
+}
+
+/** The callback URL of the task `alias`, for those who may set it: it often carries a token of the receiver. */
+export function shownCallback(scope: ReadScope, alias: string): Sql {
+  const t = raw(alias);
+  return sql`case when ${t}.callback is not null and ${manageableTask(scope, alias)} then ${t}.callback end`;
 }
 
 function writable(scope: ReadScope, alias: string): Sql {
@@ -92,10 +104,14 @@ function writable(scope: ReadScope, alias: string): Sql {
   return sql`(${present} and ${any(paths)})`;
 }
 
-function sharedWith(t: Sql, teams: readonly string[], writeOnly: boolean): Sql {
-  const access = writeOnly ? sql`and s.access = 'write'` : sql``;
-  return sql`(exists (select 1 from task_shares s where s.organization_id = ${t}.organization_id and s.task_id = ${t}.id
-      and s.team_id = any(${teams}::uuid[]) ${access})
-    or (${t}.project_id is not null and exists (select 1 from project_shares s where s.organization_id = ${t}.organization_id
-      and s.project_id = ${t}.project_id and s.team_id = any(${teams}::uuid[]) ${access})))`;
+/** The task `t` itself is shared with one of the teams. Somebody chose that for this task, so it counts for a private one too. */
+export function taskSharedWith(t: Sql, teams: readonly string[], writeOnly: boolean): Sql {
+  return sql`exists (select 1 from task_shares s where s.organization_id = ${t}.organization_id and s.task_id = ${t}.id
+      and s.team_id = any(${teams}::uuid[]) ${writeOnly ? sql`and s.access = 'write'` : sql``})`;
+}
+
+/** The project of the task `t` is shared with one of the teams. */
+export function projectSharedWith(t: Sql, teams: readonly string[], writeOnly: boolean): Sql {
+  return sql`(${t}.project_id is not null and exists (select 1 from project_shares s where s.organization_id = ${t}.organization_id
+      and s.project_id = ${t}.project_id and s.team_id = any(${teams}::uuid[]) ${writeOnly ? sql`and s.access = 'write'` : sql``}))`;
 }

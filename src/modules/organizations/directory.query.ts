@@ -46,12 +46,7 @@ export function readableAccount(scope: ReadScope, alias: string): Sql {
 }
 
 function inDirectory(scope: ReadScope, paths: readonly Sql[]): Sql {
-  const { kind, organizationId, principalId } = scope.actor;
-  if (kind !== 'api_key' || scope.reach !== 'teams') {
-    return sql`true`;
-  }
-  const notHeld = sql`not exists (select 1 from api_key_teams k where k.organization_id = ${organizationId} and k.api_key_id = ${principalId})`;
-  return any([notHeld, ...paths]);
+  return scope.actor.heldToTeams ? any(paths) : sql`true`;
 }
 
 function ofTeams(scope: ReadScope, teamId: Sql): Sql {

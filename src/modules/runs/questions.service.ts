@@ -149,7 +149,7 @@ export class QuestionsService {
     }
     const question = openQuestion(run);
     const wasAsked =
-      question !== null && run.assigneeId !== null && run.assigneeId === scope.actor.userId && scope.canWrite;
+      question !== null && run.assigneeId !== null && run.assigneeId === scope.actingUserId && scope.canWrite;
     if (!task.mayContribute && !wasAsked) {
       throw forbidden();
     }
@@ -168,7 +168,7 @@ export class QuestionsService {
     mayContribute: boolean,
     parts: readonly MessagePart[],
   ): Promise<Message | null> {
-    const assigneeId = mayContribute ? null : scope.actor.userId;
+    const assigneeId = mayContribute ? null : scope.actingUserId;
     if (!mayContribute && assigneeId === null) {
       return null;
     }

@@ -104,8 +104,7 @@ export class WorkerClaims {
     claimers: readonly Claimer[],
   ): Promise<ClaimedRun[]> {
     const { actor } = scope;
-    const teamIds =
-      actor.teams.size > 0 && actor.kind === 'api_key' && actor.userId === null ? [...actor.teams.keys()] : null;
+    const teamIds = actor.heldToTeams ? [...actor.teams.keys()] : null;
     const leases: ClaimedRun[] = [];
     for (let look = 1; look <= MOST_LOOKS; look += 1) {
       const wanting = claimers.map(({ workerId, most }, index) => ({

@@ -28,7 +28,7 @@ export class ShownTasksService {
   }
 
   /**
-   * Results, newest first: of the tasks that the person behind the actor made; for a key without a user, of all it may read.
+   * Results, newest first: of the tasks that the user made as whom the actor acts; for other keys, of all that the key may read.
    * @throws DomainError `invalid-cursor`
    */
   async results(actor: Actor, input: TaskPageRequest): Promise<ItemSequence<TaskResult>> {
@@ -36,7 +36,7 @@ export class ShownTasksService {
     const context = resultsContext(scope);
     const after = openTaskCursor(this.sealer, context, input.cursor);
     const { first, rest, next } = await this.query.results(scope, {
-      createdBy: actor.userId,
+      createdBy: scope.actingUserId,
       after,
       limit: input.limit ?? null,
     });
@@ -67,5 +67,5 @@ function present<Value>(found: Value | null): Value {
 }
 
 function resultsContext(scope: ReadScope): string {
-  return JSON.stringify(['task-results', scope.organizationId, scope.actor.userId]);
+  return JSON.stringify(['task-results', scope.organizationId, scope.actingUserId]);
 }

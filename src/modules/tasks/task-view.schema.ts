@@ -58,7 +58,12 @@ const taskFields = {
   enabled: z.boolean(),
   priority: z.int(),
   max_attempts: z.int().nullable(),
-  callback: z.string().nullable(),
+  callback: z
+    .string()
+    .nullable()
+    .describe(
+      'Where the end of each run is posted. Null for those who may not change it, since such URLs often hold a token.',
+    ),
   latest_run_id: z.uuid().nullable(),
   run_count: z.int(),
 };

@@ -13,7 +13,14 @@ import {
   keysetBegin,
   keysetOrder,
 } from '../../database/keyset.sql.js';
-import { contributableTask, readableTask, tenant } from '../../database/scope.sql.js';
+import {
+  contributableTask,
+  projectSharedWith,
+  readableTask,
+  shownCallback,
+  taskSharedWith,
+  tenant,
+} from '../../database/scope.sql.js';
 import { type Sql, all, any, raw, sql } from '../../database/sql.js';
 import { isId } from '../../kernel/ids.js';
 import type { ResolvedRunConfig } from '../agents/index.js';
@@ -89,7 +96,7 @@ const MOST_STREAMS = 100;
 const MOST_PAGE_BYTES = 8 * 1024 * 1024;
 
 /** A {@link StoredTask} of the task row `alias`, as an expression. */
-export function taskJson(alias: string): Sql {
+export function taskJson(scope: ReadScope, alias: string): Sql {
   const t = raw(alias);
   return sql`json_build_object('created_at', iso_utc(${t}.created_at), 'id', ${t}.id, 'title', ${t}.title,
     'created_by', (select u.email from users u where u.organization_id = ${t}.organization_id and u.id = ${t}.created_by),
@@ -100,7 +107,7 @@ export function taskJson(alias: string): Sql {
     'team_id', ${t}.team_id, 'visibility', ${t}.visibility, 'account_id', ${t}.account_id,
     'artist_account_id', ${t}.artist_account_id, 'created_by_id', ${t}.created_by, 'tags', to_json(${t}.tags),
     'metadata', ${t}.metadata, 'enabled', ${t}.enabled, 'priority', ${t}.priority, 'max_attempts', ${t}.max_attempts,
-    'callback', ${t}.callback, 'latest_run_id', ${t}.latest_run_id, 'run_count', ${t}.run_count, 'schedule', ${scheduleInfoJson(alias)})`;
+    'callback', ${shownCallback(scope, alias)}, 'latest_run_id', ${t}.latest_run_id, 'run_count', ${t}.run_count, 'schedule', ${scheduleInfoJson(alias)})`;
 }
 
 const STREAM = sql`json_build_object('id', r.id, 'status', r.status, 'created_at', iso_utc(r.created_at),
@@ -115,7 +122,7 @@ export class TasksQuery {
     return (tx ?? this.database).json<StoredDetail>(
       scope,
       sql`select json_build_object(
-          'task', ${taskJson('t')},
+          'task', ${taskJson(scope, 't')},
           'read_only', not ${contributableTask(scope, 't')},
           'agent_default', (select a.default_run_config from agents a where a.organization_id = t.organization_id and a.id = t.agent_id),
           'messages', ${latestMessagesJson('t', MOST_MESSAGES)},
@@ -139,7 +146,7 @@ export class TasksQuery {
       scope,
       sql`select coalesce(json_agg(json_build_object('at', t.page_at, 'id', t.id, 'item',
             case when t.page_position <= ${page.limit}::int and (t.page_position = 1 or t.page_bytes <= ${MOST_PAGE_BYTES}::bigint)
-              then json_build_object('task', ${taskJson('t')}, 'read_only', not ${contributableTask(scope, 't')}) end)
+              then json_build_object('task', ${taskJson(scope, 't')}, 'read_only', not ${contributableTask(scope, 't')}) end)
           order by t.page_position), '[]'::json)
         from (
           select t.*, ${keysetAt('t', page)} as page_at, row_number() over (order by ${keysetOrder('t', page)}) as page_position,
@@ -211,11 +218,9 @@ function within(scope: ReadScope, which: NonNullable<TaskListQuery['scope']>): S
     case 'team':
       return sql`(t.visibility <> 'private' and t.team_id = any(${scope.teamIds}::uuid[]))`;
     case 'shared':
-      return sql`(t.visibility <> 'private' and ${any([
-        sql`exists (select 1 from task_shares s where s.organization_id = t.organization_id and s.task_id = t.id
-          and s.team_id = any(${scope.teamIds}::uuid[]))`,
-        sql`exists (select 1 from project_shares s where s.organization_id = t.organization_id and s.project_id = t.project_id
-          and s.team_id = any(${scope.teamIds}::uuid[]))`,
-      ])})`;
+      return any([
+        taskSharedWith(raw('t'), scope.teamIds, false),
+        sql`(t.visibility <> 'private' and ${projectSharedWith(raw('t'), scope.teamIds, false)})`,
+      ]);
   }
 }

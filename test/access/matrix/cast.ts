@@ -37,6 +37,9 @@ export async function makeCast(server: TestServer): Promise<Cast> {
   const revoked = await ours({ name: 'revoked', role: 'admin' });
   await server.call('DELETE', `/api/v1/api-keys/${revoked.creatorId ?? ''}`);
   const member = personActor(yard.member.token, yard.member.id);
+  const demoted = await person(server, 'demoted', 'admin');
+  const demotedKey = await key(server, { name: 'of demoted', role: 'admin', user_id: demoted.id });
+  await server.call('PATCH', `/api/v1/users/${demoted.id}`, { body: { role: 'viewer' } });
   const valid = await ours({ name: 'valid', role: 'admin' });
 
   return {
@@ -68,6 +71,10 @@ export async function makeCast(server: TestServer): Promise<Cast> {
         ...member,
         credential: await key(server, { name: 'of member', role: 'admin', user_id: yard.member.id }),
       },
+      heldBoundKey: await ours({ name: 'of member, red', role: 'admin', user_id: yard.member.id, team_ids: [red] }),
+      memberTeamKey: await ours({ name: 'member of red', role: 'member', team_ids: [red], team_role: 'member' }),
+      noTeamKey: await ours({ name: 'of outsider, red', role: 'member', user_id: yard.outsider.id, team_ids: [red] }),
+      demotedKey: { ...personActor(demoted.token, demoted.id), credential: demotedKey },
       workerKey: {
         credential: yard.workerKey,
         creatorId: await keyIdOf(server, yard.workerKey),

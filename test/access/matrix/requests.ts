@@ -190,12 +190,10 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
     ok: 201,
   },
   'POST /api/v1/tasks/:id/runs': { ...changes('task', 'c', ({ task }) => `${V1}/tasks/${task}/runs`, {}), ok: 201 },
-  'PUT /api/v1/tasks/:id/shares/:team_id': changes(
-    'task',
-    'm',
-    ({ task, share_team: team }) => `${V1}/tasks/${task}/shares/${team}`,
-    { access: 'write' },
-  ),
+  'PUT /api/v1/tasks/:id/shares/:team_id': {
+    ...changes('task', 'm', ({ task, share_team: team }) => `${V1}/tasks/${task}/shares/${team}`, { access: 'write' }),
+    namesTeam: true,
+  },
   'DELETE /api/v1/tasks/:id/shares/:team_id': removes(
     'task',
     ({ task, shared_team: team }) => `${V1}/tasks/${task}/shares/${team}`,
@@ -289,12 +287,12 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
     name: 'Changed',
   }),
   'DELETE /api/v1/projects/:id': removes('project', ({ project }) => `${V1}/projects/${project}`),
-  'PUT /api/v1/projects/:id/shares/:team_id': changes(
-    'project',
-    'm',
-    ({ project, share_team: team }) => `${V1}/projects/${project}/shares/${team}`,
-    { access: 'write' },
-  ),
+  'PUT /api/v1/projects/:id/shares/:team_id': {
+    ...changes('project', 'm', ({ project, share_team: team }) => `${V1}/projects/${project}/shares/${team}`, {
+      access: 'write',
+    }),
+    namesTeam: true,
+  },
   'DELETE /api/v1/projects/:id/shares/:team_id': removes(
     'project',
     ({ project, shared_team: team }) => `${V1}/projects/${project}/shares/${team}`,

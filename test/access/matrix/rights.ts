@@ -19,7 +19,9 @@ export function suffices(right: Right, needed: Right): boolean {
  * - `outsider`: a member in no team; `member`: a member of red and blue; `maintainer`: of red
  * - `creator`: a member in no team who made everything that is not `own`
  * - `teamKey`, `adminTeamKey`: roles member and admin, held to red; `openKey`: role member, beside the teams
- * - `boundKey`: role admin, but of `member`; `workerKey`: the worker's routes
+ * - `boundKey`: role admin, but of `member`; `heldBoundKey`: the same, held to red; `memberTeamKey`: of its own, held to red as a member
+ * - `noTeamKey`: of `outsider`, held to red, where the outsider is not; `demotedKey`: of an admin who is a viewer by now
+ * - `workerKey`: the worker's routes
  * - `admin`, `adminKey`, `owner`, `operatorKey` (the bootstrap key)
  */
 export const STRANGERS = ['strangerKey', 'strangerOwner'] as const;
@@ -35,6 +37,10 @@ export const OURS = [
   'adminTeamKey',
   'openKey',
   'boundKey',
+  'heldBoundKey',
+  'memberTeamKey',
+  'noTeamKey',
+  'demotedKey',
   'workerKey',
   'admin',
   'adminKey',
@@ -59,6 +65,10 @@ teamKey       y    y    y    -          -      -       y
 adminTeamKey  y    y    y    -          -      -       y
 openKey       y    y    y    -          -      -       y
 boundKey      y    y    y    -          -      -       y
+heldBoundKey  y    y    y    -          -      -       y
+memberTeamKey y    y    y    -          -      -       y
+noTeamKey     y    y    y    -          -      -       y
+demotedKey    y    y    -    -          -      -       -
 workerKey     y    -    -    -          y      -       y
 admin         y    y    y    y          y      -       y
 adminKey      y    y    y    y          y      -       y
@@ -69,27 +79,31 @@ operatorKey   y    y    y    y          y      y       y
 /**
  * Tasks, and all that hangs on one: runs, streams, assets, messages, its schedule, its shares. `own` is private and the actor's;
  * the rest is the creator's. `team` is red's; all others are violet's, a team that none of the actors is in. `readShared`, `writeShared`
- * are shared with red; `readProject`, `writeProject` are in a project that is. `private` is red's and shared with red for writing,
- * but private. `open` is visible to the organisation. `asked` is private, and a run of it waits for an answer of the outsider's.
+ * are shared with red; `readProject`, `writeProject` are in a project that is. `private` and `secluded` are red's, and private: the one is
+ * itself shared with red for writing, the other is in a project that is. `open` is visible to the organisation. `asked` is private, and a run of it waits for an answer of the outsider's.
  */
 const TASKS = grid(`
-              own team other readShared writeShared readProject writeProject private open foreign asked
-strangerKey   m   -    -     -          -           -           -            -       -    m       -
-strangerOwner m   -    -     -          -           -           -            -       -    m       -
-viewer        r   r    -     r          r           r           r            -       r    -       -
-viewerKey     r   r    -     r          r           r           r            -       r    -       -
-outsider      m   -    -     -          -           -           -            -       r    -       r
-member        m   r    -     r          c           r           c            -       r    -       -
-maintainer    m   m    -     r          c           r           c            -       r    -       -
-creator       m   m    m     m          m           m           m            m       m    -       m
-teamKey       m   m    -     r          c           r           c            -       r    -       -
-adminTeamKey  m   m    -     r          c           r           c            -       r    -       -
-openKey       m   r    r     r          r           r           r            -       r    -       -
-boundKey      m   r    -     r          c           r           c            -       r    -       -
-admin         m   m    m     m          m           m           m            m       m    -       m
-adminKey      m   m    m     m          m           m           m            m       m    -       m
-owner         m   m    m     m          m           m           m            m       m    -       m
-operatorKey   m   m    m     m          m           m           m            m       m    -       m
+              own team other readShared writeShared readProject writeProject private secluded open foreign asked
+strangerKey   m   -    -     -          -           -           -            -       -        -    m       -
+strangerOwner m   -    -     -          -           -           -            -       -        -    m       -
+viewer        r   r    -     r          r           r           r            r       -        r    -       -
+viewerKey     r   r    -     r          r           r           r            r       -        r    -       -
+outsider      m   -    -     -          -           -           -            -       -        r    -       r
+member        m   r    -     r          c           r           c            c       -        r    -       -
+maintainer    m   m    -     r          c           r           c            c       -        r    -       -
+creator       m   m    m     m          m           m           m            m       m        m    -       m
+teamKey       m   m    -     r          c           r           c            c       -        r    -       -
+adminTeamKey  m   m    -     r          c           r           c            c       -        r    -       -
+openKey       m   r    r     r          r           r           r            -       -        r    -       -
+boundKey      m   r    -     r          c           r           c            c       -        r    -       -
+heldBoundKey  m   r    -     r          c           r           c            c       -        r    -       -
+memberTeamKey m   r    -     r          c           r           c            c       -        r    -       -
+noTeamKey     m   -    -     -          -           -           -            -       -        r    -       -
+demotedKey    r   -    -     -          -           -           -            -       -        r    -       -
+admin         m   m    m     m          m           m           m            m       m        m    -       m
+adminKey      m   m    m     m          m           m           m            m       m        m    -       m
+owner         m   m    m     m          m           m           m            m       m        m    -       m
+operatorKey   m   m    m     m          m           m           m            m       m        m    -       m
 `);
 
 /** The right to say something to a task: whoever was asked may answer, and nothing else. */
@@ -110,43 +124,51 @@ operatorKey   -      -      -
 /** Everyone in the organisation sees its directory, so that they can name whom to share with; keys held to teams see theirs. */
 const TEAMS = grid(`
               red violet foreign
-strangerKey   -   -     d
-strangerOwner -   -     d
-viewer        r   r     -
-viewerKey     r   -     -
-outsider      r   r     -
-member        r   r     -
-maintainer    m   r     -
-creator       r   r     -
-teamKey       m   -     -
-adminTeamKey  m   -     -
-openKey       r   r     -
-boundKey      r   r     -
-admin         d   d     -
-adminKey      d   d     -
-owner         d   d     -
-operatorKey   d   d     -
+strangerKey   -   -      d
+strangerOwner -   -      d
+viewer        r   r      -
+viewerKey     r   -      -
+outsider      r   r      -
+member        r   r      -
+maintainer    m   r      -
+creator       r   r      -
+teamKey       m   -      -
+adminTeamKey  m   -      -
+openKey       r   r      -
+boundKey      r   r      -
+heldBoundKey  r   -      -
+memberTeamKey r   -      -
+noTeamKey     -   -      -
+demotedKey    r   r      -
+admin         d   d      -
+adminKey      d   d      -
+owner         d   d      -
+operatorKey   d   d      -
 `);
 
 /** `own` is the actor's; the others the creator's: of team red, of violet, of violet but shared with red. */
 const PROJECTS = grid(`
               own red violet shared foreign
-strangerKey   m   -   -     -      m
-strangerOwner m   -   -     -      m
-viewer        r   r   r     r      -
-viewerKey     r   r   -     r      -
-outsider      m   r   r     r      -
-member        m   r   r     r      -
-maintainer    m   m   r     r      -
-creator       m   m   m     m      -
-teamKey       m   m   -     r      -
-adminTeamKey  m   m   -     r      -
-openKey       m   r   r     r      -
-boundKey      m   r   r     r      -
-admin         m   m   m     m      -
-adminKey      m   m   m     m      -
-owner         m   m   m     m      -
-operatorKey   m   m   m     m      -
+strangerKey   m   -   -      -      m
+strangerOwner m   -   -      -      m
+viewer        r   r   r      r      -
+viewerKey     r   r   -      r      -
+outsider      m   r   r      r      -
+member        m   r   r      r      -
+maintainer    m   m   r      r      -
+creator       m   m   m      m      -
+teamKey       m   m   -      r      -
+adminTeamKey  m   m   -      r      -
+openKey       m   r   r      r      -
+boundKey      m   r   r      r      -
+heldBoundKey  m   r   -      r      -
+memberTeamKey m   r   -      r      -
+noTeamKey     m   -   -      -      -
+demotedKey    r   r   r      r      -
+admin         m   m   m      m      -
+adminKey      m   m   m      m      -
+owner         m   m   m      m      -
+operatorKey   m   m   m      m      -
 `);
 
 /** `own` was made by the actor and is nobody's; `nobodys` by the creator; the last two are the accounts of two persons. */
@@ -164,6 +186,10 @@ teamKey       m   r       r       -         -
 adminTeamKey  m   r       r       -         -
 openKey       m   r       r       r         -
 boundKey      m   r       m       r         -
+heldBoundKey  m   r       r       -         -
+memberTeamKey m   r       r       -         -
+noTeamKey     m   r       -       -         -
+demotedKey    r   r       r       r         -
 admin         m   m       m       m         -
 adminKey      m   m       m       m         -
 owner         m   m       m       m         -
@@ -185,6 +211,10 @@ teamKey       r         -         -     -
 adminTeamKey  r         -         -     -
 openKey       r         r         r     -
 boundKey      r         r         r     -
+heldBoundKey  r         -         -     -
+memberTeamKey r         -         -     -
+noTeamKey     -         -         -     -
+demotedKey    r         r         r     -
 admin         m         m         r     -
 adminKey      m         m         r     -
 owner         m         m         m     -
@@ -205,6 +235,10 @@ teamKey       r    -
 adminTeamKey  r    -
 openKey       r    -
 boundKey      r    -
+heldBoundKey  r    -
+memberTeamKey r    -
+noTeamKey     r    -
+demotedKey    r    -
 admin         m    -
 adminKey      m    -
 owner         m    -
@@ -264,6 +298,10 @@ teamKey       r   -        -
 adminTeamKey  r   -        -
 openKey       r   -        -
 boundKey      r   -        -
+heldBoundKey  r   -        -
+memberTeamKey r   -        -
+noTeamKey     r   -        -
+demotedKey    r   -        -
 admin         r   r        -
 adminKey      r   r        -
 owner         r   r        -

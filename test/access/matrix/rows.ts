@@ -16,6 +16,8 @@ export interface Row {
   ok: number;
   about?: { kind: Kind; right: Right };
   hidden?: number;
+  /** Names team red beside its object: who may not see that team gets 404 where they would be allowed. */
+  namesTeam?: boolean;
   /** An allowed request changes or ends the object, so that each gets one of its own. */
   spends?: boolean;
   /** Takes a person out of a team: they are put back in before each request. */

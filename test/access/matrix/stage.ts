@@ -281,6 +281,8 @@ export class Stage {
         return { ...ofViolet, projectId: object === 'readProject' ? this.#projects.read : this.#projects.write };
       case 'private':
         return { createdBy, teamId: red, visibility: 'private', share: { teamId: red, access: 'write' } };
+      case 'secluded':
+        return { createdBy, teamId: red, visibility: 'private', projectId: this.#projects.write };
       case 'open':
         return { createdBy, teamId: violet, visibility: 'organization' };
       case 'asked':

@@ -116,6 +116,7 @@ export class Bootstrap implements OnApplicationBootstrap {
       role: 'admin',
       userId: null,
       teamIds: [],
+      teamRole: null,
       agentIds: [],
       expiresAt: null,
       isBootstrap: true,

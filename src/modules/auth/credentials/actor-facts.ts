@@ -1,4 +1,4 @@
-import { type Actor, type Role, type TeamRole, type UserRole, capRole } from '../../../access/index.js';
+import { type Actor, type Role, type TeamRole, type UserRole, capRole, lesserTeamRole } from '../../../access/index.js';
 
 /** What the database knows of a principal, in one row. Present only while it is neither disabled nor expired. */
 export interface ActorFacts {
@@ -16,6 +16,8 @@ export interface ActorFacts {
   user_role: UserRole | null;
   user_teams: Readonly<Record<string, TeamRole>>;
   key_team_ids: readonly string[];
+  /** The most that a key held to teams is in them; null where its role alone decides. */
+  key_team_role: TeamRole | null;
   agent_ids: readonly string[];
 }
 
@@ -25,9 +27,12 @@ export interface ActorFacts {
  * | key | role | teams |
  * |---|---|---|
  * | of its own | its own | none: it stands beside them, organisation-wide |
- * | held to teams | its own, at most `member` | those: as maintainer, or as viewer for a viewer |
+ * | held to teams | its own, at most `member` | those: in its `team_role`, by default as maintainer; as viewer for a viewer |
  * | bound to a user | its own, at most the user's | the user's, as the user |
- * | both | the least of both | the user's that are among those |
+ * | both | the least of both | the user's that are among those, in at most its `team_role` |
+ *
+ * A key that is held to teams acts for its user but not as its user: it is the creator of what it makes, and what the user made elsewhere
+ * is not its own.
  */
 export function toActor(facts: ActorFacts): Actor | null {
   if (facts.kind !== 'api_key') {
@@ -46,8 +51,9 @@ export function toActor(facts: ActorFacts): Actor | null {
     ...identity(facts),
     kind: 'api_key',
     userId: facts.user_id,
-    creatorId: facts.user_id ?? facts.principal_id,
+    creatorId: held ? facts.principal_id : (facts.user_id ?? facts.principal_id),
     role,
+    heldToTeams: held,
     teams: teamsOfKey(facts, role),
     organizationWide: !held && facts.user_id === null,
     operatesInstance: facts.is_bootstrap || (facts.operates_instance && role === 'owner'),
@@ -62,6 +68,7 @@ function personOrSystem(facts: ActorFacts): Actor {
     userId: facts.user_id,
     creatorId: facts.principal_id,
     role: facts.role,
+    heldToTeams: false,
     teams: new Map(Object.entries(facts.user_teams)),
     organizationWide: facts.kind === 'system',
     operatesInstance: facts.kind === 'user' && facts.operates_instance && facts.role === 'owner',
@@ -74,11 +81,13 @@ function identity(facts: ActorFacts): Pick<Actor, 'organizationId' | 'principalI
 }
 
 function teamsOfKey(facts: ActorFacts, role: Role): ReadonlyMap<string, TeamRole> {
+  const most: TeamRole = role === 'viewer' || role === 'worker' ? 'viewer' : (facts.key_team_role ?? 'maintainer');
   if (facts.user_id === null) {
-    const teamRole: TeamRole = role === 'viewer' || role === 'worker' ? 'viewer' : 'maintainer';
-    return new Map(facts.key_team_ids.map((id) => [id, teamRole]));
+    return new Map(facts.key_team_ids.map((id) => [id, most]));
   }
   const teams = Object.entries(facts.user_teams);
   const held = new Set(facts.key_team_ids);
-  return new Map(held.size === 0 ? teams : teams.filter(([id]) => held.has(id)));
+  return new Map(
+    held.size === 0 ? teams : teams.filter(([id]) => held.has(id)).map(([id, own]) => [id, lesserTeamRole(own, most)]),
+  );
 }

@@ -1,4 +1,5 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
+import type { TeamRole } from '../../../access/index.js';
 
 /** A key: a principal that people make for programs. What is typed is one of its secrets. */
 @Entity({ name: 'api_keys' })
@@ -14,6 +15,10 @@ export class ApiKeyEntity {
 
   @Column({ name: 'user_id', type: 'uuid', nullable: true })
   userId!: string | null;
+
+  /** The most that the key is in the teams it is held to; null where its role alone decides. */
+  @Column({ name: 'team_role', type: 'text', nullable: true })
+  teamRole!: TeamRole | null;
 
   @Column({ name: 'is_bootstrap', type: 'boolean', default: false })
   isBootstrap!: boolean;

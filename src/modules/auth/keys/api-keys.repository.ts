@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { ReadScope, Role, UserRole, WriteScope } from '../../../access/index.js';
+import type { ReadScope, Role, TeamRole, UserRole, WriteScope } from '../../../access/index.js';
 import { Database, type Tx } from '../../../database/database.js';
 import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../../database/keyset.sql.js';
 import { tenant } from '../../../database/scope.sql.js';
@@ -15,6 +15,7 @@ export interface KeyValues {
   role: Role;
   userId: string | null;
   teamIds: readonly string[];
+  teamRole: TeamRole | null;
   agentIds: readonly string[];
   expiresAt: Date | null;
   isBootstrap: boolean;
@@ -43,6 +44,7 @@ const SECRETS = sql`(select coalesce(json_agg(json_build_object('prefix', case w
 const KEY = sql`(select json_build_object('id', k.id, 'name', k.name, 'role', p.role, 'user_id', k.user_id,
     'team_ids', (select coalesce(json_agg(t.team_id order by t.team_id), '[]') from api_key_teams t
       where t.organization_id = k.organization_id and t.api_key_id = k.id),
+    'team_role', k.team_role,
     'agent_ids', (select coalesce(json_agg(a.agent_id order by a.agent_id), '[]') from api_key_agents a
       where a.organization_id = k.organization_id and a.api_key_id = k.id),
     'prefix', coalesce(secrets.list -> 0 ->> 'prefix', ''), 'last_four', coalesce(secrets.list -> 0 ->> 'last_four', ''), 'secrets', secrets.list,
@@ -75,9 +77,9 @@ export class ApiKeysRepository {
 
   async insert(scope: WriteScope, tx: Tx, key: KeyValues): Promise<void> {
     const { organizationId } = scope;
-    const { id, name, userId, isBootstrap, createdBy } = key;
+    const { id, name, userId, teamRole, isBootstrap, createdBy } = key;
     await this.principals.insert(scope, tx, { id, kind: 'api_key', role: key.role, expiresAt: key.expiresAt });
-    await tx.manager.insert(ApiKeyEntity, { organizationId, id, name, userId, isBootstrap, createdBy });
+    await tx.manager.insert(ApiKeyEntity, { organizationId, id, name, userId, teamRole, isBootstrap, createdBy });
     await tx.manager.insert(
       ApiKeyTeamEntity,
       key.teamIds.map((teamId) => ({ organizationId, apiKeyId: id, teamId })),

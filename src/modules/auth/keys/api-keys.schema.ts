@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ROLES } from '../../../access/index.js';
+import { ROLES, TEAM_ROLES } from '../../../access/index.js';
 import { listQuery, pageSchema } from '../../../http/list-query.js';
 import { idQuery } from '../../../http/schemas.js';
 
@@ -20,11 +20,22 @@ export const newApiKey = z
     user_id: idQuery.optional().describe('The key has at most this user’s rights, as they are at each request.'),
     team_ids: ids
       .optional()
-      .describe('The key acts in these teams only: as maintainer, or as viewer where its role is `viewer`.'),
+      .describe('The key acts in these teams only: in its `team_role`, or as viewer where its role is `viewer`.'),
+    team_role: z
+      .enum(TEAM_ROLES)
+      .optional()
+      .describe(
+        'With `team_ids`: the role of the key in these teams, `maintainer` if absent. A `member` creates tasks there and reads those of ' +
+          'the team, but changes only its own. With `user_id`, the key has at most the role of the user in each team.',
+      ),
     agent_ids: ids.optional().describe('For `worker`: the agents whose runs the key may claim.'),
     expires_at: z.iso
       .datetime({ offset: true, error: 'must be an ISO 8601 instant, such as 2030-01-31T09:00:00Z' })
       .optional(),
+  })
+  .refine(({ team_role, team_ids }) => team_role === undefined || team_ids !== undefined, {
+    path: ['team_role'],
+    message: 'is for keys with team_ids',
   })
   .meta({ id: 'NewApiKey' });
 export type NewApiKeyInput = z.output<typeof newApiKey>;
@@ -59,6 +70,7 @@ export const apiKeySchema = z
     role: z.enum(ROLES),
     user_id: z.string().nullable(),
     team_ids: z.array(z.string()),
+    team_role: z.enum(TEAM_ROLES).nullable().describe('The most that the key is in these teams; null: maintainer.'),
     agent_ids: z.array(z.string()),
     prefix: z.string().describe('Of the newest secret.'),
     last_four: z.string(),
@@ -90,6 +102,7 @@ export const API_KEY_EXAMPLE: ApiKey = {
   role: 'member',
   user_id: null,
   team_ids: [],
+  team_role: null,
   agent_ids: [],
   prefix: 'tyk_4fGq0Zr81LxB',
   last_four: 'k2Qd',

@@ -71,6 +71,7 @@ export class ApiKeysService {
         role: input.role,
         userId: input.user_id ?? null,
         teamIds: input.team_ids ?? [],
+        teamRole: input.team_role ?? null,
         agentIds: input.agent_ids ?? [],
         expiresAt: input.expires_at === undefined ? null : new Date(input.expires_at),
         isBootstrap: false,

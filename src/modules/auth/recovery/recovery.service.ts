@@ -76,6 +76,7 @@ export class Recovery {
         role,
         userId: null,
         teamIds: [],
+        teamRole: null,
         agentIds: [],
         expiresAt: null,
         isBootstrap: false,
