@@ -20,7 +20,7 @@ afterAll(async () => {
 const AUTHORIZED = { authorization: `Bearer ${BOOTSTRAP_KEY}` };
 
 describe('headers of every reply', () => {
-  const REPLIES: [what: string, method: string, path: string, as: string | null, status: number][] = [
+  const REPLIES: [what: string, method: string, path: string, as: string | null, status: number, caching?: string][] = [
     ['a success', 'GET', '/api/v1/me', BOOTSTRAP_KEY, 200],
     ['a reply without a body', 'DELETE', `/api/v1/tasks/${ABSENT}/shares/${ABSENT}`, BOOTSTRAP_KEY, 404],
     ['a page of a surface', 'GET', '/v1/task', BOOTSTRAP_KEY, 200],
@@ -30,17 +30,17 @@ describe('headers of every reply', () => {
     ['an unknown path', 'GET', '/nowhere', null, 404],
     ['a path that cannot be decoded', 'GET', '/api/v1/tasks/%zz', BOOTSTRAP_KEY, 400],
     ['health', 'GET', '/health/live', null, 200],
-    ['the document', 'GET', '/openapi.json', null, 200],
-    ['Swagger UI', 'GET', '/docs', null, 200],
+    ['the document', 'GET', '/openapi.json', null, 200, 'no-cache'],
+    ['Swagger UI', 'GET', '/docs', null, 200, 'no-cache'],
   ];
 
   test.each(REPLIES)(
-    '%s carries a request id of its own, no caching and the security headers',
-    async (_, method, path, as, status) => {
+    '%s carries a request id of its own, how it may be kept and the security headers',
+    async (_, method, path, as, status, caching = 'no-store') => {
       const reply = await server.call(method, path, { as });
       expect(reply.status).toBe(status);
       expect(reply.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
-      expect(reply.headers.get('cache-control')).toBe('no-store');
+      expect(reply.headers.get('cache-control')).toBe(caching);
       expect(reply.headers.get('x-content-type-options')).toBe('nosniff');
       expect(reply.headers.get('x-frame-options')).toBe('DENY');
       expect(reply.headers.get('referrer-policy')).toBe('no-referrer');
