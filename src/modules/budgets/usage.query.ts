@@ -20,7 +20,7 @@ export class UsageQuery {
    */
   async count(scope: ReadScope, from: string, to: string, group: UsageGroup): Promise<CountedUsage | null> {
     const { key, archiveKey, named } = GROUPS[group];
-    const name = named(scope.organizationId);
+    const name = named(scope);
     const order = group === 'day' ? sql`g.key` : sql`g.cost desc, g.runs desc, g.key`;
     const most = group === 'day' ? sql`null::bigint` : sql`${MOST_GROUPS}::bigint`;
     const amounts = (alias: string): Sql => {
@@ -71,7 +71,7 @@ export class UsageQuery {
 }
 
 /** By group: its key of a run `r`, of an archived row `r`, and the name of a key of the group `g`. */
-const GROUPS: Readonly<Record<UsageGroup, { key: Sql; archiveKey: Sql; named: (organizationId: string) => Sql }>> = {
+const GROUPS: Readonly<Record<UsageGroup, { key: Sql; archiveKey: Sql; named: (scope: ReadScope) => Sql }>> = {
   day: {
     key: sql`to_char(r.created_at at time zone 'UTC', 'YYYY-MM-DD')`,
     archiveKey: sql`to_char(r.day, 'YYYY-MM-DD')`,
@@ -80,19 +80,22 @@ const GROUPS: Readonly<Record<UsageGroup, { key: Sql; archiveKey: Sql; named: (o
   agent: {
     key: sql`r.agent_id::text`,
     archiveKey: sql`r.agent_id::text`,
-    named: (organizationId) =>
-      sql`(select a.name from agents a where a.organization_id = ${organizationId} and a.id = g.key::uuid)`,
+    named: (scope) =>
+      sql`(select a.name from agents a where a.organization_id = ${scope.organizationId} and a.id = g.key::uuid)`,
   },
   api_key: {
     key: sql`r.api_key_id::text`,
     archiveKey: sql`nullif(r.api_key_id, ${NO_KEY}::uuid)::text`,
-    named: (organizationId) =>
-      sql`(select k.name from api_keys k where k.organization_id = ${organizationId} and k.id = g.key::uuid)`,
+    // Only those who may list keys are told their names; to others a key is its id, as in what it created.
+    named: (scope) =>
+      scope.reach === 'all'
+        ? sql`(select k.name from api_keys k where k.organization_id = ${scope.organizationId} and k.id = g.key::uuid)`
+        : sql`null::text`,
   },
   task: {
     key: sql`r.task_id::text`,
     archiveKey: sql`null::text`,
-    named: (organizationId) =>
-      sql`(select t.title from tasks t where t.organization_id = ${organizationId} and t.id = g.key::uuid)`,
+    named: (scope) =>
+      sql`(select t.title from tasks t where t.organization_id = ${scope.organizationId} and t.id = g.key::uuid)`,
   },
 };

@@ -4,7 +4,7 @@
 import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../access/index.js';
 import type { Tx } from '../../database/database.js';
-import { tenant } from '../../database/scope.sql.js';
+import { contributableTask, tenant } from '../../database/scope.sql.js';
 import { type Sql, sql } from '../../database/sql.js';
 import { type Delay, type Duration, later } from './run-times.js';
 import { aftermathOfCancel } from './state-change.query.js';
@@ -17,9 +17,15 @@ export interface StartTimes {
   isPossible: boolean;
 }
 
+/** The runs of a concurrency key that a new run counts and may cancel. */
 export interface KeyMembers {
   agentId: string;
   key: string;
+  /** Null for what a caller starts. For a schedule, the task that it starts: no caller's rights can be asked. */
+  scheduledTaskId: string | null;
+}
+
+export interface OldestMembers extends KeyMembers {
   /** How many are over the limit once a new run comes in. */
   over: number;
 }
@@ -50,26 +56,26 @@ export class AdmissionRepository {
    * How many runs of the key there would be over the limit with one more: those that have not ended, but for those that wait for
    * somebody and those that were asked to stop. New runs of the key wait for this transaction, so the number stays true in it.
    */
-  async over(scope: WriteScope, tx: Tx, agentId: string, key: string, limit: number): Promise<number> {
-    await tx.execute(
-      sql`select pg_advisory_xact_lock(hashtextextended(${`${scope.organizationId} ${agentId} ${key}`}, 7))`,
-    );
+  async over(scope: WriteScope, tx: Tx, members: KeyMembers, limit: number): Promise<number> {
+    const lock = `${scope.organizationId} ${members.agentId} ${members.key}`;
+    await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${lock}, 7))`);
     const found = await tx.row<{ over: number }>(sql`
       select count(*)::int + 1 - ${limit}::int as over from (
-        select 1 from runs r where ${ofKey(scope, agentId, key)} limit ${limit}::int + 10000
+        select 1 from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+        where ${ofKey(scope, members)} limit ${limit}::int + 10000
       ) present`);
     return Math.max(0, found?.over ?? 0);
   }
 
   /**
-   * Cancels the oldest runs of a key: those that no worker has at once, the others by a wish that the worker hears. Answers those that
-   * changed. Whose tasks they are does not matter: the agent says that the newest run of a key takes the place of the oldest.
+   * Cancels the oldest runs of a key: those that no worker has at once; the workers of the others are asked to stop. Returns the ids of
+   * those that changed.
    */
-  async cancelOldest(scope: WriteScope, tx: Tx, members: KeyMembers): Promise<string[]> {
+  async cancelOldest(scope: WriteScope, tx: Tx, members: OldestMembers): Promise<string[]> {
     const changed = await tx.rows<{ id: string }>(sql`
       with oldest as materialized (
         select r.organization_id, r.id, r.status from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
-        where ${ofKey(scope, members.agentId, members.key)}
+        where ${ofKey(scope, members)}
         order by r.created_at, r.id limit ${members.over}::int for no key update of t, r
       ), wished as (
         update runs r set cancel_requested_at = clock_timestamp(), updated_at = clock_timestamp() from oldest o
@@ -86,8 +92,16 @@ export class AdmissionRepository {
   }
 }
 
-/** The run row `r` is of this key, and would be there beside a new one. */
-function ofKey(scope: WriteScope, agentId: string, key: string): Sql {
+/**
+ * The run row `r` of the task row `t` is of this key, would be there beside a new one, and is one that its starter may cancel. A key is
+ * a text that anybody may choose, so what it does must not reach runs that its user may not even read.
+ */
+function ofKey(scope: WriteScope, { agentId, key, scheduledTaskId }: KeyMembers): Sql {
+  const mine =
+    scheduledTaskId === null
+      ? contributableTask(scope, 't')
+      : sql`exists (select 1 from tasks s where s.organization_id = t.organization_id and s.id = ${scheduledTaskId}
+          and (s.id = t.id or s.created_by = t.created_by or (t.visibility <> 'private' and s.team_id = t.team_id)))`;
   return sql`${tenant(scope, 'r')} and r.agent_id = ${agentId} and r.concurrency_key = ${key} and r.finished_at is null
-    and r.status <> 'waiting' and r.cancel_requested_at is null`;
+    and r.status <> 'waiting' and r.cancel_requested_at is null and ${mine}`;
 }

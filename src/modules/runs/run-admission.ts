@@ -7,7 +7,8 @@
  *   waits for the slot they leave. For work of which only the newest matters.
  * - `drop_newest`: the new run is refused. For work that need not be done again while it is being done.
  *
- * The latter two count what has not ended, but for runs that wait for somebody or were asked to stop.
+ * The latter two count what has not ended, but for runs that wait for somebody or were asked to stop. They count and cancel only runs
+ * of tasks that the starter may contribute to; for a schedule, runs of tasks with the same creator or team.
  */
 import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../access/index.js';
@@ -45,12 +46,13 @@ export class RunAdmission {
       delay?: number | string | undefined;
       ttl?: number | string | undefined;
       concurrencyKey?: string | undefined;
+      scheduledTaskId?: string;
     },
   ): Promise<Admitted> {
     const times = await this.#times(tx, scope, input.delay, input.ttl);
     const concurrencyKey = input.concurrencyKey ?? settings.concurrencyKey;
     if (concurrencyKey !== null) {
-      await this.makeRoom(tx, scope, settings, concurrencyKey);
+      await this.makeRoom(tx, scope, settings, concurrencyKey, input.scheduledTaskId);
     }
     return {
       delayedUntil: times.delayedUntil,
@@ -81,13 +83,20 @@ export class RunAdmission {
   }
 
   /** Does what the agent's strategy says about another run of the key, before it comes in. @throws DomainError `limit-reached` */
-  async makeRoom(tx: Tx, scope: WriteScope, settings: KeySettings, key: string): Promise<void> {
+  async makeRoom(
+    tx: Tx,
+    scope: WriteScope,
+    settings: KeySettings,
+    key: string,
+    scheduledTaskId: string | null = null,
+  ): Promise<void> {
     const { agentId, concurrencyKeyLimit: limit, concurrencyStrategy: strategy } = settings;
+    const members = { agentId, key, scheduledTaskId };
     switch (strategy) {
       case 'queue':
         return;
       case 'drop_newest':
-        if ((await this.repository.over(scope, tx, agentId, key, limit)) > 0) {
+        if ((await this.repository.over(scope, tx, members, limit)) > 0) {
           throw new DomainError(
             'limit-reached',
             `The agent takes ${limit} at a time of concurrency key '${key}', and has them.`,
@@ -98,8 +107,8 @@ export class RunAdmission {
         }
         return;
       case 'cancel_oldest': {
-        const over = await this.repository.over(scope, tx, agentId, key, limit);
-        const changed = over === 0 ? [] : await this.repository.cancelOldest(scope, tx, { agentId, key, over });
+        const over = await this.repository.over(scope, tx, members, limit);
+        const changed = over === 0 ? [] : await this.repository.cancelOldest(scope, tx, { ...members, over });
         tx.afterCommit(() => changed.forEach((id) => this.bus.publish(streamTopic(id))));
         return;
       }

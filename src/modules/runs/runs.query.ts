@@ -45,8 +45,8 @@ function openWaitJson(alias: string, kind: 'question' | 'approval'): Sql {
 }
 
 /** A run that is shown by itself also says why it does not move. */
-function singleRunJson(alias: string): Sql {
-  return runJson(alias, sql`, ${waitingForJson(alias)} as waiting_for`);
+function singleRunJson(scope: ReadScope, alias: string): Sql {
+  return runJson(alias, sql`, ${waitingForJson(scope, alias)} as waiting_for`);
 }
 
 /** The attempts of a run, first to last. */
@@ -65,7 +65,7 @@ export class RunsQuery {
   async find(scope: ReadScope, runId: string, tx?: Tx): Promise<RunView | null> {
     return (tx ?? this.database).json<RunView>(
       scope,
-      sql`select ${singleRunJson('r')} from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
+      sql`select ${singleRunJson(scope, 'r')} from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         where r.organization_id = ${scope.organizationId} and r.id = ${runId} and ${readableTask(scope, 't')}`,
     );
   }
@@ -74,7 +74,7 @@ export class RunsQuery {
   async findOwn(scope: WriteScope, tx: Tx, runId: string): Promise<RunView | null> {
     return tx.json<RunView>(
       scope,
-      sql`select ${singleRunJson('r')} from runs r where r.organization_id = ${scope.organizationId} and r.id = ${runId}`,
+      sql`select ${singleRunJson(scope, 'r')} from runs r where r.organization_id = ${scope.organizationId} and r.id = ${runId}`,
     );
   }
 
@@ -95,7 +95,7 @@ export class RunsQuery {
     if (filter.agent !== undefined) conditions.push(sql`a.slug = ${filter.agent} and a.deleted_at is null`);
     if (filter.team_id !== undefined) conditions.push(sql`t.team_id = ${filter.team_id}`);
     if (filter.assignee !== undefined) {
-      const assigneeId = filter.assignee === 'me' ? scope.actor.userId : filter.assignee;
+      const assigneeId = filter.assignee === 'me' ? scope.actingUserId : filter.assignee;
       conditions.push(sql`r.status = 'waiting' and r.wait_assignee_id = ${assigneeId}::uuid`);
     }
     if (filter.due_before !== undefined) {

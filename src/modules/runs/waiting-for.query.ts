@@ -1,8 +1,9 @@
 /**
  * Why a run does not move, in words: `waiting_for` of a single run. PostgreSQL says it in the statement that reads the run, by its own
- * clock, from the first of these that holds. What a person may read of one run tells no more of others than ids of a few that hold
- * slots, which say nothing to whoever may not read them.
+ * clock, from the first of these that holds. Of other runs it tells how many there are, and names only those that the caller may read.
  */
+import type { ReadScope } from '../../access/index.js';
+import { readableTask } from '../../database/scope.sql.js';
 import { type Sql, join, raw, sql } from '../../database/sql.js';
 
 /** A worker looks again each second and is noted each ten, and a claim waits half a minute at most. */
@@ -21,7 +22,7 @@ interface Reason {
 }
 
 /** JSON of the run row `alias`, or null where it has ended. */
-export function waitingForJson(alias: string): Sql {
+export function waitingForJson(scope: ReadScope, alias: string): Sql {
   const r = raw(alias);
   const at = (moment: Sql): Sql => sql`iso_utc(${moment})`;
   const NONE = sql`null::timestamptz`;
@@ -79,14 +80,14 @@ export function waitingForJson(alias: string): Sql {
       reason: sql`'concurrency_key'`,
       since: sql`${r}.queued_at`,
       detail: sql`format('The limit of %s at a time of concurrency key "%s" is reached by %s.', g.concurrency_key_limit, ${r}.concurrency_key,
-        ${holders(r, sql`h.key_slot and h.concurrency_key = ${r}.concurrency_key`)})`,
+        ${holders(scope, r, sql`h.key_slot and h.concurrency_key = ${r}.concurrency_key`)})`,
       next: sql`${r}.expires_at`,
     },
     {
       when: sql`l.agent_running >= g.concurrency_limit`,
       reason: sql`'concurrency_limit'`,
       since: sql`${r}.queued_at`,
-      detail: sql`format('The limit of %s at a time of agent %s is reached by %s.', g.concurrency_limit, g.slug, ${holders(r, sql`h.agent_slot`)})`,
+      detail: sql`format('The limit of %s at a time of agent %s is reached by %s.', g.concurrency_limit, g.slug, ${holders(scope, r, sql`h.agent_slot`)})`,
       next: sql`${r}.expires_at`,
     },
     {
@@ -153,9 +154,9 @@ function isBefore(r: Sql): Sql {
     and not o.held_back and o.available_at <= clock_timestamp()`;
 }
 
-/** Ids of some running runs of the run's agent, as a list in a sentence. */
-function holders(r: Sql, which: Sql): Sql {
+/** Ids of some running runs of the run's agent that the caller may read, as a list in a sentence. */
+function holders(scope: ReadScope, r: Sql, which: Sql): Sql {
   return sql`coalesce((select string_agg(k.id::text, ', ') from (
-    select h.id from runs h where h.organization_id = ${r}.organization_id and h.agent_id = ${r}.agent_id and h.status = 'running'
-      and ${which} order by h.started_at, h.id limit ${MOST_NAMED}::int) k), 'runs that are just ending')`;
+    select h.id from runs h join tasks t on t.organization_id = h.organization_id and t.id = h.task_id where h.organization_id = ${r}.organization_id and h.agent_id = ${r}.agent_id and h.status = 'running'
+      and ${which} and ${readableTask(scope, 't')} order by h.started_at, h.id limit ${MOST_NAMED}::int) k), 'other runs')`;
 }

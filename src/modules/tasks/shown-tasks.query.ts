@@ -9,7 +9,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
-import { readableTask, tenant } from '../../database/scope.sql.js';
+import { readableTask, shownCallback, tenant } from '../../database/scope.sql.js';
 import { type Sql, all, raw, sql } from '../../database/sql.js';
 import { assertNever } from '../../kernel/assert-never.js';
 import type { RunStatus } from '../runs/index.js';
@@ -70,8 +70,10 @@ const SHOWN_TASK = sql`json_build_object('id', t.id, 'status', t.status, 'create
       order by a.created_at, a.id)
     from assets a where a.organization_id = t.organization_id and a.task_id = t.id and a.type <> 'file'), '[]'::json))`;
 
-const TASK_RESULT = sql`json_build_object('id', t.id, 'title', t.title, 'status', t.status, 'created_at', iso_utc(t.created_at),
-  'callback', t.callback,
+const taskResult = (
+  scope: ReadScope,
+): Sql => sql`json_build_object('id', t.id, 'title', t.title, 'status', t.status, 'created_at', iso_utc(t.created_at),
+  'callback', ${shownCallback(scope, 't')},
   'log_lines', ${lastLogLines(RESULT_LINES)},
   'output', (select r.output from runs r where r.organization_id = t.organization_id and r.id = t.latest_run_id),
   'agent', (select json_build_object('id', a.id, 'name', a.name) from agents a
@@ -122,7 +124,7 @@ export class ShownTasksQuery {
   async findResult(scope: ReadScope, id: string, tx?: Tx): Promise<TaskResult | null> {
     return (tx ?? this.database).json<TaskResult>(
       scope,
-      sql`select ${TASK_RESULT} from tasks t where t.id = ${id} and ${readableTask(scope, 't')} and ${HAS_RUN}`,
+      sql`select ${taskResult(scope)} from tasks t where t.id = ${id} and ${readableTask(scope, 't')} and ${HAS_RUN}`,
     );
   }
 
@@ -136,7 +138,7 @@ export class ShownTasksQuery {
       conditions.push(sql`t.created_by = ${list.createdBy}`);
     }
     return readTaskBatches(this.database, scope, {
-      item: TASK_RESULT,
+      item: taskResult(scope),
       where: all(conditions),
       after: list.after,
       limit: list.limit,

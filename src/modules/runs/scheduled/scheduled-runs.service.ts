@@ -80,7 +80,7 @@ export class ScheduledRuns {
     }
     const scope = unsafelySystemScope(run.organizationId, 'make room for a run of a schedule');
     try {
-      await this.admission.admit(tx, scope, { ...settings, agentDeleted: false }, {});
+      await this.admission.admit(tx, scope, { ...settings, agentDeleted: false }, { scheduledTaskId: run.taskId });
       return true;
     } catch (error) {
       if (error instanceof DomainError && error.code === 'limit-reached') {
