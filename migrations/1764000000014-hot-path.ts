@@ -37,7 +37,16 @@ export class HotPath1764000000014 implements MigrationInterface {
       -- Room in each page for the versions that the steps of a run leave behind.
       alter table tasks set (fillfactor = 75);
       -- What an index may be about, where latest_run_id may not: it stays as it is from the first run on.
+      -- Since its minor releases of November 2026, PostgreSQL does not rewrite a table whose row type a function with a parsed body uses.
+      drop function outbox_task(tasks);
       alter table tasks add column has_run boolean not null generated always as (latest_run_id is not null) stored;
+      create function outbox_task(t tasks) returns jsonb language sql stable as $$
+        select jsonb_build_object('id', t.id, 'title', t.title, 'status', t.status, 'agent_id', t.agent_id, 'model', t.model,
+          'project_id', t.project_id, 'team_id', t.team_id, 'visibility', t.visibility, 'account_id', t.account_id,
+          'artist_account_id', t.artist_account_id, 'created_by', t.created_by, 'tags', to_jsonb(t.tags), 'metadata', t.metadata,
+          'enabled', t.enabled, 'run_count', t.run_count, 'latest_run_id', t.latest_run_id, 'created_at', iso_utc(t.created_at),
+          'updated_at', iso_utc(t.updated_at))
+      $$;
       create index tasks_shown on tasks (organization_id, created_at, id)
         include (visibility, created_by, team_id, project_id) where deleted_at is null and has_run;
       create index tasks_shown_private on tasks (organization_id, created_by) where deleted_at is null and has_run and visibility = 'private';
