@@ -8,7 +8,7 @@ import './request.js';
 
 /**
  * The first wall: closed by default. A route that declares nothing never gets here, since it stops the start
- * (`route-inventory.ts`); were it to, it is refused. Who sends a request is mostly known by then (`known-senders.ts`).
+ * (`route-inventory.ts`); were it to, it is refused. Mostly it has been asked before, when the body was still to be read (`known-senders.ts`).
  */
 @Injectable()
 export class AccessGuard implements CanActivate {
@@ -23,22 +23,25 @@ export class AccessGuard implements CanActivate {
       return true;
     }
     const request = context.switchToHttp().getRequest<FastifyRequest>();
+    await this.admit(request, declaration);
+    return true;
+  }
+
+  /**
+   * Finds out who sends the request, and whether their role allows the action at all.
+   * @throws DomainError `unauthenticated`, `forbidden`
+   */
+  async admit(request: FastifyRequest, declaration: AccessDeclaration & { kind: 'requires' }): Promise<void> {
     const known = request.actor ?? (await this.#authenticate(request, declaration, false));
     // A cached role may be too small as well as too great: only a fresh one refuses.
     const actor = may(known, declaration.action) ? known : await this.#authenticate(request, declaration, true);
-    // Part of the origin is what the body names, which is known only now.
+    // Part of the origin is what the body names, so it is made again once the body is known.
     request.actor = withOrigin(actor, request);
     if (!may(actor, declaration.action)) {
       throw new DomainError('forbidden', 'Your role does not allow this.', {
         internal: `${actor.role} lacks ${declaration.action}`,
       });
     }
-    return true;
-  }
-
-  /** Finds out who sends the request; what the sender may is asked later. @throws DomainError `unauthenticated` */
-  async identify(request: FastifyRequest, declaration: AccessDeclaration & { kind: 'requires' }): Promise<void> {
-    request.actor = await this.#authenticate(request, declaration, false);
   }
 
   #authenticate(request: FastifyRequest, declaration: AccessDeclaration, fresh: boolean): Promise<Actor> {

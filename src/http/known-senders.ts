@@ -4,8 +4,8 @@ import type { AccessGuard } from './access.guard.js';
 import type { RouteEntry } from './route-inventory.js';
 
 /**
- * Reads no body of a stranger: on every route that is not public, who sends a request is found out before its body is parsed.
- * Nest's guards run only after that. They ask again for what they find missing, so that a route this does not know is no less closed.
+ * Reads no body of a stranger, nor of one whose role does not allow the request: on every route that is not public, both are found out
+ * before the body is parsed. Nest's guards run only after that. They ask again for what they find missing, so that a route this does not know is no less closed.
  *
  * To be called once, before routes. It waits for `preParsing`, since the headers that let pages of other origins read a refusal are set in `onRequest`.
  */
@@ -21,7 +21,7 @@ export function knowSendersFirst(fastify: FastifyInstance, guard: AccessGuard, r
       return;
     }
     try {
-      await guard.identify(request, declaration);
+      await guard.admit(request, declaration);
     } catch (error) {
       if (!isShort(request)) {
         void reply.header('connection', 'close');

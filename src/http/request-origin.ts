@@ -13,9 +13,7 @@ export function withOrigin(actor: Actor, request: FastifyRequest): Actor {
       typeof value === 'string' ? [[name, value.slice(0, MOST_CHARACTERS)]] : [],
     ),
   );
-  const named = [...membersOf(query), ...membersOf(body)].find(
-    ([name, value]) => name === 'id' && typeof value === 'string' && UUID.test(value),
-  );
+  const named = idOf(query) ?? idOf(body);
   return {
     ...actor,
     origin: {
@@ -24,14 +22,33 @@ export function withOrigin(actor: Actor, request: FastifyRequest): Actor {
       method,
       route: routeOptions.url ?? '',
       parameters,
-      named: named === undefined ? null : String(named[1]),
-      fields: membersOf(body)
-        .slice(0, MOST_FIELDS)
-        .map(([name]) => name.slice(0, MOST_CHARACTERS)),
+      named,
+      fields: firstNames(body),
     },
   };
 }
 
+function idOf(value: unknown): string | null {
+  const id: unknown = isObject(value) ? value['id'] : null;
+  return typeof id === 'string' && UUID.test(id) ? id : null;
+}
+
+/** The names of the first members; an object may have thousands. */
+function firstNames(value: unknown): string[] {
+  const names: string[] = [];
+  if (isObject(value)) {
+    for (const name in value) {
+      if (names.length === MOST_FIELDS) break;
+      names.push(name.slice(0, MOST_CHARACTERS));
+    }
+  }
+  return names;
+}
+
 function membersOf(value: unknown): [string, unknown][] {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
+  return isObject(value) ? Object.entries(value) : [];
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -59,6 +59,8 @@ async function sealAll(): Promise<void> {
 
 const verifyChain = () => server.app.get(ChainVerifier).verify(organizationId);
 
+const REFUSED = sql`select count(*)::int as count from audit_events where outcome = 'refused'`;
+
 describe('the audit trail', () => {
   test('tells a change with who, what, from where and which fields, and no value of theirs', async () => {
     const made = await server.call('POST', '/api/v1/teams', {
@@ -127,6 +129,17 @@ describe('the audit trail', () => {
       403,
     );
     expect(await told(`object=${task.body.task.id}`)).toMatchObject([{ action: 'task.delete', outcome: 'refused' }]);
+  });
+
+  test('records a bounded number of refusals of one principal, however many ids it tries', async () => {
+    const before = await server.database.row<{ count: number }>(REFUSED);
+    for (let at = 0; at < 100; at += 1) {
+      const id = `0198f0a0-0000-7000-8000-${String(at).padStart(12, '0')}`;
+      const reply = await server.call('DELETE', `/api/v1/users/${id}`, { as: yard.outsider.token });
+      expect(reply.status).toBe(403);
+    }
+    const after = await server.database.row<{ count: number }>(REFUSED);
+    expect((after?.count ?? 0) - (before?.count ?? 0)).toBe(21);
   });
 
   test('tells sign-ins, refused ones and their ends', async () => {

@@ -355,15 +355,18 @@ describe('kinds of bodies', () => {
     yard = await makeYard(server);
   });
 
-  test('a form or a file where JSON is wanted is 415, whoever sends it', async () => {
+  test('a form or a file where JSON is wanted is 415, and 403 for those who may not send it at all', async () => {
     for (const type of ['application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'text/plain']) {
-      for (const as of [BOOTSTRAP_KEY, yard.viewer.token]) {
+      for (const [as, status, code] of [
+        [BOOTSTRAP_KEY, 415, 'unsupported-media-type'],
+        [yard.viewer.token, 403, 'forbidden'],
+      ] as const) {
         const reply = await server.call('POST', '/api/v1/teams', {
           as,
           body: 'name=a',
           headers: { 'content-type': type },
         });
-        expect([type, reply.status, reply.body.code]).toEqual([type, 415, 'unsupported-media-type']);
+        expect([type, reply.status, reply.body.code]).toEqual([type, status, code]);
       }
     }
   });

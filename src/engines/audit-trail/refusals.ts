@@ -1,6 +1,7 @@
 /**
- * Who tried what and was refused. Each refusal is told once at once; the same again within a minute is counted, and told as one row
- * with how often. Somebody who tries a thousand times a second so leaves two rows a minute, and not a full disk.
+ * Who tried what and was refused. A refusal is recorded at once; the same one again within a minute is counted, and recorded as one row
+ * with how often. A principal has that for a few actions and objects at a time: further ones are counted together, as one row a minute,
+ * so that trying other ids a thousand times a second leaves a bounded number of rows, and not a full disk.
  */
 import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
 import { type Actor, unsafelySystemScope } from '../../access/index.js';
@@ -10,10 +11,13 @@ import { AuditTrail } from './audit-trail.js';
 import { deedOf } from './deed.js';
 
 const WINDOW_MS = 60_000;
-/** Kinds of refusal counted at once; what is beyond is told all the same, one by one. */
-const MOST_COUNTED = 5_000;
+/** Actions and objects that one principal has rows of its own for, in a window. */
+const MAX_KEYS_PER_PRINCIPAL = 20;
+/** The same for all principals together; beyond it, what an organization's principals are refused is counted together. */
+const MAX_KEYS = 5_000;
 
 interface Repeated {
+  principal: string;
   actor: Actor;
   reason: string;
   times: number;
@@ -23,6 +27,7 @@ interface Repeated {
 @Injectable()
 export class Refusals implements BeforeApplicationShutdown {
   readonly #repeated = new Map<string, Repeated>();
+  readonly #keysOf = new Map<string, number>();
 
   constructor(
     private readonly trail: AuditTrail,
@@ -37,17 +42,26 @@ export class Refusals implements BeforeApplicationShutdown {
       return;
     }
     const { action, objectId } = deedOf(origin);
-    const key = JSON.stringify([actor.organizationId, actor.principalId, action, objectId]);
+    const principal = JSON.stringify([actor.organizationId, actor.principalId]);
+    const own = JSON.stringify([actor.organizationId, actor.principalId, action, objectId]);
+    const key = this.#repeated.has(own) ? own : this.#roomFor(actor, principal, own);
     const before = this.#repeated.get(key);
     if (before !== undefined) {
       before.times += 1;
       return;
     }
-    if (this.#repeated.size < MOST_COUNTED) {
-      const timer = setTimeout(() => void this.#end(key), WINDOW_MS).unref();
-      this.#repeated.set(key, { actor, reason, times: 0, timer });
-    }
+    const timer = setTimeout(() => void this.#end(key), WINDOW_MS).unref();
+    this.#repeated.set(key, { principal, actor, reason, times: 0, timer });
+    this.#keysOf.set(principal, (this.#keysOf.get(principal) ?? 0) + 1);
     await this.#tell(actor, reason, 1);
+  }
+
+  /** What a new refusal is counted under: itself while there is room, then the principal, then the organization. */
+  #roomFor(actor: Actor, principal: string, own: string): string {
+    if (this.#repeated.size >= MAX_KEYS) {
+      return JSON.stringify([actor.organizationId]);
+    }
+    return (this.#keysOf.get(principal) ?? 0) < MAX_KEYS_PER_PRINCIPAL ? own : principal;
   }
 
   async beforeApplicationShutdown(): Promise<void> {
@@ -59,6 +73,9 @@ export class Refusals implements BeforeApplicationShutdown {
     this.#repeated.delete(key);
     if (found !== undefined) {
       clearTimeout(found.timer);
+      const left = (this.#keysOf.get(found.principal) ?? 1) - 1;
+      if (left > 0) this.#keysOf.set(found.principal, left);
+      else this.#keysOf.delete(found.principal);
       if (found.times > 0) {
         await this.#tell(found.actor, found.reason, found.times);
       }

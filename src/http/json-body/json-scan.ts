@@ -15,7 +15,8 @@ export type ScanOutcome =
   /** `memberCount` counts names as written, so a repeated one counts twice. */
   { kind: 'passed'; memberCount: number } | { kind: 'refused'; reason: ScanRefusal; offset: number };
 
-export type ScanRefusal = StringRefusal | 'too-deep' | 'too-many-elements' | 'number-too-large';
+export type ScanRefusal =
+  StringRefusal | 'too-deep' | 'too-many-elements' | 'too-many-members' | 'object-too-large' | 'number-too-large';
 
 const SKIP = 0;
 const STRING = 1;
@@ -41,7 +42,7 @@ const LETTER_E = 0x45;
 const LOWER_CASE_BIT = 0x20;
 /** Fifteen digits are below 2^53 whatever they are. */
 const ALWAYS_SAFE_DIGITS = 15;
-/** `1e16`; anything shorter is safe even with an exponent. */
+/** `1e16`; anything shorter is an integer that a double holds. */
 const SHORTEST_UNSAFE_BYTES = 4;
 
 /** @param bytes valid UTF-8 */
@@ -51,6 +52,8 @@ export function scanJson(bytes: Buffer, limits: JsonLimits): ScanOutcome {
   let commas = 0;
   let filledContainers = 0;
   let memberCount = 0;
+  /** Members so far of the container that is open at each depth. */
+  const members = new Uint32Array(limits.maxDepth + 1);
   for (let at = 0; at < bytes.length; at += 1) {
     switch (CLASS_OF_BYTE[bytes[at] ?? 0]) {
       case STRING:
@@ -62,14 +65,21 @@ export function scanJson(bytes: Buffer, limits: JsonLimits): ScanOutcome {
         break;
       case COLON:
         memberCount += 1;
+        if (memberCount > limits.maxMembers) return { kind: 'refused', reason: 'too-many-members', offset: 0 };
+        members[depth] = (members[depth] ?? 0) + 1;
+        if ((members[depth] ?? 0) > limits.maxObjectMembers) {
+          return { kind: 'refused', reason: 'object-too-large', offset: at };
+        }
         break;
       case OPEN:
         depth += 1;
         filledContainers += 1;
         if (depth > limits.maxDepth) return { kind: 'refused', reason: 'too-deep', offset: at };
+        members[depth] = 0;
         break;
       case CLOSE:
-        depth -= 1;
+        // Text with a bracket too many is no JSON; the parser will say so.
+        depth = Math.max(0, depth - 1);
         if (closesEmptyContainer(bytes, at)) filledContainers -= 1;
         break;
       case NUMBER: {
@@ -100,12 +110,32 @@ function endOfNumber(bytes: Buffer, start: number): number {
   return end;
 }
 
-/** An integer that a double cannot hold apart from its neighbours, in any notation, or a number past all doubles. */
+/**
+ * A number past all doubles, or an integer that would come back as another one. `1e+16` and 2^53 are written back as the same number and
+ * pass; 2^53 + 1 is not. (Decimal places beyond those of a double are cut, as everywhere.)
+ */
 function isNumberTooLarge(bytes: Buffer, start: number, end: number): boolean {
   if (end - start < SHORTEST_UNSAFE_BYTES || hasFewDigitsAndNoExponent(bytes, start, end)) return false;
-  const value = Number(bytes.toString('latin1', start, end));
+  const text = bytes.toString('latin1', start, end);
+  const value = Number(text);
   // NaN is no number at all; the parser will say so.
-  return !Number.isNaN(value) && (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value)));
+  if (Number.isNaN(value)) return false;
+  if (!Number.isFinite(value)) return true;
+  return (
+    Number.isInteger(value) &&
+    !Number.isSafeInteger(value) &&
+    canonicalDecimal(text) !== canonicalDecimal(String(value))
+  );
+}
+
+const DECIMAL = /^-?0*(\d*)(?:\.(\d*))?(?:e([+-]?\d+))?$/i;
+
+/** The same text for every notation of one number, its sign aside: its digits without outer zeros, and the power of ten of the last. */
+function canonicalDecimal(text: string): string {
+  const [, whole = '', fraction = '', exponent = '0'] = DECIMAL.exec(text) ?? [];
+  const digits = `${whole}${fraction}`.replace(/^0+/, '');
+  const significant = digits.replace(/0+$/, '');
+  return `${significant}e${Number(exponent) - fraction.length + digits.length - significant.length}`;
 }
 
 /** Few enough before the point, that is: what comes after it makes no number large. */

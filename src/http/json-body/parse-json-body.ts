@@ -9,9 +9,8 @@ import { findRefusedName, pointerAt, type RefusedName } from './json-trace.js';
 /**
  * A JSON text (RFC 8259) as a value that is safe to work with.
  *
- * What comes back holds no NUL and no lone surrogate in any name or string, no integer that a double cannot hold exactly and no
- * infinity, no member named `__proto__`, `constructor` or `prototype`, at most `maxElements` members and elements, and is at most
- * `maxDepth` deep. No object of the text repeated a name, so every reader of the same bytes reads the same value.
+ * What comes back holds no NUL and no lone surrogate in any name or string, no integer that would be written back as another one and no
+ * infinity, no member named `__proto__`, no more members and elements than the limits say, and is at most `maxDepth` deep. No object of the text repeated a name, so every reader of the same bytes reads the same value.
  *
  * The order matters: depth and size are known before `JSON.parse` builds anything, since a value that is too deep can end the
  * process in code that has done nothing wrong.
@@ -28,7 +27,8 @@ export function parseJsonBody(bytes: Uint8Array, limits: JsonLimits = JSON_LIMIT
   }
   const outcome = scanJson(text, limits);
   if (outcome.kind === 'refused') {
-    const pointer = outcome.reason === 'too-many-elements' ? '' : pointerAt(text, outcome.offset);
+    const isAboutAll = outcome.reason === 'too-many-elements' || outcome.reason === 'too-many-members';
+    const pointer = isAboutAll ? '' : pointerAt(text, outcome.offset);
     throw invalid(pointer, sentenceFor(outcome.reason, limits));
   }
   const value = parse(text);
@@ -60,14 +60,18 @@ function sentenceFor(reason: ScanRefusal | RefusedName['reason'], limits: JsonLi
       return `This is nested deeper than the ${String(limits.maxDepth)} levels allowed.`;
     case 'too-many-elements':
       return `The body holds more than the ${String(limits.maxElements)} members and elements allowed.`;
+    case 'too-many-members':
+      return `The body holds more than the ${String(limits.maxMembers)} object members allowed.`;
+    case 'object-too-large':
+      return `This object has more than the ${String(limits.maxObjectMembers)} members allowed.`;
     case 'nul':
       return 'The character U+0000 is not allowed in text.';
     case 'lone-surrogate':
       return 'This text holds half of a surrogate pair, which is no character.';
     case 'number-too-large':
-      return 'Numbers past 2^53 cannot be kept exactly; send them as text.';
+      return 'This number cannot be kept exactly; send it as text.';
     case 'reserved-name':
-      return 'A member cannot be named __proto__, constructor or prototype.';
+      return 'A member cannot be named __proto__.';
     case 'repeated-name':
       return 'This name occurs twice in the same object.';
     default:
