@@ -9,6 +9,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Most bytes of body this route takes; see `@BodyLimit`. */
     bodyLimitBytes?: number;
+    /** Text that cannot be stored is replaced instead of refused. */
+    repairsText?: boolean;
     /** The route reads its body by itself; see `@RawBody`. */
     rawBody?: boolean;
   }

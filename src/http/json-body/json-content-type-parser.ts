@@ -50,7 +50,9 @@ function readBody(request: FastifyRequest, bytes: Buffer): unknown {
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     throw unsupported('Send the body without a content encoding.');
   }
-  return bytes.length === 0 ? undefined : parseJsonBody(bytes);
+  return bytes.length === 0
+    ? undefined
+    : parseJsonBody(bytes, { repairsText: request.routeOptions.config.repairsText === true });
 }
 
 function unsupported(message: string): DomainError {

@@ -45,9 +45,9 @@ const ALWAYS_SAFE_DIGITS = 15;
 /** `1e16`; anything shorter is an integer that a double holds. */
 const SHORTEST_UNSAFE_BYTES = 4;
 
-/** @param bytes valid UTF-8 */
-export function scanJson(bytes: Buffer, limits: JsonLimits): ScanOutcome {
-  const strings = new JsonStringScan(bytes);
+/** @param bytes valid UTF-8 @param repairs replace what text cannot hold, in `bytes`, instead of refusing it */
+export function scanJson(bytes: Buffer, limits: JsonLimits, repairs = false): ScanOutcome {
+  const strings = new JsonStringScan(bytes, repairs);
   let depth = 0;
   let commas = 0;
   let filledContainers = 0;

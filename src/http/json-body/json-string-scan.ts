@@ -11,6 +11,8 @@ const SHORT_RUN_BYTES = 32;
  * can store nowhere, and half a surrogate pair, which is no character. (Raw forms of both cannot occur: a raw NUL is not JSON,
  * an encoded surrogate is not UTF-8.)
  *
+ * With `repairs`, both are replaced by U+FFFD in the bytes themselves instead of refused: an escape is six bytes long whatever it stands for.
+ *
  * Runs without quote or backslash are searched natively once they turn out long. What a search found ahead is kept, so that no
  * byte is searched twice, however many strings or escapes there are.
  */
@@ -20,7 +22,10 @@ export class JsonStringScan {
   private quoteAhead = -1;
   private backslashAhead = -1;
 
-  constructor(private readonly bytes: Buffer) {}
+  constructor(
+    private readonly bytes: Buffer,
+    private readonly repairs = false,
+  ) {}
 
   /** The offset of the closing quote, or of the end of the text when there is none. @param openAt the opening quote's offset */
   endOf(openAt: number): number {
@@ -62,14 +67,19 @@ export class JsonStringScan {
   /** How many bytes the `\u` escape at `at` takes, a surrogate pair counting as one. Nonsense is left to the parser. */
   private unicodeEscapeBytes(at: number): number {
     const unit = this.codeUnitAt(at + 2);
-    if (unit === 0) this.refusal = 'nul';
+    if (unit === 0) this.refuse('nul', at);
     if (unit < 0xd800 || unit > 0xdfff) return 6;
     if (unit < 0xdc00 && this.bytes[at + 6] === BACKSLASH && this.bytes[at + 7] === LOWER_U) {
       const second = this.codeUnitAt(at + 8);
       if (second >= 0xdc00 && second <= 0xdfff) return 12;
     }
-    this.refusal = 'lone-surrogate';
+    this.refuse('lone-surrogate', at);
     return 6;
+  }
+
+  private refuse(reason: StringRefusal, at: number): void {
+    if (this.repairs) this.bytes.write('fffd', at + 2, 'latin1');
+    else this.refusal = reason;
   }
 
   /** Four hexadecimal digits as a number; -1 when they are not. */

@@ -15,17 +15,22 @@ import { findRefusedName, pointerAt, type RefusedName } from './json-trace.js';
  * The order matters: depth and size are known before `JSON.parse` builds anything, since a value that is too deep can end the
  * process in code that has done nothing wrong.
  *
+ * @param options `repairsText`: a NUL or a lone surrogate becomes U+FFFD, in `bytes` too, instead of being refused. For what programs report of
+ * others: a log line or an error that is lost for one character helps nobody.
  * @throws DomainError `malformed-json` when it is no JSON text in UTF-8 without a byte order mark; `invalid-request`, with the JSON
  * Pointer of the place, when it is, but holds one of the things above. Nothing else is ever thrown.
  */
-export function parseJsonBody(bytes: Uint8Array, limits: JsonLimits = JSON_LIMITS): unknown {
+export function parseJsonBody(
+  bytes: Uint8Array,
+  { limits = JSON_LIMITS, repairsText = false }: { limits?: JsonLimits; repairsText?: boolean } = {},
+): unknown {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (text.length === 0) throw malformed('The body is empty; a JSON value is expected.');
   if (!isUtf8(text)) throw malformed('The body is not valid UTF-8.');
   if (text[0] === 0xef && text[1] === 0xbb && text[2] === 0xbf) {
     throw malformed('The body begins with a byte order mark; send it without.');
   }
-  const outcome = scanJson(text, limits);
+  const outcome = scanJson(text, limits, repairsText);
   if (outcome.kind === 'refused') {
     const isAboutAll = outcome.reason === 'too-many-elements' || outcome.reason === 'too-many-members';
     const pointer = isAboutAll ? '' : pointerAt(text, outcome.offset);

@@ -61,7 +61,7 @@ export function understand(line: Uint8Array, namedType: string | null = null): L
   }
   let value: unknown;
   try {
-    value = parseJsonBody(line);
+    value = parseJsonBody(line, { repairsText: true });
   } catch (error) {
     const isJson = error instanceof DomainError && error.code !== 'malformed-json';
     return { kind: 'text', text, wrong: isJson ? error.message : null };

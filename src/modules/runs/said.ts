@@ -17,6 +17,8 @@ const MAX_FILE_NAME_CHARACTERS = 255;
 const MAX_QUESTION_CHARACTERS = 16_384;
 const MAX_OPTION_CHARACTERS = 500;
 const MAX_ERROR_CHARACTERS = 8_192;
+const MAX_STACK_CHARACTERS = 65_536;
+const MAX_LOG_CHARACTERS = 65_536;
 
 @Injectable()
 export class Said {
@@ -51,7 +53,22 @@ export class Said {
 }
 
 export function cleanEvents(redactor: Redactor, events: readonly WorkerEvent[]): WorkerEvent[] {
-  return redactor.isIdle ? [...events] : events.map((event) => cleanEvent(redactor, event));
+  return events.map((event) => withLogCut(redactor.isIdle ? event : cleanEvent(redactor, event)));
+}
+
+function withLogCut(event: WorkerEvent): WorkerEvent {
+  return event.type === 'log' && event.data.text.length > MAX_LOG_CHARACTERS
+    ? { ...event, data: { ...event.data, text: cut(event.data.text, MAX_LOG_CHARACTERS) } }
+    : event;
+}
+
+/** The text, or its beginning and an ellipsis; never half of a character. */
+function cut(text: string, maxCharacters: number): string {
+  if (text.length <= maxCharacters) {
+    return text;
+  }
+  const kept = text.slice(0, maxCharacters - 1);
+  return `${/[\ud800-\udbff]$/.test(kept) ? kept.slice(0, -1) : kept}…`;
 }
 
 function cleanEvent(redactor: Redactor, event: WorkerEvent): WorkerEvent {
@@ -87,9 +104,9 @@ function cleanEvent(redactor: Redactor, event: WorkerEvent): WorkerEvent {
 export function cleanError(redactor: Redactor, error: FailInput['error']): FailInput['error'] {
   const { name, message, stack_trace: stack } = error;
   return {
-    name: redactor.short(name, MAX_ID_CHARACTERS),
-    message: redactor.text(message).slice(0, MAX_ERROR_CHARACTERS),
-    stack_trace: stack === null ? null : redactor.text(stack),
+    name: cut(redactor.text(name), MAX_ID_CHARACTERS),
+    message: cut(redactor.text(message), MAX_ERROR_CHARACTERS),
+    stack_trace: stack === null ? null : cut(redactor.text(stack), MAX_STACK_CHARACTERS),
   };
 }
 

@@ -74,7 +74,7 @@ export class WorkerController {
 
   @Post('runs/:id/events')
   @HttpCode(200)
-  @BodyLimit('large')
+  @BodyLimit('large', { repairsText: true })
   @Requires('worker:act')
   @ApiOperation({
     summary: 'Append a batch of events to the run’s log',
@@ -96,7 +96,7 @@ export class WorkerController {
 
   @Post('runs/:id/complete')
   @HttpCode(200)
-  @BodyLimit('large')
+  @BodyLimit('large', { repairsText: true })
   @Requires('worker:act')
   @ApiOperation({
     summary: 'End the run with its output',
@@ -117,6 +117,7 @@ export class WorkerController {
 
   @Post('runs/:id/fail')
   @HttpCode(200)
+  @BodyLimit('normal', { repairsText: true })
   @Requires('worker:act')
   @ApiOperation({
     summary: 'End the attempt with an error',
@@ -137,6 +138,7 @@ export class WorkerController {
 
   @Post('runs/:id/canceled')
   @HttpCode(200)
+  @BodyLimit('normal', { repairsText: true })
   @Requires('worker:act')
   @ApiOperation({
     summary: 'End the run because its cancel was requested',
@@ -154,6 +156,7 @@ export class WorkerController {
 
   @Post('runs/:id/release')
   @HttpCode(200)
+  @BodyLimit('normal', { repairsText: true })
   @Requires('worker:act')
   @ApiOperation({
     summary: 'Hand the run back to the queue, no attempt spent',

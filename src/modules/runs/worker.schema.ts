@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { messagePartSchema, messageSchema } from '../messages/index.js';
 import { resumeSchema } from './people.schema.js';
 import { fits, runSchema } from './runs.schema.js';
+import { asRetry, asWorkerError, reportOf, workerErrorSchema } from './worker-error.js';
 
 const KIB = 1024;
 /** One event, as JSON. */
@@ -66,7 +67,7 @@ export const workerEventSchema = z
       type: z.literal('log'),
       data: z.strictObject({
         level: z.enum(['debug', 'info', 'warning', 'error']).optional(),
-        text: z.string().max(64 * KIB),
+        text: z.string().describe('Cut after 65,536 characters.'),
       }),
     }),
     z.strictObject({
@@ -145,27 +146,23 @@ export const completeSchema = z
   .meta({ id: 'CompleteRun' });
 export type CompleteInput = z.output<typeof completeSchema>;
 
-export const failSchema = z
-  .strictObject({
-    fence,
-    error: z.strictObject({
-      message: z
-        .string()
-        .min(1)
-        .max(8 * KIB),
-      name: z.string().min(1).max(200).default('Error'),
-      stack_trace: z
-        .string()
-        .max(64 * KIB)
-        .nullable()
-        .default(null),
-    }),
-    retry: z.boolean().optional().describe('False where trying again would be no use: the run ends at once.'),
-  })
-  .meta({ id: 'FailRun' });
+export const failSchema = z.preprocess(
+  (body) => {
+    const report = reportOf(body);
+    return { ...report, error: asWorkerError(report['error']), retry: asRetry(report['retry']) };
+  },
+  z
+    .object({
+      fence,
+      error: workerErrorSchema,
+      retry: z.boolean().optional().describe('False where trying again would be no use: the run ends at once.'),
+    })
+    .meta({ id: 'FailRun' }),
+);
 export type FailInput = z.output<typeof failSchema>;
 
-export const fenceOnlySchema = z.strictObject({ fence }).meta({ id: 'FenceOnly' });
+/** Further members, such as a reason, are passed over: giving a run back must not fail for them. */
+export const fenceOnlySchema = z.object({ fence }).meta({ id: 'FenceOnly' });
 
 export const endReplySchema = z
   .object({ id: z.uuid(), status: z.enum(['completed', 'failed', 'canceled', 'queued']) })

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { EgressReply } from '../../../engines/egress/egress.js';
 import { parseJsonBody } from '../../../http/json-body/parse-json-body.js';
 import { DomainError } from '../../../kernel/errors.js';
-import { workerEventSchema } from '../../runs/index.js';
+import { asRetry, asWorkerError, reportOf, workerEventSchema } from '../../runs/index.js';
 import { asOutput, eventsOfText, type Line, readLines, understand } from '../agent-lines.js';
 import { type HeldRun, RunFailure, type RunResult } from '../executor.js';
 import { sentEvents } from './sse-lines.js';
@@ -21,11 +21,6 @@ const completeSchema = z.object({
   output: z.unknown().optional(),
   cost_in_cents: z.number().min(0).max(1_000_000_000).optional(),
 });
-const failSchema = z.object({
-  error: z.object({ name: z.string().min(1).max(200).default('Error'), message: z.string().min(1) }),
-  retry: z.boolean().default(true),
-});
-
 /** @throws RunFailure; EgressError and the signal's reason, from reading */
 export async function readReply(reply: EgressReply, run: HeldRun): Promise<RunResult> {
   assertSuccess(reply);
@@ -148,8 +143,9 @@ function ending({ type, value }: Extract<Line, { kind: 'object' }>): RunResult |
     return { output: asOutput(output ?? {}, 'The output'), ...(costInCents === undefined ? {} : { costInCents }) };
   }
   if (type === 'fail') {
-    const { error, retry } = said(failSchema, type, data);
-    throw new RunFailure(error.name, error.message, retry);
+    const report = reportOf(data);
+    const { name, message } = asWorkerError(report['error']);
+    throw new RunFailure(name, message, asRetry(report['retry']) ?? true);
   }
   return null;
 }

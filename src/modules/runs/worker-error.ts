@@ -1,0 +1,49 @@
+/**
+ * The error of an attempt, as workers report it. An error is what its author caught, in whatever form; a report that were refused would
+ * leave the run to the end of its lease and to another attempt that nobody wants. So nothing in it is refused: what is missing gets a
+ * default, what has another type is written as text, what is unknown is passed over. Long texts are cut after redaction (`said.ts`).
+ */
+import { z } from 'zod';
+
+const NO_MESSAGE = 'The worker gave no message.';
+
+export const workerErrorSchema = z.object({
+  message: z.string().describe('What went wrong. Cut after 8,192 characters; a default if it is missing or empty.'),
+  name: z.string().default('Error').describe('The kind of error. Cut after 200 characters.'),
+  stack_trace: z.string().nullable().default(null).describe('Cut after 65,536 characters. `stack` is read too.'),
+});
+export type WorkerError = z.output<typeof workerErrorSchema>;
+
+/** The error that a worker means by `value`: an object such as JavaScript's `Error`, or a text. */
+export function asWorkerError(value: unknown): WorkerError {
+  if (!isObject(value)) {
+    return { name: 'Error', message: textOf(value) ?? NO_MESSAGE, stack_trace: null };
+  }
+  return {
+    name: textOf(value['name']) ?? 'Error',
+    message: textOf(value['message']) ?? NO_MESSAGE,
+    stack_trace: textOf(value['stack_trace']) ?? textOf(value['stack']),
+  };
+}
+
+/** Whether the worker says that trying again is of use; undefined where it does not say. */
+export function asRetry(value: unknown): boolean | undefined {
+  return value === false || value === 'false' ? false : value === true || value === 'true' ? true : undefined;
+}
+
+/** The members of a report; none where it is no object. */
+export function reportOf(value: unknown): Readonly<Record<string, unknown>> {
+  return isObject(value) ? value : {};
+}
+
+function textOf(value: unknown): string | null {
+  if (value === undefined || value === null) {
+    return null;
+  }
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return text.trim() === '' ? null : text;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
