@@ -14,6 +14,7 @@ import { Trust1764000000013 } from '../../migrations/1764000000013-trust.js';
 import { HotPath1764000000014 } from '../../migrations/1764000000014-hot-path.js';
 import { GivenSecrets1764000000015 } from '../../migrations/1764000000015-given-secrets.js';
 import { HeldKeys1764000000016 } from '../../migrations/1764000000016-held-keys.js';
+import { DeletedAgents1764000000019 } from '../../migrations/1764000000019-deleted-agents.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
 export const migrations = [
@@ -33,4 +34,5 @@ export const migrations = [
   HotPath1764000000014,
   GivenSecrets1764000000015,
   HeldKeys1764000000016,
+  DeletedAgents1764000000019,
 ] as const;

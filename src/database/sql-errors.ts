@@ -22,6 +22,8 @@ const LOST_TEXT =
 
 /** Raised by the triggers that hold runs to their budgets: the message is public, the detail is the seconds left of the period. */
 const BUDGET_EXCEEDED = 'TYB01';
+/** Raised by the trigger that lets no run be made for a deleted agent: the message is public. */
+const AGENT_DELETED = 'TYA01';
 /** When to look again at a budget whose period does not end. */
 const SECONDS_PER_DAY = 86_400;
 
@@ -86,6 +88,8 @@ export function toDomainError(failure: unknown): unknown {
           internal,
         },
       );
+    case AGENT_DELETED:
+      return new DomainError('conflict', error.message, { cause: error, internal });
     case BUDGET_EXCEEDED:
       return new DomainError('budget-exceeded', error.message, {
         cause: error,

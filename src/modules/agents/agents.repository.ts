@@ -111,6 +111,14 @@ export class AgentsRepository {
     );
   }
 
+  /** The agent, locked against changes and against whatever makes runs of it; null where it is gone. */
+  async lockForDeletion(scope: WriteScope, tx: Tx, id: string): Promise<AgentView | null> {
+    return tx.json<AgentView>(
+      scope,
+      sql`select ${AGENT_JSON} from agents a where a.id = ${id} and ${present(scope)} for update of a`,
+    );
+  }
+
   /** The agent of this slug and id, as far as they are given; with neither, the organisation's default. */
   async resolve(
     scope: ReadScope,

@@ -73,7 +73,7 @@ export class AgentsService {
   async remove(actor: Actor, id: string): Promise<void> {
     const scope = writeScope(actor, 'agent:manage');
     await this.database.write(scope, async (tx) => {
-      required(await this.repository.lock(scope, tx, id));
+      required(await this.repository.lockForDeletion(scope, tx, id));
       const use = await this.repository.use(scope, tx, id);
       if (use !== null) {
         throw new DomainError('still-referenced', USE_SENTENCES[use]);
