@@ -15,6 +15,7 @@ import { HotPath1764000000014 } from '../../migrations/1764000000014-hot-path.js
 import { GivenSecrets1764000000015 } from '../../migrations/1764000000015-given-secrets.js';
 import { HeldKeys1764000000016 } from '../../migrations/1764000000016-held-keys.js';
 import { DeletedAgents1764000000019 } from '../../migrations/1764000000019-deleted-agents.js';
+import { DeletedPayloads1764000000027 } from '../../migrations/1764000000027-deleted-payloads.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
 export const migrations = [
@@ -35,4 +36,5 @@ export const migrations = [
   GivenSecrets1764000000015,
   HeldKeys1764000000016,
   DeletedAgents1764000000019,
+  DeletedPayloads1764000000027,
 ] as const;

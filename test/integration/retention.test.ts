@@ -198,6 +198,9 @@ describe('a sweep', () => {
     const { data } = (await server.call('GET', `/api/v1/streams/${runId}/events?after=0&limit=100`)).body;
     expect(data.at(-1)).toMatchObject({ type: 'end', data: { status: 'completed', output: null } });
     expect((await server.call('GET', `/api/v1/tasks/${taskId}`)).body.task.payload).toEqual({ in: 1 });
+    const replay = await server.call('POST', `/api/v1/runs/${runId}/replay`, { body: {} });
+    expect([replay.status, replay.body.code]).toEqual([409, 'conflict']);
+    expect(replay.body.detail).toContain('payloads_days');
   });
 
   test('takes old runs with what hangs on them, but the latest of each task, and later that one too', async () => {

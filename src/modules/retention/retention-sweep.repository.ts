@@ -94,7 +94,7 @@ export class RetentionSweepRepository {
 
   /** The output is also in the last event, which may be kept longer. */
   async #clearPayloads(tx: Tx, scope: WriteScope, ids: readonly string[]): Promise<void> {
-    await tx.execute(sql`update runs r set payload = null, output = null
+    await tx.execute(sql`update runs r set payload_deleted = payload_deleted or payload is not null, payload = null, output = null
       where r.organization_id = ${scope.organizationId} and r.id = any(${ids}::uuid[]) and (r.payload is not null or r.output is not null)`);
     await tx.execute(sql`
       update run_events e set events = jsonb_set(e.events, '{-1,data,output}', 'null', false)

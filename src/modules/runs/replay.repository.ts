@@ -9,15 +9,17 @@ import { QUEUED_EVENT } from './state-change.query.js';
 
 export interface ReplaySource extends KeySettings {
   agentDeleted: boolean;
+  payloadDeleted: boolean;
   concurrencyKey: string | null;
 }
 
 @Injectable()
 export class ReplayRepository {
-  /** Whether the agent of a run is gone; null where the run is not there for this actor to run again. Locks its task. */
+  /** Whether the agent or the payload of a run is gone; null where the run is not there for this actor to run again. Locks its task. */
   async source(scope: WriteScope, tx: Tx, runId: string): Promise<ReplaySource | null> {
     return tx.row<ReplaySource & Record<string, unknown>>(sql`
-      select a.id as "agentId", a.deleted_at is not null as "agentDeleted", r.concurrency_key as "concurrencyKey",
+      select a.id as "agentId", a.deleted_at is not null as "agentDeleted", r.payload_deleted as "payloadDeleted",
+        r.concurrency_key as "concurrencyKey",
         a.concurrency_key_limit as "concurrencyKeyLimit", a.concurrency_strategy as "concurrencyStrategy"
       from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         join agents a on a.organization_id = r.organization_id and a.id = r.agent_id

@@ -51,6 +51,12 @@ export class ReplayService {
     if (source.agentDeleted) {
       throw new DomainError('conflict', 'The agent of this run has been deleted; start a run of the task instead.');
     }
+    if (source.payloadDeleted) {
+      throw new DomainError(
+        'conflict',
+        'Retention has deleted the payload of this run (payloads_days); start a run of the task with the payload instead.',
+      );
+    }
     if (source.concurrencyKey !== null) {
       await this.admission.makeRoom(tx, scope, source, source.concurrencyKey);
     }

@@ -24,6 +24,8 @@ export class RunEntity {
   @Column('smallint') priority!: number;
   @Column('jsonb', { name: 'run_config' }) runConfig!: object;
   @Column('jsonb', { nullable: true }) payload!: unknown;
+  /** Retention has deleted the payload; a run without one never had any. */
+  @Column('boolean', { name: 'payload_deleted', default: false }) payloadDeleted!: boolean;
   @Column('jsonb', { nullable: true }) output!: object | null;
   @Column('jsonb', { nullable: true }) error!: object | null;
   @Column('text', { array: true }) tags!: string[];
