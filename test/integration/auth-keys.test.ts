@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import { sql } from '../../src/database/sql.js';
 import { isRefreshToken, makeKey, makeRefreshToken, readKey } from '../../src/modules/auth/credentials/key-form.js';
 import { LastUse } from '../../src/modules/auth/credentials/last-use.js';
-import { key, makeYard, type Yard } from '../support/actors.js';
+import { key, makeYard, PASSWORD, type Yard } from '../support/actors.js';
 import { BOOTSTRAP_KEY, startServer, type Credential, type Reply, type TestServer } from '../support/server.js';
 
 let server: TestServer;
@@ -307,4 +307,51 @@ it('asks the database for no key whose checksum is wrong', async () => {
   const last = text.endsWith('0') ? '1' : '0';
   expect(await statements(() => me(text.slice(0, -1) + last))).toEqual({ lookUps: 0, reads: 0 });
   expect(await statements(() => me(text))).toEqual({ lookUps: 1, reads: 0 });
+});
+
+describe('wrong keys of a stranger', () => {
+  it('lock out nobody else at the same address: fresh keys and tokens get in while they go on', async () => {
+    const throttled = await startServer({ WRONG_KEYS_PER_ADDRESS: '10' });
+    try {
+      const others = await makeYard(throttled);
+      const fresh: string[] = [];
+      for (let at = 0; at < 20; at += 1) fresh.push(await key(throttled, { name: `fresh ${at}`, role: 'viewer' }));
+      const ask = async (as: string): Promise<number> => (await throttled.call('GET', '/api/v1/me', { as })).status;
+      const wrong = (): Promise<number> => ask(makeKey('key').text);
+      for (let at = 0; at < 12; at += 1) await wrong();
+      expect(await wrong()).toBe(429);
+      const flood = Array.from({ length: 200 }, wrong);
+      const right = [...fresh, others.member.token].map(ask);
+      expect(await Promise.all(right)).toEqual(right.map(() => 200));
+      expect(new Set(await Promise.all(flood))).toEqual(new Set([429]));
+    } finally {
+      await throttled.stop();
+    }
+  });
+});
+
+describe('a credential in another place', () => {
+  it('is none: a token that is remembered from its own header is no key', async () => {
+    const { token } = yard.member;
+    expect((await me(token)).status).toBe(200);
+    for (const header of ['api-key', 'apikey', 'x-api-key'] as const) {
+      expect((await me({ header, value: token })).status).toBe(401);
+    }
+  });
+});
+
+describe('a key that is bound to somebody above', () => {
+  it('is neither rotated nor revoked by an admin, who would become them', async () => {
+    const owner = await server.call('POST', '/api/v1/users', {
+      as: yard.stranger.token,
+      body: { email: 'second-owner@elsewhere.example', display_name: 'Second', role: 'owner', password: PASSWORD },
+    });
+    expect(owner.status).toBe(201);
+    const bound = await make({ name: 'of the owner', role: 'admin', user_id: owner.body.id }, yard.stranger.token);
+    expect(bound.status).toBe(201);
+    const path = `/api/v1/api-keys/${bound.body.id}`;
+    expect((await server.call('POST', `${path}/rotate`, { as: yard.strangerKey })).status).toBe(403);
+    expect((await server.call('DELETE', path, { as: yard.strangerKey })).status).toBe(403);
+    expect((await server.call('DELETE', path, { as: yard.stranger.token })).status).toBe(204);
+  });
 });

@@ -20,6 +20,11 @@ export class KeyVerifier {
     private readonly clock: Clock,
   ) {}
 
+  /** False for a text that cannot be a key, by its form and checksum: no look-up would find it. */
+  mayExist(text: string): boolean {
+    return readKey(text) !== null;
+  }
+
   /** The key's actor and how long the secret still lasts (null: for good), or null for every kind of wrong key. */
   async verify(text: string): Promise<{ actor: Actor; remainingMs: number | null } | null> {
     const publicIds = await this.#publicIdsOf(text);

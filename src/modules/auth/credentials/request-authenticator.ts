@@ -95,14 +95,16 @@ export class RequestAuthenticator extends Authenticator {
   }
 
   async #actorOf(credential: Credential, fresh: boolean, address: string): Promise<Actor> {
-    const cacheKey = cacheKeyOf(credential.text);
+    // A token that is shown as a key must not find what it stands for as a token.
+    const cacheKey = cacheKeyOf(`${credential.kind} ${credential.text}`);
     const remembered = fresh ? null : this.#actors.get(cacheKey);
     if (remembered !== null && (credential.kind === 'key' || this.tokens.verify(credential.text) !== null)) {
       return remembered;
     }
-    this.wrongKeys.assertMayTry(address, cacheKey);
     const loaded =
-      credential.kind === 'token' ? await this.#session(credential.text) : await this.keys.verify(credential.text);
+      credential.kind === 'token'
+        ? await this.#session(credential.text)
+        : await this.#key(credential.text, address, cacheKey);
     if (loaded === null) {
       this.#actors.delete(cacheKey);
       if (this.wrongKeys.note(address)) {
@@ -117,6 +119,14 @@ export class RequestAuthenticator extends Authenticator {
       this.clock.nowMs() + Math.min(REMEMBER_MS, loaded.remainingMs ?? REMEMBER_MS),
     );
     return loaded.actor;
+  }
+
+  async #key(
+    text: string,
+    address: string,
+    cacheKey: string,
+  ): Promise<{ actor: Actor; remainingMs: number | null } | null> {
+    return this.keys.mayExist(text) ? this.wrongKeys.lookUp(address, cacheKey, () => this.keys.verify(text)) : null;
   }
 
   async #session(token: string): Promise<{ actor: Actor; remainingMs: number | null } | null> {

@@ -1,7 +1,8 @@
 /**
- * Slows down whoever tries keys. Each address has a bucket of wrong credentials that fills up again over ten minutes; while it is empty,
- * a wrong one is answered 429, and only a few a second of those not seen to be right lately are looked up at all. A right one still
- * gets in: an office behind one address must not be locked out by one broken script in it.
+ * Limits what trying keys costs. Each address has a bucket of wrong credentials that fills up again over ten minutes; while it is empty, a
+ * wrong one is answered 429. A right one always gets in, fresh ones included: everybody behind one proxy has the same address, and must not
+ * be locked out by one stranger or one broken script. So keys from such addresses are still looked up, but only a few at a time, all of
+ * these addresses together: they wait for one another, and never hold more of the database's connections than that.
  *
  * A key has 190 random bits, so this is not what keeps it from being guessed; it keeps guessing from costing us anything. It is counted
  * in this process alone, and addresses are forgotten oldest first: a flood from many costs each of them its own bucket.
@@ -17,15 +18,14 @@ const REFILL_MS = 600_000;
 const MOST_ADDRESSES = 20_000;
 const RIGHT_MS = 3_600_000;
 const MOST_RIGHT = 10_000;
-/** Look-ups of unknown credentials a second that an address keeps while its bucket is empty. */
-const LOOKUPS_PER_SECOND = 20;
+/** Look-ups at once for addresses whose bucket is empty, and how many more may wait for their turn. */
+const MAX_LOOKUPS = 3;
+const MAX_WAITING_LOOKUPS = 1_000;
 
 interface Bucket {
   /** Wrong credentials it may still send. */
   left: number;
   atMs: number;
-  secondStartedMs: number;
-  lookups: number;
 }
 
 @Injectable()
@@ -34,6 +34,8 @@ export class WrongKeys {
   readonly #buckets = new Map<string, Bucket>();
   /** By the digest of the credential. */
   readonly #right: BoundedCache<true>;
+  #lookups = 0;
+  readonly #waiting: (() => void)[] = [];
 
   constructor(
     config: AppConfig,
@@ -48,20 +50,27 @@ export class WrongKeys {
     this.#right.set(cacheKey, true, this.clock.nowMs() + RIGHT_MS);
   }
 
-  /** Before a credential nobody remembers is looked up. @throws DomainError `rate-limited` */
-  assertMayTry(address: string, cacheKey: string): void {
+  /** Looks up a key that nobody remembers, in its turn. @throws DomainError `rate-limited` where too many wait already */
+  async lookUp<Found>(address: string, cacheKey: string, look: () => Promise<Found>): Promise<Found> {
     const bucket = this.#buckets.size === 0 ? undefined : this.#buckets.get(throttledAddress(address));
     if (bucket === undefined || this.#filled(bucket) >= 1 || this.#right.get(cacheKey) !== null) {
-      return;
+      return look();
     }
-    const now = this.clock.nowMs();
-    if (now - bucket.secondStartedMs >= 1_000) {
-      bucket.secondStartedMs = now;
-      bucket.lookups = 0;
+    if (this.#lookups >= MAX_LOOKUPS) {
+      if (this.#waiting.length >= MAX_WAITING_LOOKUPS) {
+        throw this.#limited();
+      }
+      // Whoever ends hands over their place, so that the count stays as it is.
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    } else {
+      this.#lookups += 1;
     }
-    bucket.lookups += 1;
-    if (bucket.lookups > LOOKUPS_PER_SECOND) {
-      throw this.#limited();
+    try {
+      return await look();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#lookups -= 1;
+      else next();
     }
   }
 
@@ -69,7 +78,7 @@ export class WrongKeys {
   note(address: string): boolean {
     const key = throttledAddress(address);
     const now = this.clock.nowMs();
-    const bucket = this.#buckets.get(key) ?? { left: this.#capacity, atMs: now, secondStartedMs: now, lookups: 0 };
+    const bucket = this.#buckets.get(key) ?? { left: this.#capacity, atMs: now };
     const left = this.#filled(bucket);
     bucket.atMs = now;
     bucket.left = Math.max(0, left - 1);

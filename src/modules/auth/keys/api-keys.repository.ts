@@ -30,6 +30,8 @@ export interface SecretValues extends KeyDigest {
 /** What decides who may touch a key. */
 export interface KeyStanding {
   role: Role;
+  /** The role of the user that the key is bound to; null for a key of its own. */
+  user_role: UserRole | null;
   is_bootstrap: boolean;
 }
 
@@ -106,7 +108,9 @@ export class ApiKeysRepository {
   /** Who the key is, locked until the end of the transaction; null where there is none that still stands. */
   async lock(scope: WriteScope, tx: Tx, id: string): Promise<KeyStanding | null> {
     return tx.row<KeyStanding & Record<string, unknown>>(sql`
-      select p.role, k.is_bootstrap from ${FROM} where ${tenant(scope, 'k')} and k.id = ${id} for update of p`);
+      select p.role, k.is_bootstrap,
+        (select up.role from principals up where up.organization_id = k.organization_id and up.id = k.user_id) as user_role
+      from ${FROM} where ${tenant(scope, 'k')} and k.id = ${id} for update of p`);
   }
 
   /** Makes every cached idea of the key out of date: it is read again before the next statement in its name. */

@@ -129,7 +129,9 @@ export class ApiKeysService {
     }
     const { actor } = scope;
     // The bootstrap key is an admin's by role and operates the instance all the same: an admin who rotated it would become it.
-    if (!outranks(actor.role, standing.role) || (standing.is_bootstrap && !actor.operatesInstance)) {
+    // A key that is bound to a user acts as that user: who rotates it becomes them.
+    const isAbove = standing.user_role !== null && !outranks(actor.role, standing.user_role);
+    if (!outranks(actor.role, standing.role) || isAbove || (standing.is_bootstrap && !actor.operatesInstance)) {
       throw forbidden('You cannot change a key that has more rights than you.');
     }
     return standing;
