@@ -2,15 +2,15 @@ import type { FastifyRequest } from 'fastify';
 import type { Actor } from '../access/index.js';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-const MOST_CHARACTERS = 100;
-const MOST_FIELDS = 40;
+const MAX_CHARACTERS = 100;
+const MAX_FIELDS = 40;
 
 /** The actor in this request: what it does is told with where it came from. */
 export function withOrigin(actor: Actor, request: FastifyRequest): Actor {
   const { id, ip, method, routeOptions, params, query, body } = request;
   const parameters = Object.fromEntries(
     membersOf(params).flatMap(([name, value]) =>
-      typeof value === 'string' ? [[name, value.slice(0, MOST_CHARACTERS)]] : [],
+      typeof value === 'string' ? [[name, value.slice(0, MAX_CHARACTERS)]] : [],
     ),
   );
   const named = idOf(query) ?? idOf(body);
@@ -38,8 +38,8 @@ function firstNames(value: unknown): string[] {
   const names: string[] = [];
   if (isObject(value)) {
     for (const name in value) {
-      if (names.length === MOST_FIELDS) break;
-      names.push(name.slice(0, MOST_CHARACTERS));
+      if (names.length === MAX_FIELDS) break;
+      names.push(name.slice(0, MAX_CHARACTERS));
     }
   }
   return names;

@@ -83,7 +83,7 @@ export abstract class Egress {
 /**
  * The way out to URLs that any member may give: `external_url` of assets and `callback` of tasks. It has networks of its own
  * (EGRESS_MEMBER_ALLOW_CIDRS), none unless the operator names some: what was opened for the agents and webhooks of admins
- * (EGRESS_ALLOW_CIDRS) is not open here. Whatever keeps it from a host (the name does not resolve, its address is not permitted, nothing
- * answers) is one error, so that nobody can ask it which names and hosts there are inside.
+ * (EGRESS_ALLOW_CIDRS) is not open here. A name that does not resolve, an address that is not permitted and a host
+ * that does not answer all give the same error, so that members cannot use it to find out which internal names and hosts exist.
  */
 export abstract class MemberEgress extends Egress {}

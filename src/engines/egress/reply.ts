@@ -84,7 +84,7 @@ export function watchHead(request: ClientRequest, socket: Socket): () => BrokenH
   const stop = (): void => {
     socket.removeListener('data', keep);
   };
-  // Ahead of the parser, which reports an error before any later listener is told of the bytes.
+  // Before the parser's own listener: it reports a parse error before listeners that were added later get the bytes.
   socket.prependListener('data', keep);
   request.once('response', stop);
   request.once('close', stop);

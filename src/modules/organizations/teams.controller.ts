@@ -101,7 +101,7 @@ export class TeamsController {
   @Get(':id/members')
   @Requires('team:read')
   @ApiOperation({
-    summary: 'Who is in a team',
+    summary: 'List the members of a team',
     description: 'Returns the members of a team with their roles, a page at a time.',
   })
   @Returns(200, teamMemberPage, {

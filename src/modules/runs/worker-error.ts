@@ -1,7 +1,7 @@
 /**
- * The error of an attempt, as workers report it. An error is what its author caught, in whatever form; a report that were refused would
- * leave the run to the end of its lease and to another attempt that nobody wants. So nothing in it is refused: what is missing gets a
- * default, what has another type is written as text, what is unknown is passed over. Long texts are cut after redaction (`said.ts`).
+ * The error of an attempt, as workers report it. An error comes in whatever form it was caught in, and a report that is refused leaves
+ * the run to the end of its lease and then to another attempt. So no form of the error is refused here: what is missing gets a default, what
+ * has another type is written as text, and unknown members are ignored. (What the JSON parser refuses never gets here.) Long texts are cut after redaction (`said.ts`).
  */
 import { z } from 'zod';
 

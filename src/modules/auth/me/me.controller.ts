@@ -16,7 +16,7 @@ export class MeController {
   @Get()
   @Requires('self:read')
   @ApiOperation({
-    summary: 'Who you are and what you may ask for',
+    summary: 'Get the current user or API key',
     description:
       'Returns the user or API key that the credential stands for, with its role and the actions that the role allows.',
   })
