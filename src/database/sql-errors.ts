@@ -58,6 +58,12 @@ export function violatedConstraint(error: unknown): string | null {
   return cause instanceof DatabaseError ? (cause.constraint ?? null) : null;
 }
 
+/** True where a run was to be made for an agent that is deleted. */
+export function isAgentDeleted(error: unknown): boolean {
+  const cause = said(error instanceof DomainError ? error.cause : error);
+  return cause instanceof DatabaseError && cause.code === AGENT_DELETED;
+}
+
 /** Any error of the database layer as one of ours; what is ours already passes through. */
 export function toDomainError(failure: unknown): unknown {
   const error = said(failure);

@@ -1,7 +1,11 @@
 /** An agent that is deleted while work for it is made: either the deletion sees the work, or the work finds the agent gone. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
+import type { QueryRunner } from 'typeorm';
+import { DeletedAgents1764000000019 } from '../../migrations/1764000000019-deleted-agents.js';
 import { sql } from '../../src/database/sql.js';
+import { AgentAtWork } from '../support/agent-at-work.js';
+import { TestSchedules } from '../support/schedules.js';
 import { type Reply, startServer, type TestServer } from '../support/server.js';
 
 let server: TestServer;
@@ -120,4 +124,73 @@ test('a run that was made first keeps its agent from being deleted', async () =>
   await other.query('commit');
   expect((await deleting).status).toBe(409);
   expect(await openRuns(ground)).toBe(1);
+});
+
+/** Deletes the agent in a transaction that ends once `made` waits for it. */
+async function whileDeleted<Result>(agentId: string, make: () => Promise<Result>): Promise<Result> {
+  await other.query('begin');
+  await other.query('select 1 from agents where id = $1 for update', [agentId]);
+  await other.query('update agents set deleted_at = clock_timestamp() where id = $1', [agentId]);
+  const made = make();
+  await untilBlocked();
+  await other.query('commit');
+  return made;
+}
+
+test('a child that is made while its agent is deleted is refused, and its parent goes on', async () => {
+  const ground = await makeGround();
+  const parent = await AgentAtWork.make(server, `parent-${ground.slug}`);
+  await parent.task();
+  const lease = await parent.claim();
+  const reply = await whileDeleted(ground.agentId, () =>
+    parent.act(lease, 'children', { runs: [{ agent: ground.slug }], wait: true }),
+  );
+  expect([reply.status, reply.body.code]).toEqual([409, 'conflict']);
+  expect(await openRuns(ground)).toBe(0);
+  expect((await parent.act(lease, 'complete', { output: {} })).status).toBe(200);
+});
+
+test('a slot that comes while its agent is deleted is skipped for that, at once', async () => {
+  const ground = await makeGround();
+  const schedules = new TestSchedules(server);
+  await whileDeleted(ground.agentId, () => schedules.come(ground.scheduleId));
+  expect(await schedules.ledger(ground.scheduleId)).toEqual([['skipped', 'agent-deleted', false]]);
+  expect(await openRuns(ground)).toBe(0);
+});
+
+test('a slot that waited for its turn while its agent is deleted is skipped, and those of other agents are made', async () => {
+  const schedules = new TestSchedules(server);
+  const agents = [await makeGround(), await makeGround()];
+  const [gone] = agents.map(({ agentId }) => agentId);
+  const made = await Promise.all(agents.map(({ slug }) => schedules.made({ overlap: 'queue_one' }, {}, slug)));
+  for (const { id } of made) {
+    await schedules.come(id, 2);
+    await schedules.come(id, 1);
+  }
+  const first = await Promise.all(made.map(({ taskId }) => schedules.get(`/api/v1/tasks/${taskId}/runs`)));
+  // Ended in one commit, so that one turn finds both slots.
+  await other.query(
+    `update runs set status = 'canceled', finished_at = clock_timestamp(), fence = fence + 1 where id = any($1::uuid[])`,
+    [first.map(({ data }) => data[0].id)],
+  );
+  await whileDeleted(gone ?? '', () => Promise.all(made.map(({ id }) => schedules.fired(id, 'waiting'))));
+  const ledgers = await Promise.all(made.map(({ id }) => schedules.ledger(id)));
+  expect(ledgers.map((rows) => rows[1])).toEqual([
+    ['skipped', 'agent-deleted', false],
+    ['late', 'waits', true],
+  ]);
+});
+
+test('a run that was left to a deleted agent before is canceled by the migration, and its parent is told', async () => {
+  const parent = await AgentAtWork.make(server, 'parent-left');
+  const child = await AgentAtWork.make(server, 'child-left');
+  await parent.task();
+  const reply = await parent.act(await parent.claim(), 'children', { runs: [{ agent: child.slug }], wait: true });
+  const [{ id }] = reply.body.runs;
+  await other.query('update agents set deleted_at = clock_timestamp() where id = $1', [child.id]);
+  await other.query('drop function runs_need_agents cascade');
+  await new DeletedAgents1764000000019().up({ query: (text: string) => other.query(text) } as unknown as QueryRunner);
+  expect((await child.run(id)).status).toBe('canceled');
+  expect((await child.events(id)).map(({ type }) => type).slice(-2)).toEqual(['status', 'end']);
+  expect((await parent.claim()).claimed.resume).toMatchObject({ children: [{ id, status: 'canceled' }] });
 });

@@ -14,6 +14,7 @@
 import { Injectable } from '@nestjs/common';
 import { setImmediate as breathe } from 'node:timers/promises';
 import { Database, type Tx } from '../../database/database.js';
+import { isAgentDeleted } from '../../database/sql-errors.js';
 import { DomainError } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import { Log } from '../../kernel/log.js';
@@ -271,9 +272,10 @@ export class ScheduleFiring {
 
   /** One that cannot be written as it was decided: without its runs, or not now. */
   async #refused(tx: Tx, { schedule, slots, decision, runs }: Settlement, error: DomainError): Promise<void> {
-    if (error.code === 'budget-exceeded' && runs.length > 0) {
+    const reason = skipReasonOf(error);
+    if (reason !== null && runs.length > 0) {
       const skipped = slots.map((slot): SettledSlot =>
-        slot.runId === null ? slot : { ...slot, status: 'skipped', reason: 'budget', runId: null },
+        slot.runId === null ? slot : { ...slot, status: 'skipped', reason, runId: null },
       );
       await this.#writeAll(tx, [{ schedule, decision, slots: skipped, runs: [] }]);
       return;
@@ -368,12 +370,21 @@ export class ScheduleFiring {
       await tx.attempt(() => this.runs.create(tx, [run]));
       return 'waits';
     } catch (error) {
-      if (error instanceof DomainError && error.code === 'budget-exceeded') {
-        return 'budget';
+      const reason = skipReasonOf(error);
+      if (reason === null) {
+        throw error;
       }
-      throw error;
+      return reason;
     }
   }
+}
+
+/** The reason of a slot whose run the database refused; null where the slot is not to be skipped for that. */
+function skipReasonOf(error: unknown): SlotReason | null {
+  if (isAgentDeleted(error)) {
+    return 'agent-deleted';
+  }
+  return error instanceof DomainError && error.code === 'budget-exceeded' ? 'budget' : null;
 }
 
 /** Why nothing of a schedule may fire now; null: it may. */
