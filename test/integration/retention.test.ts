@@ -1,10 +1,12 @@
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { Client } from 'pg';
 import { sql } from '../../src/database/sql.js';
 import { blobKey } from '../../src/engines/blob-store/blob-key.js';
 import { BlobStore } from '../../src/engines/blob-store/blob-store.js';
 import { newId } from '../../src/kernel/ids.js';
 import { RetentionSweeper } from '../../src/modules/retention/index.js';
+import { BulkWorker } from '../../src/modules/runs/index.js';
 import { key, person } from '../support/actors.js';
 import { firstOrganizationId } from '../support/seeds.js';
 import { startServer, type Reply, type TestServer } from '../support/server.js';
@@ -42,6 +44,23 @@ async function task(): Promise<{ taskId: string; runId: string }> {
   const made = await server.call('POST', '/api/v1/tasks', { body: { agent, prompt: 'work', payload: { in: 1 } } });
   expect([made.status, made.text]).toEqual([201, expect.any(String)]);
   return { taskId: made.body.task.id, runId: made.body.stream.streamId };
+}
+
+/** Resolves once a statement waits for another's lock. */
+async function untilBlocked(): Promise<void> {
+  const isBlocked = sql`select 1 from pg_stat_activity where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0`;
+  while ((await server.database.row(isBlocked)) === null);
+}
+
+/** Helps the worker until the bulk operation is over, and answers it as it is then. */
+async function finishedBulk(id: string): Promise<Reply['body']> {
+  for (;;) {
+    await server.app.get(BulkWorker, { strict: false }).turn();
+    const { body } = await server.call('GET', `/api/v1/bulk-operations/${id}`);
+    if (body.status !== 'running') {
+      return body;
+    }
+  }
 }
 
 async function again(taskId: string): Promise<string> {
@@ -201,6 +220,30 @@ describe('a sweep', () => {
     const replay = await server.call('POST', `/api/v1/runs/${runId}/replay`, { body: {} });
     expect([replay.status, replay.body.code]).toEqual([409, 'conflict']);
     expect(replay.body.detail).toContain('payloads_days');
+    const bulk = await server.call('POST', '/api/v1/bulk-operations', {
+      body: { action: 'replay', filter: { agent } },
+    });
+    expect([bulk.status, bulk.body.matched]).toEqual([202, 1]);
+    expect(await finishedBulk(bulk.body.id)).toMatchObject({ status: 'completed', done: 0, failed: 1 });
+    expect((await server.call('GET', `/api/v1/tasks/${taskId}/runs`)).body.data).toHaveLength(1);
+  });
+
+  test('that takes the payload of a run while it is replayed makes the replay a conflict, not a run without one', async () => {
+    const { taskId, runId } = await task();
+    await finish();
+    const sweeping = new Client({ connectionString: server.databaseUrl });
+    await sweeping.connect();
+    try {
+      await sweeping.query('begin');
+      await sweeping.query('update runs set payload_deleted = true, payload = null where id = $1', [runId]);
+      const replaying = server.call('POST', `/api/v1/runs/${runId}/replay`, { body: {} });
+      await Promise.race([replaying, untilBlocked()]);
+      await sweeping.query('commit');
+      expect((await replaying).status).toBe(409);
+    } finally {
+      await sweeping.end();
+    }
+    expect((await server.call('GET', `/api/v1/tasks/${taskId}/runs`)).body.data).toHaveLength(1);
   });
 
   test('takes old runs with what hangs on them, but the latest of each task, and later that one too', async () => {

@@ -15,7 +15,8 @@ export interface ReplaySource extends KeySettings {
 
 @Injectable()
 export class ReplayRepository {
-  /** Whether the agent or the payload of a run is gone; null where the run is not there for this actor to run again. Locks its task. */
+  /** Whether the agent or the payload of a run is gone; null where the run is not there for this actor to run again. Locks its task, and the run
+   * against retention, which may be about to delete the payload. */
   async source(scope: WriteScope, tx: Tx, runId: string): Promise<ReplaySource | null> {
     return tx.row<ReplaySource & Record<string, unknown>>(sql`
       select a.id as "agentId", a.deleted_at is not null as "agentDeleted", r.payload_deleted as "payloadDeleted",
@@ -23,7 +24,8 @@ export class ReplayRepository {
         a.concurrency_key_limit as "concurrencyKeyLimit", a.concurrency_strategy as "concurrencyStrategy"
       from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         join agents a on a.organization_id = r.organization_id and a.id = r.agent_id
-      where r.id = ${runId} and ${contributableTask(scope, 't')} and ${live(scope)} for no key update of t`);
+      where r.id = ${runId} and ${contributableTask(scope, 't')} and ${live(scope)}
+      for no key update of t for share of r`);
   }
 
   /**
