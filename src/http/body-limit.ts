@@ -7,11 +7,12 @@ export const BODY_LIMIT_BYTES = { small: 64 * KIB, normal: 1024 * KIB, large: 2 
 
 /**
  * The route takes bodies of another size than the normal 1 MiB. Past it: 413. For methods: Nest passes over it on a class.
- * @param options `repairsText`: a NUL or half a surrogate pair in the body becomes U+FFFD instead of being refused
+ * @param options `repairsText`: a NUL or half a surrogate pair in the body becomes U+FFFD instead of being refused; `isReport`: the body is
+ * read as leniently as `parseJsonBody` can
  */
 export function BodyLimit(
   size: keyof typeof BODY_LIMIT_BYTES,
-  { repairsText = false }: { repairsText?: boolean } = {},
+  { repairsText = false, isReport = false }: { repairsText?: boolean; isReport?: boolean } = {},
 ): MethodDecorator {
-  return RouteConfig({ bodyLimitBytes: BODY_LIMIT_BYTES[size], repairsText });
+  return RouteConfig({ bodyLimitBytes: BODY_LIMIT_BYTES[size], repairsText, isReport });
 }

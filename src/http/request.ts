@@ -11,6 +11,8 @@ declare module 'fastify' {
     bodyLimitBytes?: number;
     /** Text that cannot be stored is replaced instead of refused. */
     repairsText?: boolean;
+    /** The body is a report of an error, of which only known members are read; see `parseJsonBody`. */
+    isReport?: boolean;
     /** The route reads its body by itself; see `@RawBody`. */
     rawBody?: boolean;
   }

@@ -229,7 +229,14 @@ describe('an http agent', () => {
     ['answer in another form', 200, 'text/html', '<p>', 'UnsupportedReply'],
     ['answer in no form', 200, 'application/json', 'not JSON', 'InvalidOutput'],
     ['answer no object', 200, 'application/json', '[1]', 'InvalidOutput'],
-    ['answer what cannot be stored', 200, 'application/json', '{"a":"\\u0000"}', 'InvalidOutput'],
+    [
+      'fail with a number beside that no double holds',
+      200,
+      'application/x-ndjson',
+      '{"type":"fail","data":{"error":{"name":"NoFuel","message":"Empty.","code":12345678901234567890},"retry":false}}\n',
+      'NoFuel',
+    ],
+    ['answer what cannot be kept', 200, 'application/json', '{"a":12345678901234567890}', 'InvalidOutput'],
     ['answer too much', 200, 'application/json', JSON.stringify({ a: 'x'.repeat(1_100_000) }), 'OutputTooLarge'],
     ['never end a line', 200, 'application/x-ndjson', 'x'.repeat(3_000_000), 'OutputTooLarge'],
     [
@@ -245,6 +252,12 @@ describe('an http agent', () => {
     expect([run.status, run.error?.name]).toEqual(['failed', name]);
     expect(run.error?.message).not.toContain('secret');
     expect(received).toHaveLength(1);
+  });
+
+  test('may answer with text that cannot be stored, which is replaced', async () => {
+    replyWith('application/json', '{"a":"x\\u0000\\ud83d"}');
+    const { run } = await ended(server, (await start()).runId);
+    expect(run).toMatchObject({ status: 'completed', output: { a: 'x\ufffd\ufffd' } });
   });
 
   test('may wait for an approval: the request ends, and another goes on when the call is decided', async () => {

@@ -49,6 +49,17 @@ describe('a failure that its worker does not want to be tried again', () => {
     ['only a text', '"It broke."', 'Error', 'It broke.'],
     ['a message that is no text', '{"message": {"status": 500}}', 'Error', '{"status":500}'],
     ['nothing', 'null', 'Error', 'The worker gave no message.'],
+    ['a code past 2^53 beside', '{"message": "m", "code": 12345678901234567890}', 'Error', 'm'],
+    ['a number past all doubles beside', '{"message": "m", "code": 1e400}', 'Error', 'm'],
+    ['a member named __proto__', '{"message": "m", "cause": {"__proto__": {"message": "n"}}}', 'Error', 'm'],
+    ['a name twice', '{"message": "l", "message": "m"}', 'Error', 'm'],
+    [
+      '300 causes within causes',
+      `{"message": "m", "cause": ${'{"cause":'.repeat(300)}1${'}'.repeat(301)}`,
+      'Error',
+      'm',
+    ],
+    ['a stack of 1.5 MiB', `{"message": "m", "stack": "${'s'.repeat(1_572_864)}"}`, 'Error', 'm'],
   ])('ends the run although its error has %s', async (_what, error, name, message) => {
     const held = await lease();
     const reply = await report('fail', held, `"error": ${error}, "retry": false`);
@@ -64,6 +75,11 @@ describe('a failure that its worker does not want to be tried again', () => {
     const kept = await errorOf(held);
     expect([kept['name']?.length, kept['message']?.length, kept['stack_trace']?.length]).toEqual([200, 8_192, 65_536]);
     expect(kept['message']).toMatch(/^x(😀)+…$/u);
+  });
+
+  test.each(['0', '"False"', '" no "'])('is heard where it says so as %s', async (retry) => {
+    const reply = await report('fail', await lease(), `"error": {"message": "m"}, "retry": ${retry}`);
+    expect([reply.status, reply.body.status]).toEqual([200, 'failed']);
   });
 
   test('is heard where there is no error at all', async () => {
@@ -92,3 +108,45 @@ test('a log line keeps what can be stored of it, and the beginning of what is to
   expect(texts).toEqual(['a\ufffdb\ufffd', `${long.slice(0, 65_535)}…`]);
   await report('complete', held, '"output": {}');
 });
+
+describe('a batch of events is taken', () => {
+  test.each([
+    ['a level of another name', '{"level": "WARN", "text": "x"}', { level: 'warning', text: 'x' }],
+    ['a level that is null', '{"level": null, "text": "x"}', { text: 'x' }],
+    ['a level that is not known', '{"level": "loud", "text": "x"}', { text: 'x' }],
+    ['members beside its text', '{"text": "x", "logger": "app"}', { text: 'x' }],
+    ['an object as its text', '{"text": {"a": 1}}', { text: '{"a":1}' }],
+    ['a message instead of a text', '{"message": "x"}', { text: 'x' }],
+    ['a text alone as its data', '"x"', { text: 'x' }],
+    ['300 KiB of text', `{"text": "${'y'.repeat(307_200)}"}`, { text: `${'y'.repeat(65_535)}…` }],
+    [
+      'text that escaping makes too large',
+      `{"text": "${'\\u0001'.repeat(60_000)}"}`,
+      { text: `${'\u0001'.repeat(32_767)}…` },
+    ],
+  ])('although a log line has %s', async (_what, line, kept) => {
+    const held = await lease();
+    expect((await report('events', held, `"events": [{"type": "log", "data": ${line}, "at": 1}]`)).status).toBe(200);
+    expect(await dataOf(held, 'log')).toEqual([kept]);
+    await report('complete', held, '"output": {}');
+  });
+
+  test.each([
+    ['no name and a code', '{"name": null, "message": "m", "code": 1}', { name: 'Error', message: 'm' }],
+    [
+      'a long name and message',
+      `{"name": "${'n'.repeat(300)}", "message": "${'m'.repeat(300_000)}"}`,
+      { name: `${'n'.repeat(199)}…`, message: `${'m'.repeat(65_535)}…` },
+    ],
+  ])('although a problem has %s', async (_what, problem, kept) => {
+    const held = await lease();
+    expect((await report('events', held, `"events": [{"type": "problem", "data": ${problem}}]`)).status).toBe(200);
+    expect(await dataOf(held, 'problem')).toEqual([kept]);
+    await report('complete', held, '"output": {}');
+  });
+});
+
+async function dataOf({ runId }: Lease, type: string): Promise<unknown[]> {
+  const { body } = await server.call('GET', `/api/v1/streams/${runId}/events`);
+  return body.data.filter((event: { type: string }) => event.type === type).map(({ data }: { data: unknown }) => data);
+}

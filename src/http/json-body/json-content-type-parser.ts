@@ -50,9 +50,12 @@ function readBody(request: FastifyRequest, bytes: Buffer): unknown {
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     throw unsupported('Send the body without a content encoding.');
   }
-  return bytes.length === 0
-    ? undefined
-    : parseJsonBody(bytes, { repairsText: request.routeOptions.config.repairsText === true });
+  return bytes.length === 0 ? undefined : parseJsonBody(bytes, bodyReading(request));
+}
+
+function bodyReading({ routeOptions: { config } }: FastifyRequest): { repairsText: boolean; isReport: boolean } {
+  const isReport = config.isReport === true;
+  return { isReport, repairsText: isReport || config.repairsText === true };
 }
 
 function unsupported(message: string): DomainError {

@@ -16,3 +16,6 @@ export const JSON_LIMITS: JsonLimits = {
   maxObjectMembers: 2_000,
   maxMembers: 50_000,
 };
+
+/** Of what a worker reports of an error: causes within causes go deep. */
+export const REPORT_LIMITS: JsonLimits = { ...JSON_LIMITS, maxDepth: 1_000 };

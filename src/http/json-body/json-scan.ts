@@ -45,8 +45,15 @@ const ALWAYS_SAFE_DIGITS = 15;
 /** `1e16`; anything shorter is an integer that a double holds. */
 const SHORTEST_UNSAFE_BYTES = 4;
 
-/** @param bytes valid UTF-8 @param repairs replace what text cannot hold, in `bytes`, instead of refusing it */
-export function scanJson(bytes: Buffer, limits: JsonLimits, repairs = false): ScanOutcome {
+/**
+ * @param bytes valid UTF-8
+ * @param options `repairs`: what text cannot hold is replaced in `bytes` instead of refused; `roundsNumbers`: any number passes
+ */
+export function scanJson(
+  bytes: Buffer,
+  limits: JsonLimits,
+  { repairs = false, roundsNumbers = false }: { repairs?: boolean; roundsNumbers?: boolean } = {},
+): ScanOutcome {
   const strings = new JsonStringScan(bytes, repairs);
   let depth = 0;
   let commas = 0;
@@ -84,7 +91,8 @@ export function scanJson(bytes: Buffer, limits: JsonLimits, repairs = false): Sc
         break;
       case NUMBER: {
         const end = endOfNumber(bytes, at);
-        if (isNumberTooLarge(bytes, at, end)) return { kind: 'refused', reason: 'number-too-large', offset: at };
+        if (!roundsNumbers && isNumberTooLarge(bytes, at, end))
+          return { kind: 'refused', reason: 'number-too-large', offset: at };
         at = end - 1;
         break;
       }

@@ -1,7 +1,7 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { assertNever } from '../../kernel/assert-never.js';
 import { DomainError, invalid } from '../../kernel/errors.js';
-import { JSON_LIMITS, type JsonLimits } from './json-limits.js';
+import { JSON_LIMITS, type JsonLimits, REPORT_LIMITS } from './json-limits.js';
 import { hasRefusedName } from './json-names.js';
 import { scanJson, type ScanRefusal } from './json-scan.js';
 import { findRefusedName, pointerAt, type RefusedName } from './json-trace.js';
@@ -16,13 +16,18 @@ import { findRefusedName, pointerAt, type RefusedName } from './json-trace.js';
  * process in code that has done nothing wrong.
  *
  * @param options `repairsText`: a NUL or a lone surrogate becomes U+FFFD, in `bytes` too, instead of being refused. For what programs report of
- * others: a log line or an error that is lost for one character helps nobody.
+ * others: a log line or an error that is lost for one character helps nobody. `isReport`: besides, numbers are rounded, of a repeated name the
+ * last counts, `__proto__` passes as an own property, and nesting may be deeper. Only for a reader that picks the members it knows.
  * @throws DomainError `malformed-json` when it is no JSON text in UTF-8 without a byte order mark; `invalid-request`, with the JSON
  * Pointer of the place, when it is, but holds one of the things above. Nothing else is ever thrown.
  */
 export function parseJsonBody(
   bytes: Uint8Array,
-  { limits = JSON_LIMITS, repairsText = false }: { limits?: JsonLimits; repairsText?: boolean } = {},
+  {
+    isReport = false,
+    repairsText = isReport,
+    limits = isReport ? REPORT_LIMITS : JSON_LIMITS,
+  }: { limits?: JsonLimits; repairsText?: boolean; isReport?: boolean } = {},
 ): unknown {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (text.length === 0) throw malformed('The body is empty; a JSON value is expected.');
@@ -30,14 +35,14 @@ export function parseJsonBody(
   if (text[0] === 0xef && text[1] === 0xbb && text[2] === 0xbf) {
     throw malformed('The body begins with a byte order mark; send it without.');
   }
-  const outcome = scanJson(text, limits, repairsText);
+  const outcome = scanJson(text, limits, { repairs: repairsText, roundsNumbers: isReport });
   if (outcome.kind === 'refused') {
     const isAboutAll = outcome.reason === 'too-many-elements' || outcome.reason === 'too-many-members';
     const pointer = isAboutAll ? '' : pointerAt(text, outcome.offset);
     throw invalid(pointer, sentenceFor(outcome.reason, limits));
   }
   const value = parse(text);
-  if (outcome.memberCount > 0 && hasRefusedName(value, outcome.memberCount)) {
+  if (!isReport && outcome.memberCount > 0 && hasRefusedName(value, outcome.memberCount)) {
     const refused = findRefusedName(text);
     if (refused === null)
       throw new DomainError('internal', 'The body could not be read.', { internal: 'name count differs' });

@@ -64,7 +64,9 @@ export function understand(line: Uint8Array, namedType: string | null = null): L
     value = parseJsonBody(line, { repairsText: true });
   } catch (error) {
     const isJson = error instanceof DomainError && error.code !== 'malformed-json';
-    return { kind: 'text', text, wrong: isJson ? error.message : null };
+    return (
+      (isJson ? reportedFailure(line, namedType) : null) ?? { kind: 'text', text, wrong: isJson ? error.message : null }
+    );
   }
   if (!isObject(value)) {
     return { kind: 'text', text, wrong: null };
@@ -84,6 +86,17 @@ export function understand(line: Uint8Array, namedType: string | null = null): L
     text,
     wrong: `${said.type}: ${['', ...(issue?.path ?? [])].join('/')} ${issue?.message ?? ''}`,
   };
+}
+
+/** A failure is heard whatever stands beside its error; null for any other line. */
+function reportedFailure(line: Uint8Array, namedType: string | null): Line | null {
+  try {
+    const value = parseJsonBody(line, { isReport: true });
+    const isFailure = isObject(value) && (value['type'] ?? namedType) === 'fail';
+    return isFailure ? { kind: 'object', type: 'fail', value } : null;
+  } catch {
+    return null;
+  }
 }
 
 const EVENT_TYPES: ReadonlySet<string> = new Set([

@@ -8,7 +8,7 @@ import type { WriteScope } from '../../access/index.js';
 import { NOTHING_TO_REDACT, type Redactor, SecretValues } from '../secrets/index.js';
 import { type Fence, fenceForWorker, mayHoldSecrets, parseFence } from './leases.js';
 import type { AskInput, ChildrenInput } from './people.schema.js';
-import type { FailInput, WorkerEvent } from './worker.schema.js';
+import { type FailInput, fitsEvent, type WorkerEvent } from './worker.schema.js';
 
 /** What the bytes are is then found out from them. */
 const UNKNOWN_TYPE = 'application/octet-stream';
@@ -19,6 +19,8 @@ const MAX_OPTION_CHARACTERS = 500;
 const MAX_ERROR_CHARACTERS = 8_192;
 const MAX_STACK_CHARACTERS = 65_536;
 const MAX_LOG_CHARACTERS = 65_536;
+/** Fits one event even if each character is escaped. */
+const MAX_ESCAPED_LOG_CHARACTERS = 32_768;
 
 @Injectable()
 export class Said {
@@ -53,13 +55,29 @@ export class Said {
 }
 
 export function cleanEvents(redactor: Redactor, events: readonly WorkerEvent[]): WorkerEvent[] {
-  return events.map((event) => withLogCut(redactor.isIdle ? event : cleanEvent(redactor, event)));
+  return events.map((event) => withTextCut(redactor.isIdle ? event : cleanEvent(redactor, event)));
 }
 
-function withLogCut(event: WorkerEvent): WorkerEvent {
-  return event.type === 'log' && event.data.text.length > MAX_LOG_CHARACTERS
-    ? { ...event, data: { ...event.data, text: cut(event.data.text, MAX_LOG_CHARACTERS) } }
-    : event;
+/** Events whose texts are cut instead of refused. */
+type TextEvent = Extract<WorkerEvent, { type: 'log' | 'problem' }>;
+
+function withTextCut(event: WorkerEvent): WorkerEvent {
+  if (event.type !== 'log' && event.type !== 'problem') {
+    return event;
+  }
+  const kept = withTextsOf(event, MAX_LOG_CHARACTERS);
+  const length = kept.type === 'log' ? kept.data.text.length : kept.data.message.length;
+  return length <= MAX_ESCAPED_LOG_CHARACTERS || fitsEvent(kept)
+    ? kept
+    : withTextsOf(event, MAX_ESCAPED_LOG_CHARACTERS);
+}
+
+function withTextsOf(event: TextEvent, mostCharacters: number): TextEvent {
+  if (event.type === 'log') {
+    return { ...event, data: { ...event.data, text: cut(event.data.text, mostCharacters) } };
+  }
+  const { name, message } = event.data;
+  return { ...event, data: { name: cut(name, MAX_ID_CHARACTERS), message: cut(message, mostCharacters) } };
 }
 
 /** The text, or its beginning and an ellipsis; never half of a character. */

@@ -28,7 +28,11 @@ export function asWorkerError(value: unknown): WorkerError {
 
 /** Whether the worker says that trying again is of use; undefined where it does not say. */
 export function asRetry(value: unknown): boolean | undefined {
-  return value === false || value === 'false' ? false : value === true || value === 'true' ? true : undefined;
+  const word = typeof value === 'string' ? value.trim().toLowerCase() : String(value);
+  if (['false', '0', 'no'].includes(word)) {
+    return false;
+  }
+  return ['true', '1', 'yes'].includes(word) ? true : undefined;
 }
 
 /** The members of a report; none where it is no object. */
@@ -36,7 +40,8 @@ export function reportOf(value: unknown): Readonly<Record<string, unknown>> {
   return isObject(value) ? value : {};
 }
 
-function textOf(value: unknown): string | null {
+/** A text as it is, anything else as JSON; null for what is missing or blank. */
+export function textOf(value: unknown): string | null {
   if (value === undefined || value === null) {
     return null;
   }
@@ -44,6 +49,6 @@ function textOf(value: unknown): string | null {
   return text.trim() === '' ? null : text;
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -117,7 +117,7 @@ export class WorkerController {
 
   @Post('runs/:id/fail')
   @HttpCode(200)
-  @BodyLimit('normal', { repairsText: true })
+  @BodyLimit('large', { isReport: true })
   @Requires('worker:act')
   @ApiOperation({
     summary: 'End the attempt with an error',
@@ -127,7 +127,7 @@ export class WorkerController {
     description: 'Queued for another attempt, or failed for good.',
     example: { ...ENDED_EXAMPLE, status: 'queued' },
   })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost')
+  @Problems('invalid-request', 'payload-too-large', 'unauthenticated', 'forbidden', 'lease-lost')
   fail(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -138,7 +138,7 @@ export class WorkerController {
 
   @Post('runs/:id/canceled')
   @HttpCode(200)
-  @BodyLimit('normal', { repairsText: true })
+  @BodyLimit('normal', { isReport: true })
   @Requires('worker:act')
   @ApiOperation({
     summary: 'End the run because its cancel was requested',
@@ -156,7 +156,7 @@ export class WorkerController {
 
   @Post('runs/:id/release')
   @HttpCode(200)
-  @BodyLimit('normal', { repairsText: true })
+  @BodyLimit('normal', { isReport: true })
   @Requires('worker:act')
   @ApiOperation({
     summary: 'Hand the run back to the queue, no attempt spent',

@@ -3,6 +3,7 @@ import { messagePartSchema, messageSchema } from '../messages/index.js';
 import { resumeSchema } from './people.schema.js';
 import { fits, runSchema } from './runs.schema.js';
 import { asRetry, asWorkerError, reportOf, workerErrorSchema } from './worker-error.js';
+import { asLog, asProblem, LOG_LEVELS } from './worker-log.js';
 
 const KIB = 1024;
 /** One event, as JSON. */
@@ -48,6 +49,13 @@ export const heartbeatReplySchema = z
   .object({ expires_in_seconds: z.int(), cancel_requested: z.boolean() })
   .meta({ id: 'HeartbeatReply' });
 
+const isCutLater = (type: string): boolean => type === 'log' || type === 'problem';
+
+/** Whether a value is small enough for one event. */
+export function fitsEvent(value: unknown): boolean {
+  return Buffer.byteLength(JSON.stringify(value)) <= EVENT_BYTES;
+}
+
 /** What a worker may append; the other types of the log are the server's own. */
 export const workerEventSchema = z
   .discriminatedUnion('type', [
@@ -63,12 +71,15 @@ export const workerEventSchema = z
       type: z.literal('delta'),
       data: z.strictObject({ message_id: z.string().max(200).optional(), text: z.string() }),
     }),
-    z.strictObject({
+    z.object({
       type: z.literal('log'),
-      data: z.strictObject({
-        level: z.enum(['debug', 'info', 'warning', 'error']).optional(),
-        text: z.string().describe('Cut after 65,536 characters.'),
-      }),
+      data: z.preprocess(
+        asLog,
+        z.object({
+          level: z.enum(LOG_LEVELS).optional().describe('Other common names are read too; an unknown one is left out.'),
+          text: z.string().describe('Cut after 65,536 characters.'),
+        }),
+      ),
     }),
     z.strictObject({
       type: z.literal('tool_call'),
@@ -101,13 +112,19 @@ export const workerEventSchema = z
         cost_in_cents: cents.optional(),
       }),
     }),
-    z.strictObject({
+    z.object({
       type: z.literal('problem'),
-      data: z.strictObject({ name: z.string().max(200), message: z.string().max(64 * KIB) }),
+      data: z.preprocess(
+        asProblem,
+        z.object({
+          name: z.string().describe('Cut after 200 characters.'),
+          message: z.string().describe('Cut after 65,536 characters.'),
+        }),
+      ),
     }),
     z.strictObject({ type: z.literal('custom'), data: object }),
   ])
-  .refine((event) => Buffer.byteLength(JSON.stringify(event)) <= EVENT_BYTES, 'must be at most 256 KiB as JSON')
+  .refine((event) => isCutLater(event.type) || fitsEvent(event), 'must be at most 256 KiB as JSON')
   .meta({ id: 'WorkerEvent' });
 export type WorkerEvent = z.output<typeof workerEventSchema>;
 

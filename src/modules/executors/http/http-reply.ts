@@ -21,6 +21,7 @@ const completeSchema = z.object({
   output: z.unknown().optional(),
   cost_in_cents: z.number().min(0).max(1_000_000_000).optional(),
 });
+
 /** @throws RunFailure; EgressError and the signal's reason, from reading */
 export async function readReply(reply: EgressReply, run: HeldRun): Promise<RunResult> {
   assertSuccess(reply);
@@ -77,7 +78,7 @@ async function json(reply: EgressReply): Promise<unknown> {
     chunks.push(chunk);
   }
   try {
-    return parseJsonBody(Buffer.concat(chunks));
+    return parseJsonBody(Buffer.concat(chunks), { repairsText: true });
   } catch (error) {
     throw new RunFailure(
       'InvalidOutput',
