@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { makeYard, type Yard } from '../support/actors.js';
 import { type Reply, startServer, type TestServer } from '../support/server.js';
+import { openSse } from '../support/sse-reader.js';
 
 let server: TestServer;
 let yard: Yard;
@@ -94,4 +95,18 @@ test('a callback URL is shown to those who may change it, on every surface', asy
   };
   expect(await shows(yard.viewer.token)).toEqual(paths.map(() => false));
   expect((await shows(yard.member.token)).slice(0, 3)).toEqual([true, true, true]);
+});
+
+test('a cursor shows nothing of the place that it stands for, which may be that of a run its holder cannot read', async () => {
+  await createAgent('followed', {});
+  const runId = runOf(await createTask(yard.member.token, { agent: 'followed', visibility: 'organization' }));
+  const reader = await openSse(`${server.url}/api/v1/streams?after=0`, { as: yard.member.token });
+  const frames = await reader.until(({ data }) => data?.run_id === runId);
+  reader.close();
+  const page = await server.call('GET', '/api/v1/tasks?limit=1', { as: yard.member.token });
+  for (const cursor of [frames.at(-1)?.id ?? '', page.body.next_cursor]) {
+    const bytes = Buffer.from(cursor.split('.')[1] ?? '', 'base64url').toString('latin1');
+    expect(bytes.length).toBeGreaterThan(0);
+    expect(bytes).not.toMatch(/[0-9a-f]{8}-[0-9a-f]{4}/);
+  }
 });

@@ -302,6 +302,23 @@ describe('sealed cursors', () => {
     expect(() => sealer.seal('list', [Number.POSITIVE_INFINITY])).toThrow(TypeError);
   });
 
+  it('do not show the position, and have one text for one position', () => {
+    const id = newId();
+    const cursor = sealer.seal('list', [id, 17]);
+    expect(sealer.seal('list', [id, 17])).toBe(cursor);
+    const [, payload = ''] = cursor.split('.');
+    expect(Buffer.from(payload, 'base64url').toString('latin1')).not.toContain(id.slice(0, 8));
+    const [, other = ''] = sealer.seal('another list', [id, 17]).split('.');
+    expect(other).not.toBe(payload);
+  });
+
+  it('of earlier versions, signed and readable, are still opened under their own context', () => {
+    const payload = Buffer.from(JSON.stringify(['a', 17, null])).toString('base64url');
+    const cursor = `k1.${payload}.${new SigningKeys(keys).sign('cursor/1', ['list', 'k1', payload])}`;
+    expect(sealer.open('list', cursor)).toEqual(['a', 17, null]);
+    expect(refusal(() => sealer.open('other', cursor))).toEqual(refusedCursor);
+  });
+
   it('outlive a change of keys while the old key is kept', () => {
     const cursor = sealer.seal('list', ['a']);
     expect(new CursorSealer([key('k2'), ...keys]).open('list', cursor)).toEqual(['a']);

@@ -49,6 +49,11 @@ export class SigningKeys {
     return macOf(this.newest, purpose, fields);
   }
 
+  /** 32 bytes for one use, from the secret of that key; of the newest where there is no such key, so that both take as long. */
+  derive(keyId: string, purpose: string): Buffer {
+    return Buffer.from(macOf(this.byId.get(keyId) ?? this.newest, purpose, []), 'base64url');
+  }
+
   /** True when `signature` is the MAC of exactly this by exactly that key. Takes as long for a wrong one as for a right one. */
   verify(keyId: string, purpose: string, fields: readonly string[], signature: string): boolean {
     const key = this.byId.get(keyId);

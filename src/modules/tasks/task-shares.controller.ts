@@ -47,7 +47,8 @@ export class TaskSharesController {
   @ApiOperation({
     summary: 'Share a task with a team, or change how',
     description:
-      'Shares a task with a team, with `read` or `write` access, or changes the access of an existing share.',
+      'Shares a task with a team, with `read` or `write` access, or changes the access of an existing share. ' +
+      'A share gives access whatever the visibility of the task, `private` included.',
   })
   @Returns(200, shareSchema, { description: 'The share.', example: SHARE_EXAMPLE })
   put(

@@ -8,7 +8,7 @@ import { type SharePosition, TaskSharesRepository } from './task-shares.reposito
 import { TasksRepository } from './tasks.repository.js';
 import type { ShareListQuery, SharePut, TaskShare } from './tasks.schema.js';
 
-/** With which teams a task is shared. A private task keeps its shares, and they count once it is private no more. */
+/** The teams a task is shared with. A share gives access whatever the visibility of the task, `private` included. */
 @Injectable()
 export class TaskSharesService {
   constructor(
