@@ -30,7 +30,7 @@ async function run(
       const { email } = command;
       const { password, wasMade } =
         command.password === null ? await askPassword() : { password: command.password, wasMade: false };
-      await recovery.resetPassword(email, password);
+      await recovery.resetPassword(email, password, command.organizationSlug);
       const told = `The password of ${email} is set and every session of theirs has ended.`;
       return done(wasMade ? `${told}\nThe new password, shown this once: ${password}` : told);
     }

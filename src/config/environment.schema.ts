@@ -39,7 +39,9 @@ export const environmentSchema = z.object({
     .min(1)
     .max(500)
     .default(16)
-    .describe('Most database connections of a process.'),
+    .describe(
+      'Most database connections of a process for requests and work; four more serve callers without a credential.',
+    ),
   REDIS_URL: z
     .url({ protocol: /^rediss?$/ })
     .optional()

@@ -4,18 +4,22 @@ import { DataSource } from 'typeorm';
 import { AppConfig } from '../config/app-config.js';
 import { Log } from '../kernel/log.js';
 import { connect, type DataSourceInput } from './data-source.js';
-import { Database } from './database.js';
+import { Database, PublicDatabase } from './database.js';
 import { EmbeddedPostgres } from './embedded/embedded-postgres.js';
 import { Idempotency } from './idempotency.js';
 import { migrate } from './migrator.js';
 import { migrations } from './migrations.js';
 import { YoungTables } from './young-tables.js';
 
+/** Connections for what callers without a credential can cause; see {@link PublicDatabase}. */
+const PUBLIC_POOL_SIZE = 4;
+
 /** What was started for the database, in one place, so that it is stopped in the reverse order and last of all. */
 class DatabaseHandle {
   constructor(
     readonly dataSource: DataSource,
     readonly pool: Pool,
+    readonly open: { readonly dataSource: DataSource; readonly pool: Pool },
     readonly embedded: EmbeddedPostgres | null,
     readonly url: string,
   ) {}
@@ -42,15 +46,10 @@ export class DatabaseModule implements OnApplicationShutdown {
           if (done.length > 0) {
             log.info('database migrated', { migrations: done });
           }
-          const { dataSource, pool } = await connect({
-            url,
-            poolSize: config.databasePoolSize,
-            entities,
-            migrations,
-            purpose: 'requests',
-            onIdleError,
-          });
-          return new DatabaseHandle(dataSource, pool, embedded, url);
+          const connected = (poolSize: number): ReturnType<typeof connect> =>
+            connect({ url, poolSize, entities, migrations, purpose: 'requests', onIdleError });
+          const { dataSource, pool } = await connected(config.databasePoolSize);
+          return new DatabaseHandle(dataSource, pool, await connected(PUBLIC_POOL_SIZE), embedded, url);
         } catch (error) {
           await embedded?.stop();
           throw error;
@@ -67,15 +66,21 @@ export class DatabaseModule implements OnApplicationShutdown {
           inject: [DatabaseHandle],
           useFactory: (started: DatabaseHandle) => new Database(started.dataSource, started.pool, started.url),
         },
+        {
+          provide: PublicDatabase,
+          inject: [DatabaseHandle],
+          useFactory: ({ open, url }: DatabaseHandle) => new PublicDatabase(open.dataSource, open.pool, url),
+        },
         Idempotency,
         YoungTables,
       ],
-      exports: [Database, Idempotency],
+      exports: [Database, PublicDatabase, Idempotency],
     };
   }
 
   // Nest runs shutdown hooks after the HTTP server closed and every module's beforeApplicationShutdown finished.
   async onApplicationShutdown(): Promise<void> {
+    await this.handle.open.dataSource.destroy();
     await this.handle.dataSource.destroy();
     await this.handle.embedded?.stop();
   }

@@ -287,3 +287,9 @@ function body<Value>(scope: ReadScope, rows: { body: Value | null }[]): Value | 
   }
   return first.body;
 }
+
+/**
+ * The same database by a small pool of its own, for what callers can cause before they have shown a credential: sign-ins and look-ups of
+ * refresh tokens. However many of them there are, the connections of everybody else are left alone.
+ */
+export class PublicDatabase extends Database {}

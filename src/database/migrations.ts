@@ -14,6 +14,7 @@ import { Trust1764000000013 } from '../../migrations/1764000000013-trust.js';
 import { HotPath1764000000014 } from '../../migrations/1764000000014-hot-path.js';
 import { GivenSecrets1764000000015 } from '../../migrations/1764000000015-given-secrets.js';
 import { HeldKeys1764000000016 } from '../../migrations/1764000000016-held-keys.js';
+import { SignIn1764000000017 } from '../../migrations/1764000000017-sign-in.js';
 import { DeletedAgents1764000000019 } from '../../migrations/1764000000019-deleted-agents.js';
 import { DeletedPayloads1764000000027 } from '../../migrations/1764000000027-deleted-payloads.js';
 
@@ -35,6 +36,7 @@ export const migrations = [
   HotPath1764000000014,
   GivenSecrets1764000000015,
   HeldKeys1764000000016,
+  SignIn1764000000017,
   DeletedAgents1764000000019,
   DeletedPayloads1764000000027,
 ] as const;

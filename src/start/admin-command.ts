@@ -3,7 +3,7 @@ import { ROLES, type Role } from '../access/index.js';
 
 export type AdminCommand =
   | { kind: 'help' }
-  | { kind: 'reset-password'; email: string; password: string | null }
+  | { kind: 'reset-password'; email: string; password: string | null; organizationSlug: string | null }
   | { kind: 'create-key'; name: string; role: Role; organizationSlug: string | null }
   | { kind: 'verify-audit'; organizationSlug: string | null; headFile: string | null };
 
@@ -14,7 +14,7 @@ export class UsageError extends Error {
 
 export const USAGE = `Gives back a lost credential, and verifies the audit trail; works while the server runs and while it does not.
 
-  npm run admin -- reset-password --email ada@example.com [--password "a new one"]
+  npm run admin -- reset-password --email ada@example.com [--password "a new one"] [--organization slug]
   npm run admin -- create-key --name rescue --role ${ROLES.join('|')} [--organization slug]
   npm run audit:verify [-- --organization slug] [--head head.json]
 
@@ -32,8 +32,13 @@ export function parseAdminCommand(args: readonly string[]): AdminCommand {
     case '-h':
       return { kind: 'help' };
     case 'reset-password': {
-      const { email, password } = read(rest, ['email', 'password']);
-      return { kind: 'reset-password', email: required(email, 'email'), password: password ?? null };
+      const { email, password, organization } = read(rest, ['email', 'password', 'organization']);
+      return {
+        kind: 'reset-password',
+        email: required(email, 'email'),
+        password: password ?? null,
+        organizationSlug: organization ?? null,
+      };
     }
     case 'create-key': {
       const { name: keyName, role, organization } = read(rest, ['name', 'role', 'organization']);

@@ -73,7 +73,7 @@ describe('signing in', () => {
     expect((await post(`{"email": "a@b.example", "password": "${'x'.repeat(70_000)}"}`)).status).toBe(413);
   });
 
-  it('blocks an account after ten failures, whoever asks and though the password is right, and says for how long', async () => {
+  it('blocks an account for an address after ten failures, though the password is right, and says for how long', async () => {
     const { email } = await newPerson();
     const replies = await Promise.all(Array.from({ length: 10 }, () => login(email, 'a wrong password')));
     expect(replies.every((reply) => reply.status === 401 || reply.status === 429)).toBe(true);
@@ -98,7 +98,7 @@ describe('signing in', () => {
   it('keeps no e-mail and no address in its counts', async () => {
     await login('readable@first.example', 'wrong');
     const rows = await server.database.rows<{ subject: Buffer }>(sql`select subject from login_throttles`);
-    expect(rows).toHaveLength(2);
+    expect(rows).toHaveLength(3);
     expect(rows.every((row) => row.subject.length === 32)).toBe(true);
     await server.database.execute(
       sql`update login_throttles set window_started_at = clock_timestamp() - interval '2 days'`,

@@ -82,11 +82,15 @@ describe('people', () => {
     expect((await server.call('GET', `${USERS}/not-an-id`, { as: yard.admin.token })).status).toBe(404);
   });
 
-  test('have an e-mail that is theirs alone in the whole instance, whatever its case', async () => {
+  test('have an e-mail that is theirs alone in the organization, whatever its case, and are told nothing of others', async () => {
     const taken = await server.call('POST', USERS, {
-      body: { ...newUser('copy'), email: yard.stranger.email.toUpperCase() },
+      body: { ...newUser('copy'), email: yard.outsider.email.toUpperCase() },
     });
     expect([taken.status, taken.body.code]).toEqual([409, 'already-exists']);
+    const elsewhere = await server.call('POST', USERS, {
+      body: { ...newUser('namesake'), email: yard.stranger.email.toUpperCase() },
+    });
+    expect(elsewhere.status).toBe(201);
     const patched = await server.call('PATCH', `${USERS}/${yard.outsider.id}`, {
       body: { email: 'MEMBER@first.example' },
     });

@@ -125,7 +125,7 @@ describe('the instance’s operator', () => {
     expect(systems).toEqual([{ role: 'worker' }]);
   });
 
-  test('gets a conflict for a slug or an e-mail in use, whatever its case, and nothing is left behind', async () => {
+  test('gets a conflict for a slug in use, but not for an e-mail that another organization has', async () => {
     await server.call('POST', '/api/v1/organizations', { body: newOrganization('south') });
     const slug = await server.call('POST', '/api/v1/organizations', {
       body: newOrganization('south', 'new@south.example'),
@@ -134,8 +134,7 @@ describe('the instance’s operator', () => {
     const email = await server.call('POST', '/api/v1/organizations', {
       body: newOrganization('south-2', 'OWNER@SOUTH.example'),
     });
-    expect([email.status, email.body.code]).toEqual([409, 'already-exists']);
-    expect(await server.database.rows(sql`select 1 from organizations where slug = 'south-2'`)).toEqual([]);
+    expect(email.status).toBe(201);
   });
 
   test('sending the same key again makes one organization; another body under it is refused', async () => {

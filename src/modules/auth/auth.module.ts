@@ -27,6 +27,7 @@ import { LogoutService } from './sessions/logout.service.js';
 import { SessionsRepository } from './sessions/sessions.repository.js';
 import { SessionsService } from './sessions/sessions.service.js';
 import { SignInQuery } from './sessions/sign-in.query.js';
+import { SignInTurns } from './sessions/sign-in-turns.js';
 import { SignInSweep } from './sessions/sign-in-sweep.js';
 import { AccessTokens, tokenModuleOptions } from './tokens/access-tokens.js';
 import { JwksController } from './tokens/jwks.controller.js';
@@ -57,6 +58,7 @@ import { JwksController } from './tokens/jwks.controller.js';
     SessionsRepository,
     SessionsService,
     LoginThrottleRepository,
+    SignInTurns,
     LoginService,
     LogoutService,
     SignInSweep,

@@ -90,7 +90,7 @@ export class OrganizationsService {
 
   /**
    * Another tenant, with its owner; for the instance's operator.
-   * @throws DomainError `already-exists` for a slug or an e-mail in use
+   * @throws DomainError `already-exists` for a slug in use
    */
   async create(
     actor: Actor,

@@ -12,7 +12,7 @@ export type UserView = z.output<typeof userSchema>;
 
 export const newUserSchema = z
   .strictObject({
-    email: emailField.describe('Unique in the instance, whatever its case.'),
+    email: emailField.describe('Unique in the organization, whatever its case.'),
     display_name: nameField,
     role: roleField.describe('At most your own.'),
     password: passwordField,

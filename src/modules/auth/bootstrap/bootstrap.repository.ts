@@ -48,11 +48,11 @@ export class BootstrapRepository {
     await tx.execute(sql`update api_keys k set is_bootstrap = false where ${tenant(scope, 'k')} and k.id = ${id}`);
   }
 
-  /** True where somebody in the instance signs in by this e-mail. */
-  async hasPerson(tx: Tx, email: string): Promise<boolean> {
-    return (
-      (await tx.row(sql`select 1 from users u where lower(u.email) = lower(${email}) and u.deleted_at is null`)) !==
-      null
+  /** True where somebody in the organization signs in by this e-mail. */
+  async hasPerson(scope: WriteScope, tx: Tx, email: string): Promise<boolean> {
+    const person = await tx.row(
+      sql`select 1 from users u where ${tenant(scope, 'u')} and lower(u.email) = lower(${email}) and u.deleted_at is null`,
     );
+    return person !== null;
   }
 }

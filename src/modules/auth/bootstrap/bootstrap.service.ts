@@ -74,7 +74,7 @@ export class Bootstrap implements OnApplicationBootstrap {
       await this.#applyKey(tx, scope, chosen);
     }
     const admin = this.config.bootstrapAdmin;
-    if (admin !== null && !(await this.repository.hasPerson(tx, admin.email))) {
+    if (admin !== null && !(await this.repository.hasPerson(scope, tx, admin.email))) {
       const passwordHash = await hashPassword(admin.password);
       await this.users.add(scope, tx, { email: admin.email, displayName: admin.email, role: 'owner', passwordHash });
       this.log.info('the person of BOOTSTRAP_ADMIN_EMAIL was added');

@@ -46,9 +46,9 @@ export class KeyDigests {
     );
   }
 
-  /** A name for something that must not be readable in the database: an e-mail or an address that failed to sign in. */
-  subject(kind: 'account' | 'address', value: string): Buffer {
-    return mac(this.#newest, `throttle/${kind}`, value);
+  /** A name for something that must not be readable in the database: who failed to sign in, from where. */
+  subject(kind: 'account' | 'address' | 'pair' | 'confirmation', ...values: readonly string[]): Buffer {
+    return mac(this.#newest, `throttle/${kind}`, values.join('\0'));
   }
 }
 

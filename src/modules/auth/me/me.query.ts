@@ -28,4 +28,14 @@ export class MeQuery {
       from organizations o where o.id = ${organizationId}`,
     );
   }
+
+  /** The password hash of the user who is signed in; null without one. */
+  async passwordHash(scope: ReadScope): Promise<string | null> {
+    const { organizationId, actor } = scope;
+    return this.database.json<string>(
+      scope,
+      sql`select to_json(u.password_hash) from users u
+        where u.organization_id = ${organizationId} and u.id = ${actor.userId}::uuid and u.deleted_at is null`,
+    );
+  }
 }

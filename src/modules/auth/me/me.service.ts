@@ -41,16 +41,16 @@ export class MeService {
   async changePassword(actor: Actor, change: PasswordChange, address: string): Promise<void> {
     const scope = writeScope(actor, 'self:update');
     const { userId } = actor;
-    const user = (await this.query.names(readScope(actor, 'self:read')))?.user;
-    if (actor.kind !== 'user' || userId === null || user === null || user === undefined) {
+    if (actor.kind !== 'user' || userId === null) {
       throw forbidden('A password is changed by its person, signed in; not with an API key.');
     }
-    if ((await this.logins.verify({ email: user.email, password: change.current }, address)) === null) {
+    const hash = await this.query.passwordHash(readScope(actor, 'self:read'));
+    if (!(await this.logins.confirm({ organizationId: actor.organizationId, userId, hash }, change.current, address))) {
       throw invalid('/current', 'This is not your password.');
     }
-    const hash = await hashPassword(change.new);
+    const newHash = await hashPassword(change.new);
     await this.database.write(scope, async (tx) => {
-      await this.users.setPasswordHash(tx, scope, userId, hash);
+      await this.users.setPasswordHash(tx, scope, userId, newHash);
       await this.sessions.endAll(scope, tx, userId, 'password');
       await raiseEpochs(tx, scope, [userId]);
     });

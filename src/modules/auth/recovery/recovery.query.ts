@@ -13,10 +13,10 @@ export class RecoveryQuery {
     return (await this.database.row<{ id: string }>(sql`select id from organizations where ${which}`))?.id ?? null;
   }
 
-  /** Whoever signs in by this e-mail, disabled or not. */
-  async findPerson(email: string): Promise<{ organization_id: string; id: string } | null> {
-    return this.database.row<{ organization_id: string; id: string }>(
-      sql`select organization_id, id from users where lower(email) = lower(${email}) and deleted_at is null`,
-    );
+  /** Who signs in by this e-mail, disabled or not: at most two, of the organization where one is named. */
+  async findPeople(email: string, organizationId: string | null): Promise<{ organization_id: string; id: string }[]> {
+    return this.database.rows<{ organization_id: string; id: string }>(sql`
+      select organization_id, id from users where lower(email) = lower(${email}) and deleted_at is null
+        and (${organizationId}::uuid is null or organization_id = ${organizationId}) limit 2`);
   }
 }

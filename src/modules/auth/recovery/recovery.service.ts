@@ -31,14 +31,21 @@ export class Recovery {
     private readonly trail: AuditTrail,
   ) {}
 
-  /** Sets a person's password, ends their sessions and lets them sign in at once. @throws RecoveryRefused */
-  async resetPassword(email: string, password: string): Promise<void> {
+  /**
+   * Sets a person's password, ends their sessions and lets them sign in at once. The organization is needed only where several have the
+   * e-mail. @throws RecoveryRefused
+   */
+  async resetPassword(email: string, password: string, organizationSlug: string | null): Promise<void> {
     if (!passwordField.safeParse(password).success) {
       throw new RecoveryRefused('A password has 12 to 256 characters.');
     }
-    const person = await this.query.findPerson(email);
-    if (person === null) {
+    const organizationId = organizationSlug === null ? null : await this.#organization(organizationSlug);
+    const [person, another] = await this.query.findPeople(email, organizationId);
+    if (person === undefined) {
       throw new RecoveryRefused('Nobody signs in by this e-mail address.');
+    }
+    if (another !== undefined) {
+      throw new RecoveryRefused('Several organizations have this e-mail address: add --organization with a slug.');
     }
     const scope = unsafelySystemScope(person.organization_id, 'the operator resets a password');
     const hash = await hashPassword(password);
@@ -58,14 +65,7 @@ export class Recovery {
     if (name.trim() === '' || name.length > 200) {
       throw new RecoveryRefused('A key has a name of 1 to 200 characters.');
     }
-    const organizationId = await this.query.findOrganization(organizationSlug);
-    if (organizationId === null) {
-      throw new RecoveryRefused(
-        organizationSlug === null
-          ? 'There is no organisation yet: start the server once, which makes the first.'
-          : `There is no organisation with the slug ${organizationSlug}.`,
-      );
-    }
+    const organizationId = await this.#organization(organizationSlug);
     const scope = unsafelySystemScope(organizationId, 'the operator makes a key');
     const key = makeKey(role === 'worker' ? 'worker' : 'key');
     await this.database.transaction(async (tx) => {
@@ -92,5 +92,17 @@ export class Recovery {
       ]);
     });
     return key.text;
+  }
+
+  async #organization(slug: string | null): Promise<string> {
+    const organizationId = await this.query.findOrganization(slug);
+    if (organizationId === null) {
+      throw new RecoveryRefused(
+        slug === null
+          ? 'There is no organisation yet: start the server once, which makes the first.'
+          : `There is no organisation with the slug ${slug}.`,
+      );
+    }
+    return organizationId;
   }
 }

@@ -34,11 +34,13 @@ export class AuthController {
   @Public('who signs in has no credential yet')
   @ApiOperation({
     summary: 'Sign in with e-mail and password',
-    description: 'Throttled per account and per address.',
+    description:
+      'Opens a session. Failed attempts are counted by account and IP address together. If the e-mail and password are right in several ' +
+      'organizations, the reply is 409 and names them; send one of them as `organization`.',
     security: [],
   })
   @Returns(200, tokenReply, { description: 'A session.', example: TOKEN_EXAMPLE })
-  @Problems('invalid-credentials', 'rate-limited')
+  @Problems('invalid-credentials', 'rate-limited', 'conflict')
   login(@Body({ schema: loginRequest }) body: LoginRequest, @Ip() address: string): Promise<TokenReply> {
     return this.logins.login(body, address);
   }

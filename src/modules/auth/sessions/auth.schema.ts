@@ -7,6 +7,15 @@ export const loginRequest = z
   .strictObject({
     email: z.string().trim().min(3).max(320),
     password: z.string().min(1).max(LONGEST_PASSWORD_ASKED),
+    organization: z
+      .string()
+      .trim()
+      .min(1)
+      .max(63)
+      .optional()
+      .describe(
+        'Slug or id of the organization. Required only where the same e-mail and password are right in several organizations.',
+      ),
   })
   .meta({ id: 'LoginRequest' });
 export type LoginRequest = z.output<typeof loginRequest>;

@@ -50,7 +50,7 @@ export class RefreshTokenEntity {
   createdAt!: Date;
 }
 
-/** Attempts to sign in, by account and by address; the subject is a keyed digest, so that the table names nobody. */
+/** Attempts to sign in, by account, by address and by both; the subject is a keyed digest, so that the table names nobody. */
 @Entity({ name: 'login_throttles' })
 export class LoginThrottleEntity {
   @PrimaryColumn({ name: 'subject', type: 'bytea' })
@@ -64,4 +64,10 @@ export class LoginThrottleEntity {
 
   @Column({ name: 'blocked_until', type: 'timestamptz', nullable: true })
   blockedUntil!: Date | null;
+
+  @Column({ name: 'account', type: 'bytea', nullable: true })
+  account!: Buffer | null;
+
+  @Column({ name: 'succeeded_at', type: 'timestamptz', nullable: true })
+  succeededAt!: Date | null;
 }

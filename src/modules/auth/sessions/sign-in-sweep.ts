@@ -4,8 +4,9 @@ import { Rounds } from '../../../kernel/rounds.js';
 import { LoginThrottleRepository } from './login-throttle.repository.js';
 import { SessionsRepository } from './sessions.repository.js';
 
-const EACH_MS = 600_000;
-const MOST_AT_ONCE = 500;
+const EACH_MS = 60_000;
+const BREATH_MS = 1_000;
+const MAX_AT_ONCE = 500;
 
 /** Clears away what signing in leaves behind: old counts of attempts, sessions long over. */
 @Injectable()
@@ -13,6 +14,7 @@ export class SignInSweep implements OnModuleInit, BeforeApplicationShutdown {
   readonly #rounds = new Rounds({
     round: () => this.sweep(),
     restMs: EACH_MS,
+    breathMs: BREATH_MS,
     // A start has better things to do.
     restsFirst: true,
     onFailure: (error) => this.log.debug('the sign-in sweep failed', { error }),
@@ -28,9 +30,10 @@ export class SignInSweep implements OnModuleInit, BeforeApplicationShutdown {
     this.#rounds.start();
   }
 
-  async sweep(): Promise<void> {
-    await this.throttle.sweep(MOST_AT_ONCE);
-    await this.sessions.sweep(MOST_AT_ONCE);
+  /** True where there may be more to clear away. */
+  async sweep(): Promise<boolean> {
+    const more = await this.throttle.sweep();
+    return (await this.sessions.sweep(MAX_AT_ONCE)) >= MAX_AT_ONCE || more;
   }
 
   beforeApplicationShutdown(): Promise<void> {
