@@ -50,6 +50,7 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, unknown>> = {
   runsCancel: { force: false },
   runPeopleDecide: { decision: 'decline', reason: 'Not without the figures.' },
   runPeopleReplay: {},
+  uploadsComplete: {},
   uploadsAnnounce: {
     task_id: IDS.task,
     name: 'keywords.png',

@@ -16,6 +16,7 @@ import { GivenSecrets1764000000015 } from '../../migrations/1764000000015-given-
 import { HeldKeys1764000000016 } from '../../migrations/1764000000016-held-keys.js';
 import { SignIn1764000000017 } from '../../migrations/1764000000017-sign-in.js';
 import { DeletedAgents1764000000019 } from '../../migrations/1764000000019-deleted-agents.js';
+import { AssetReservations1764000000021 } from '../../migrations/1764000000021-asset-reservations.js';
 import { DeletedPayloads1764000000027 } from '../../migrations/1764000000027-deleted-payloads.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
@@ -38,5 +39,6 @@ export const migrations = [
   HeldKeys1764000000016,
   SignIn1764000000017,
   DeletedAgents1764000000019,
+  AssetReservations1764000000021,
   DeletedPayloads1764000000027,
 ] as const;

@@ -30,6 +30,7 @@ export const HTTP_STATUS = {
   'payload-too-large': [413, 'The body is too large'],
   'unsupported-media-type': [415, 'Unsupported media type'],
   'content-mismatch': [422, 'The bytes are not what was announced'],
+  'precondition-failed': [412, 'Precondition failed'],
   'range-not-satisfiable': [416, 'Range not satisfiable'],
   conflict: [409, 'Conflict'],
   'lease-lost': [409, 'The lease is lost'],

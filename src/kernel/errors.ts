@@ -21,6 +21,7 @@ export const ERROR_CODES = {
   'payload-too-large': 'caller',
   'unsupported-media-type': 'caller',
   'content-mismatch': 'caller',
+  'precondition-failed': 'caller',
   'range-not-satisfiable': 'caller',
   conflict: 'conflict',
   'lease-lost': 'conflict',

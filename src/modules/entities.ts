@@ -1,5 +1,5 @@
 import { AgentEntity } from './agents/index.js';
-import { AssetEntity, AssetTotalsEntity } from './assets/index.js';
+import { AssetEntity, AssetPartEntity, AssetTotalsEntity } from './assets/index.js';
 import { authEntities } from './auth/index.js';
 import { BudgetEntity } from './budgets/index.js';
 import { MessageEntity } from './messages/index.js';
@@ -25,6 +25,7 @@ export const entities = [
   AccountEntity,
   AgentEntity,
   AssetEntity,
+  AssetPartEntity,
   AssetTotalsEntity,
   BudgetEntity,
   MessageEntity,

@@ -59,6 +59,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   retention_marks: ['modules/retention'],
   messages: ['modules/messages'],
   assets: ['modules/assets'],
+  asset_parts: ['modules/assets'],
   // Written by a trigger of assets only.
   asset_totals: [],
   schedules: ['modules/schedules'],

@@ -66,6 +66,17 @@ describe('a form', () => {
     }
   });
 
+  test('whose file comes first is told to send the fields first', async () => {
+    const data = new FormData();
+    data.append('file', new Blob([png()], { type: 'image/png' }), 'a.png');
+    data.append('task_id', taskId);
+    const sent = await send(data);
+    expect([sent.status, sent.body.errors]).toEqual([
+      400,
+      [{ path: '/task_id', message: expect.stringContaining('Send the fields first, then the file.') }],
+    ]);
+  });
+
   test('that is wrong is refused, and leaves nothing', async () => {
     const boundary = { 'content-type': 'multipart/form-data; boundary=b' };
     const before = await server.database.row(sql`select count(*)::int as count from assets`);

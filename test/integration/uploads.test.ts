@@ -367,6 +367,10 @@ describe('a large asset', () => {
       part_size: 65_536,
       part_count: 3,
       parts: [1, 3],
+      received: [1, 3].map((number) => {
+        const piece = bytes.subarray((number - 1) * 65_536, number * 65_536);
+        return { number, size: piece.length, sha256: sha256(piece) };
+      }),
     });
     expect((await part(2)).status).toBe(200);
     const completed = await complete();
@@ -376,18 +380,67 @@ describe('a large asset', () => {
     expect(await told(asset.id)).toEqual(['asset.create', 'asset.complete']);
   });
 
-  test('whose parts are not what was announced is refused for good, and nothing is kept', async () => {
-    const { asset, upload } = (await announce({ size: 70_000, part_size: 65_536, sha256: 'a'.repeat(64) })).body;
-    const bytes = png(70_000);
+  test('whose parts are of another kind than was announced is refused for good, and nothing is kept', async () => {
+    const { asset, upload } = (await announce({ size: 70_000, part_size: 65_536 })).body;
+    const bytes = Buffer.alloc(70_000, 1);
     await put(upload.url.replace('{number}', '1'), bytes.subarray(0, 65_536));
     await put(upload.url.replace('{number}', '2'), bytes.subarray(65_536));
     const refused = await server.call('POST', `/api/v1/assets/${asset.id}/complete`);
     expect([refused.status, refused.body.code]).toEqual([422, 'content-mismatch']);
-    expect((await server.call('GET', `/api/v1/assets/${asset.id}`)).body).toMatchObject({
-      status: 'failed',
-      error: expect.stringContaining('SHA-256'),
-    });
+    expect((await server.call('GET', `/api/v1/assets/${asset.id}`)).body).toMatchObject({ status: 'failed' });
     expect(await keptBytes(asset.id)).toEqual([]);
+  });
+
+  test('whose checksum is wrong keeps its parts and lists their digests, so that the wrong one is replaced and the rest is not sent again', async () => {
+    const bytes = png(70_000);
+    const parts = [bytes.subarray(0, 65_536), bytes.subarray(65_536)];
+    const digests = parts.map(sha256);
+    const wrong = Buffer.from(parts[1] ?? []).fill(0, 100, 120);
+    const { asset, upload } = (await announce({ size: 70_000, part_size: 65_536, sha256: sha256(bytes) })).body;
+    const part = (number: number, from: Uint8Array, headers = {}): Promise<Reply> =>
+      put(upload.url.replace('{number}', String(number)), from, headers);
+    const complete = (body?: object): Promise<Reply> =>
+      server.call('POST', `/api/v1/assets/${asset.id}/complete`, body === undefined ? {} : { body });
+
+    await part(1, parts[0] ?? bytes);
+    expect((await part(2, wrong)).headers.get('etag')).toBe(`"${sha256(wrong)}"`);
+    const refused = await complete();
+    const issues = [
+      { path: '/parts/1', message: `This part has the SHA-256 ${digests[0]}.` },
+      { path: '/parts/2', message: `This part has the SHA-256 ${sha256(wrong)}.` },
+    ];
+    expect([refused.status, refused.body.code, refused.body.errors]).toEqual([422, 'content-mismatch', issues]);
+    const named = await complete({ parts: digests.map((digest, index) => ({ number: index + 1, sha256: digest })) });
+    expect([named.status, named.body.errors]).toEqual([422, [issues[1]]]);
+    expect((await server.call('GET', `/api/v1/assets/${asset.id}/parts`)).body.received).toEqual([
+      { number: 1, size: 65_536, sha256: digests[0] },
+      { number: 2, size: 4464, sha256: sha256(wrong) },
+    ]);
+
+    const here = await part(2, parts[1] ?? bytes);
+    const stale = await part(2, parts[1] ?? bytes, { 'if-match': `"${digests[0]}"` });
+    const mended = await part(2, parts[1] ?? bytes, { 'if-match': `"${sha256(wrong)}"` });
+    expect([here.status, here.body.detail.includes(sha256(wrong)), stale.status, mended.status]).toEqual([
+      409,
+      true,
+      412,
+      200,
+    ]);
+    expect([(await complete()).body.status, await keptBytes(asset.id)]).toEqual(['ready', ['original']]);
+  });
+
+  test('goes on from a part whose bytes were stored when its process died, before it was recorded', async () => {
+    const bytes = png(70_000);
+    const { asset, upload } = (await announce({ size: 70_000, part_size: 65_536, sha256: sha256(bytes) })).body;
+    await server.app
+      .get(BlobStore)
+      .put(blobKey(organizationId, asset.id, 'part-1'), Readable.from([bytes.subarray(0, 65_536)]), {
+        maxBytes: 65_536,
+      });
+    expect((await put(upload.url.replace('{number}', '1'), bytes.subarray(0, 65_536))).status).toBe(409);
+    expect((await put(upload.url.replace('{number}', '2'), bytes.subarray(65_536))).status).toBe(200);
+    expect((await server.call('GET', `/api/v1/assets/${asset.id}/parts`)).body.parts).toEqual([1, 2]);
+    expect((await server.call('POST', `/api/v1/assets/${asset.id}/complete`)).body.sha256).toBe(sha256(bytes));
   });
 });
 
@@ -438,36 +491,4 @@ describe('a worker', () => {
       if (reply.body.runs.length === 0) throw new Error('nothing to claim');
     }
   }
-});
-
-describe('what an organization keeps', () => {
-  test('is counted, to the byte, and held to its quota among uploads that end at once', async () => {
-    const as = yard.strangerKey;
-    const slug = 'elsewhere-agent';
-    await server.call('POST', '/api/v1/agents', { as, body: { slug, name: slug, kind: 'worker' } });
-    const task = (await server.call('POST', '/api/v1/tasks', { as, body: { agent: slug, prompt: 'x' } })).body.task.id;
-    const usage = async (): Promise<unknown> => (await server.call('GET', '/api/v1/asset-usage', { as })).body;
-    expect(await usage()).toEqual({ count: 0, bytes: 0, quota_bytes: QUOTA, max_asset_bytes: 2_000_000 });
-
-    const announced = await Promise.all([1, 2, 3].map(() => announce({ task_id: task, size: 1_400_000 }, as)));
-    const sent = await Promise.all(announced.map(({ body }) => put(body.upload.url, png(1_400_000))));
-    expect(sent.map(({ status }) => status).sort()).toEqual([200, 200, 429]);
-    expect(await usage()).toMatchObject({ count: 2, bytes: 2_800_000 });
-    const refused = await announce({ task_id: task, size: 300_000 }, as);
-    expect([refused.status, refused.body.code, Number(refused.headers.get('retry-after'))]).toEqual([
-      429,
-      'limit-reached',
-      3600,
-    ]);
-
-    const kept = sent.find(({ status }) => status === 200);
-    expect((await server.call('DELETE', `/api/v1/assets/${kept?.body.id}`, { as })).status).toBe(204);
-    expect(await usage()).toMatchObject({ count: 1, bytes: 1_400_000 });
-    expect((await announce({ task_id: task, size: 300_000 }, as)).status).toBe(201);
-    const scope = unsafelySystemScope(organizationId, 'a test counts');
-    const counted = await server.database.row<{ count: number; bytes: number }>(
-      sql`select count(*)::int as count, coalesce(sum(size_bytes), 0)::int as bytes from assets where organization_id = ${organizationId} and status = 'ready'`,
-    );
-    expect(await server.app.get(UploadsRepository).totals(scope)).toEqual(counted);
-  });
 });

@@ -16,6 +16,7 @@ export const DETAILS: Readonly<Record<ErrorCode, string>> = {
   'payload-too-large': 'The body is larger than this route takes.',
   'unsupported-media-type': 'Send the body as application/json.',
   'content-mismatch': 'The bytes are image/png, and image/jpeg was announced.',
+  'precondition-failed': 'If-Match does not name the version that is here.',
   'range-not-satisfiable': 'The range lies outside of what there is.',
   conflict: 'This contradicts the state things are in.',
   'lease-lost': 'This lease is no longer held.',

@@ -9,7 +9,7 @@ import { Log } from '../../kernel/log.js';
 import { AssetsRepository, type StoredAsset } from './assets.repository.js';
 import type { ContentQuery } from './assets.schema.js';
 import { ORIGINAL, THUMBNAIL } from './asset-parts.js';
-import { dispositionOf, entityTag, namesTag, requestedRange, servedType } from './content-headers.js';
+import { dispositionOf, entityTag, matchesTag, namesTag, requestedRange, servedType } from './content-headers.js';
 
 /** One request for an asset's bytes. */
 export interface ContentVisit {
@@ -37,18 +37,21 @@ export class AssetContent {
     }
     const tag = entityTag(asset.sha256);
     const headers = { etag: tag, ...sharing(request, query) };
+    assertMatches(request, tag);
     if (namesTag(request.headers['if-none-match'], tag)) {
       void reply.status(304).headers(headers).send();
       return;
     }
-    const range = conditionalRange(request, tag, asset.size);
+    const isHead = request.method === 'HEAD';
+    // A range is for GET alone (RFC 9110, section 14.2).
+    const range = isHead ? null : conditionalRange(request, tag, asset.size);
     if (range === 'unsatisfiable') {
       void reply.header('content-range', `bytes */${asset.size}`);
       throw new DomainError('range-not-satisfiable', `The file has ${asset.size} bytes.`);
     }
     const described = { ...headers, ...describe(asset, range, asset.size) };
     const status = range === null ? 200 : 206;
-    if (request.method === 'HEAD') {
+    if (isHead) {
       // Sent by hand: the framework would count the bytes of the empty body.
       reply.hijack();
       reply.raw.writeHead(status, { ...rawHeaders(reply), ...described });
@@ -71,6 +74,7 @@ export class AssetContent {
       throw notFound('thumbnail');
     }
     const tag = entityTag(`${asset.sha256 ?? ''}-thumbnail`);
+    assertMatches(request, tag);
     void reply.headers({ etag: tag, ...sharing(request, query) });
     if (namesTag(request.headers['if-none-match'], tag)) {
       void reply.status(304).send();
@@ -88,6 +92,14 @@ export class AssetContent {
         ...HARMLESS,
       })
       .send(blob.stream);
+  }
+}
+
+/** @throws DomainError `precondition-failed` where `If-Match` names another version */
+function assertMatches(request: FastifyRequest, tag: string): void {
+  const condition = request.headers['if-match'];
+  if (condition !== undefined && !matchesTag(condition, tag)) {
+    throw new DomainError('precondition-failed', `The file has the ETag ${tag}, which If-Match does not name.`);
   }
 }
 

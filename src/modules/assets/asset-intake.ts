@@ -23,16 +23,15 @@ import { WorkerService } from '../runs/index.js';
 import type { AssetType } from './assets.schema.js';
 import { ContentCheck } from './content-check.js';
 import { kindOf, kindRefusal, UNKNOWN_TYPE } from './content-types.js';
+import { AssetReservations, quotaReached } from './asset-reservations.js';
 import { ASSET_WORK_TOPIC, ORIGINAL } from './asset-parts.js';
 import { type UploadRow, UploadsRepository } from './uploads.repository.js';
-
-/** Where there is no room now, there hardly is in a second. */
-const QUOTA_RETRY_SECONDS = 3_600;
 
 @Injectable()
 export class AssetIntake {
   constructor(
     private readonly repository: UploadsRepository,
+    private readonly reservations: AssetReservations,
     private readonly workers: WorkerService,
     private readonly blobs: BlobStore,
     private readonly bus: EventBus,
@@ -59,7 +58,8 @@ export class AssetIntake {
     const checked = { maxBytes, accept: check.accept, ...(signal === undefined ? {} : { signal }) };
     let stored: StoredBlob;
     try {
-      stored = await this.blobs.put(key, check.of(body), checked);
+      const held = this.reservations.hold(scope, asset.id, ORIGINAL, asset.sizeBytes, body);
+      stored = await this.blobs.put(key, check.of(held), checked);
     } catch (error) {
       if (isConflict(error)) {
         const found = await this.#adopt(key, check);
@@ -70,14 +70,26 @@ export class AssetIntake {
     await this.#finish(scope, asset, check.contentType, stored, isTold);
   }
 
-  /** @throws DomainError `payload-too-large`, `limit-reached` for what could never be kept */
-  async assertRoom(scope: WriteScope, sizeBytes: number, tx?: Tx): Promise<void> {
-    const { assetMaxBytes, assetQuotaBytes } = this.config;
+  /** @throws DomainError `payload-too-large` */
+  assertSize(sizeBytes: number): void {
+    const { assetMaxBytes } = this.config;
     if (sizeBytes > assetMaxBytes) {
       throw new DomainError('payload-too-large', `A file may have ${assetMaxBytes} bytes here.`);
     }
-    if (assetQuotaBytes !== null && (await this.repository.totals(scope, tx)).bytes + sizeBytes > assetQuotaBytes) {
-      throw quotaReached(assetQuotaBytes);
+  }
+
+  /**
+   * Holds the organization to its quota, unfinished uploads included. Inside a transaction, ask after the change: it locks the totals, so
+   * that of two at once one sees the other.
+   * @throws DomainError `limit-reached`
+   */
+  async assertWithinQuota(scope: WriteScope, tx?: Tx): Promise<void> {
+    const { assetQuotaBytes } = this.config;
+    if (assetQuotaBytes !== null) {
+      const { bytes, reserved_bytes } = await this.repository.totals(scope, tx);
+      if (bytes + reserved_bytes > assetQuotaBytes) {
+        throw quotaReached(assetQuotaBytes);
+      }
     }
   }
 
@@ -137,7 +149,7 @@ export class AssetIntake {
           await tx.assertLive(scope);
           throw new DomainError('conflict', 'This asset does not wait for bytes any more.');
         }
-        await this.#assertWithinQuota(scope, tx);
+        await this.assertWithinQuota(scope, tx);
         tx.afterCommit(() => this.hint());
       };
       await (isTold ? this.database.transaction(finish) : this.database.write(scope, finish));
@@ -170,14 +182,6 @@ export class AssetIntake {
       this.log.warn('a refused upload could not be failed; the sweep will', { asset_id: id, error });
     }
   }
-
-  /** The totals' row is locked by the change before, so that of two that end at once one sees the other. */
-  async #assertWithinQuota(scope: WriteScope, tx: Tx): Promise<void> {
-    const { assetQuotaBytes } = this.config;
-    if (assetQuotaBytes !== null && (await this.repository.totals(scope, tx)).bytes > assetQuotaBytes) {
-      throw quotaReached(assetQuotaBytes);
-    }
-  }
 }
 
 function isConflict(error: unknown): boolean {
@@ -194,14 +198,4 @@ function settledKind(announced: Pick<UploadRow, 'type' | 'contentType'>, content
     throw new DomainError('content-mismatch', `The bytes are ${contentType}, but ${refusal}.`);
   }
   return announced.type;
-}
-
-function quotaReached(quotaBytes: number): DomainError {
-  return new DomainError(
-    'limit-reached',
-    `This organization may keep ${quotaBytes} bytes of files; delete some first.`,
-    {
-      retryAfterSeconds: QUOTA_RETRY_SECONDS,
-    },
-  );
 }

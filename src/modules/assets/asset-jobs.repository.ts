@@ -19,6 +19,8 @@ export interface AssetJob {
   createdBy: string | null;
 }
 
+const NO_ROOM = 'the quota of the organization has no room for a picture';
+
 @Injectable()
 export class AssetJobsRepository {
   constructor(private readonly database: Database) {}
@@ -43,13 +45,34 @@ export class AssetJobsRepository {
       where ${tenant(scope, 'a')} and a.id = ${id} and a.job is not null`);
   }
 
-  /** The picture is made (0 bytes: there is none to be had); false where the asset is gone. */
-  async previewed(scope: WriteScope, id: string, thumbnailBytes: number, metadata: object): Promise<boolean> {
-    const changed = await this.database.execute(sql`
-      update assets a set thumbnail_bytes = ${thumbnailBytes}::integer, metadata = a.metadata || ${jsonb(metadata)}, job = null, job_due_at = null,
-        updated_at = clock_timestamp()
-      where ${tenant(scope, 'a')} and a.id = ${id} and a.status = 'ready'`);
-    return changed === 1;
+  /**
+   * Keeps what was found out about an asset, and that its picture is made (0 bytes: there is none). A picture counts toward the quota, and is
+   * not kept where there is no room for it. `gone`: the asset was deleted, or is of another type since the job was taken.
+   */
+  async previewed(
+    scope: WriteScope,
+    asset: Pick<AssetJob, 'id' | 'type' | 'contentType'>,
+    { thumbnailBytes, metadata }: { thumbnailBytes: number; metadata: object },
+    quotaBytes: number | null,
+  ): Promise<'kept' | 'no-room' | 'gone'> {
+    const one = sql`${tenant(scope, 'a')} and a.id = ${asset.id}`;
+    return this.database.transaction(async (tx) => {
+      const changed = await tx.execute(sql`
+        update assets a set thumbnail_bytes = ${thumbnailBytes}::integer, metadata = a.metadata || ${jsonb(metadata)}, job = null,
+          job_due_at = null, updated_at = clock_timestamp()
+        where ${one} and a.status = 'ready' and a.type = ${asset.type} and a.content_type = ${asset.contentType}`);
+      if (changed === 0) {
+        return 'gone';
+      }
+      // The change above locks the totals.
+      const over = sql`select 1 from asset_totals t where ${tenant(scope, 't')} and t.bytes + t.reserved_bytes > ${quotaBytes}::bigint`;
+      if (thumbnailBytes === 0 || quotaBytes === null || (await tx.row(over)) === null) {
+        return 'kept';
+      }
+      await tx.execute(sql`
+        update assets a set thumbnail_bytes = 0, metadata = a.metadata || ${jsonb({ preview: NO_ROOM })} where ${one}`);
+      return 'no-room';
+    });
   }
 
   /** Uploads whose time is over, some of them; one whose bytes are on their way may take as long as it shows so (`upload-progress.ts`). */

@@ -97,8 +97,9 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
       }
       made = { thumbnailBytes: 0, metadata: { preview: 'no picture could be made' } };
     }
-    if (!(await this.repository.previewed(scope, asset.id, made.thumbnailBytes, made.metadata))) {
-      // Deleted meanwhile: its picture goes too.
+    const outcome = await this.repository.previewed(scope, asset, made, this.config.assetQuotaBytes);
+    if (outcome !== 'kept') {
+      // Deleted or changed meanwhile, or too much: the picture goes too.
       await this.blobs.remove(blobKey(asset.organizationId, asset.id, THUMBNAIL));
     }
   }

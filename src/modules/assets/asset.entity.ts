@@ -72,6 +72,9 @@ export class AssetEntity {
   @Column({ name: 'thumbnail_bytes', type: 'integer', nullable: true })
   thumbnailBytes!: number | null;
 
+  @Column({ name: 'reserved_bytes', type: 'bigint', default: 0 })
+  reservedBytes!: string;
+
   @Column({ name: 'created_by', type: 'uuid', nullable: true })
   createdBy!: string | null;
 
@@ -93,4 +96,26 @@ export class AssetTotalsEntity {
 
   @Column({ name: 'bytes', type: 'bigint', default: 0 })
   bytes!: string;
+
+  @Column({ name: 'reserved_bytes', type: 'bigint', default: 0 })
+  reservedBytes!: string;
+}
+
+/** A part that has arrived of an asset that is sent in parts. */
+@Entity({ name: 'asset_parts' })
+export class AssetPartEntity {
+  @PrimaryColumn({ name: 'organization_id', type: 'uuid' })
+  organizationId!: string;
+
+  @PrimaryColumn({ name: 'asset_id', type: 'uuid' })
+  assetId!: string;
+
+  @PrimaryColumn({ name: 'number', type: 'integer' })
+  number!: number;
+
+  @Column({ name: 'size_bytes', type: 'bigint' })
+  sizeBytes!: string;
+
+  @Column({ name: 'sha256', type: 'text' })
+  sha256!: string;
 }

@@ -74,6 +74,11 @@ export class AssetsController {
       'sound and video may be shown in place; everything else is a download.',
   })
   @ApiHeader({ name: 'Range', required: false, description: 'One range of bytes, such as `bytes=0-1023`.' })
+  @ApiHeader({
+    name: 'If-Match',
+    required: false,
+    description: 'An ETag that the file must have, else the reply is 412.',
+  })
   @ApiHeader({ name: 'If-None-Match', required: false, description: 'An ETag the client has.' })
   @ApiResponse({
     status: 200,
@@ -86,7 +91,7 @@ export class AssetsController {
     content: { '*/*': { schema: { type: 'string', format: 'binary' } } },
   })
   @Returns(304, null, { description: 'The client has it.' })
-  @Problems('range-not-satisfiable')
+  @Problems('range-not-satisfiable', 'precondition-failed')
   async readContent(
     @Param('id', { schema: idParam }) assetId: string,
     @Query({ schema: contentQuerySchema }) query: ContentQuery,

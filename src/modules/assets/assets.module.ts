@@ -8,11 +8,15 @@ import { AssetPreviews } from './previews/asset-previews.js';
 import { AssetEmbed } from './embed/asset-embed.js';
 import { EmbedController } from './embed/embed.controller.js';
 import { PreviewProcess } from './previews/preview-process.js';
+import { AssetReservations } from './asset-reservations.js';
 import { AssetIntake } from './asset-intake.js';
 import { AssetLinks } from './asset-links.js';
 import { AssetsController } from './assets.controller.js';
 import { AssetsRepository } from './assets.repository.js';
 import { AssetsService } from './assets.service.js';
+import { AssetPartsRepository } from './asset-parts.repository.js';
+import { PartUploadsService } from './part-uploads.service.js';
+import { UploadAccess } from './upload-access.js';
 import { UploadProgress } from './upload-progress.js';
 import { UploadsController } from './uploads.controller.js';
 import { UploadsRepository } from './uploads.repository.js';
@@ -24,9 +28,13 @@ import { UploadsService } from './uploads.service.js';
   providers: [
     AssetsRepository,
     UploadsRepository,
+    AssetPartsRepository,
     UploadProgress,
+    AssetReservations,
     AssetIntake,
+    UploadAccess,
     UploadsService,
+    PartUploadsService,
     AssetsService,
     AssetContent,
     AssetLinks,

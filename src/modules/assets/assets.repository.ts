@@ -117,6 +117,13 @@ export class AssetsRepository {
     return rows.map((row) => row.id);
   }
 
+  /** Of these assets, those whose parts may lie in the storage: they were announced in parts and are not ready. */
+  async unfinishedInParts(scope: WriteScope, ids: readonly string[]): Promise<string[]> {
+    const rows = await this.database.rows<{ id: string }>(sql`select a.id from assets a
+      where ${tenant(scope, 'a')} and a.id = any(${ids}::uuid[]) and a.part_size_bytes is not null and a.status <> 'ready'`);
+    return rows.map((row) => row.id);
+  }
+
   /** Forgets assets of a task whose bytes are gone. */
   async forget(scope: WriteScope, taskId: string, ids: readonly string[]): Promise<void> {
     await this.database.execute(

@@ -100,6 +100,8 @@ export class AssetsService {
     const key = blobKey(scope.organizationId, id, ORIGINAL);
     const maxBytes = this.config.assetMaxBytes;
     const limits = signal === undefined ? { maxBytes } : { maxBytes, signal };
+    // A look before the bytes are written; the transaction below decides.
+    await this.intake.assertWithinQuota(scope);
     const head = new HeadOf(bytes);
     const { sizeBytes, sha256 } = await this.blobs.put(key, head.body(), limits);
     const kept = await keptAs(head.bytes, asset);
@@ -110,7 +112,7 @@ export class AssetsService {
         if (!(await this.repository.insertReady(scope, tx, row))) {
           throw notFound('task');
         }
-        await this.intake.assertRoom(scope, 0, tx);
+        await this.intake.assertWithinQuota(scope, tx);
         tx.afterCommit(() => this.intake.hint());
       });
     } catch (error) {
@@ -129,10 +131,8 @@ export class AssetsService {
    */
   async removeBytesOfTask(scope: WriteScope, taskId: string, most: number): Promise<number> {
     const ids = await this.repository.idsOfTask(scope, taskId, most);
-    for (const id of ids) {
-      await this.#removeParts(scope, id);
-    }
     if (ids.length > 0) {
+      await this.#removeStored(scope, ids);
       await this.repository.forget(scope, taskId, ids);
     }
     return ids.length;
@@ -140,9 +140,7 @@ export class AssetsService {
 
   /** Removes these assets of the organisation for good, bytes before rows; one that is gone already is no error. */
   async removeForGood(scope: WriteScope, ids: readonly string[]): Promise<void> {
-    for (const id of ids) {
-      await this.#removeParts(scope, id);
-    }
+    await this.#removeStored(scope, ids);
     await this.repository.forgetAll(scope, ids);
   }
 
@@ -151,10 +149,17 @@ export class AssetsService {
     return { ...shown, ...this.links.of(actor, stored) };
   }
 
-  /** What was given and what was made of it; of parts that never became a whole the sweep takes care. */
-  async #removeParts(scope: WriteScope, id: string): Promise<void> {
-    for (const part of [ORIGINAL, THUMBNAIL]) {
-      await this.blobs.remove(blobKey(scope.organizationId, id, part));
+  /** The content and the thumbnail; and the parts of uploads that were never finished, which are looked for only where there may be any. */
+  async #removeStored(scope: WriteScope, ids: readonly string[]): Promise<void> {
+    const inParts = new Set(await this.repository.unfinishedInParts(scope, ids));
+    for (const id of ids) {
+      if (inParts.has(id)) {
+        await this.intake.removeAll(scope.organizationId, id);
+        continue;
+      }
+      for (const part of [ORIGINAL, THUMBNAIL]) {
+        await this.blobs.remove(blobKey(scope.organizationId, id, part));
+      }
     }
   }
 

@@ -10,6 +10,13 @@ export interface Announced {
   sha256: string | null;
 }
 
+/** The bytes are whole and have another digest than was announced. */
+export class ChecksumMismatch extends DomainError {
+  constructor(message: string) {
+    super('content-mismatch', message);
+  }
+}
+
 /**
  * Holds bytes on their way to what was announced of them: their kind as soon as enough are there to tell, so that a large wrong file
  * is not read to its end, their size and digest at the end, before any of it is shown.
@@ -55,7 +62,7 @@ export class ContentCheck {
       throw new DomainError('content-mismatch', `${arrived.sizeBytes} bytes arrived, and ${sizeBytes} were announced.`);
     }
     if (sha256 !== null && arrived.sha256 !== sha256) {
-      throw new DomainError('content-mismatch', `The bytes’ SHA-256 is ${arrived.sha256}, and another was announced.`);
+      throw new ChecksumMismatch(`The SHA-256 of the bytes is ${arrived.sha256}, and ${sha256} was announced.`);
     }
   };
 }

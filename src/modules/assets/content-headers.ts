@@ -89,6 +89,11 @@ export function namesTag(ifNoneMatch: string | undefined, tag: string): boolean 
   return ifNoneMatch.trim() === '*' || ifNoneMatch.split(',').some((part) => part.trim().replace(/^W\//, '') === tag);
 }
 
+/** True where an `If-Match` names the tag (strong comparison, RFC 9110, section 13.1.1). */
+export function matchesTag(ifMatch: string, tag: string): boolean {
+  return ifMatch.trim() === '*' || ifMatch.split(',').some((part) => part.trim() === tag);
+}
+
 /**
  * What a `Range` header asks for (RFC 9110, section 14): a range, `unsatisfiable` where it lies past the file, or null for the whole
  * file, which is also what a malformed header, another unit or several ranges get.

@@ -1,4 +1,4 @@
-export { AssetEntity, AssetTotalsEntity } from './asset.entity.js';
+export { AssetEntity, AssetPartEntity, AssetTotalsEntity } from './asset.entity.js';
 export { AssetLinks, type AssetLinkSet } from './asset-links.js';
 export {
   ASSET_STATUSES,

@@ -62,6 +62,12 @@ export async function readForm<Result>(
       if (field !== 'file') {
         throw invalid(`/${field}`, 'The file’s field is called “file”.');
       }
+      if (!given.has('task_id')) {
+        throw invalid(
+          '/task_id',
+          'The field task_id did not come before the file. Send the fields first, then the file.',
+        );
+      }
       const fields = parsed(formFieldsSchema, Object.fromEntries(given), '');
       const name = fields.name ?? parsed(assetNameSchema, filename, '/file');
       state.taken = take(fields, { name, contentType, bytes: untilTheEnd(stream, ended) }, broken.signal);

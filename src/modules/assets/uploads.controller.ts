@@ -6,13 +6,16 @@ import type { IdempotencyTicket } from '../../database/idempotency.js';
 import { created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { rawBody, RawBody } from '../../http/raw-body.js';
+import { RawBody } from '../../http/raw-body.js';
 import { Problems, Returns } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import { invalid } from '../../kernel/errors.js';
+import { entityTag } from './content-headers.js';
 import { UPLOAD_LINK_PURPOSE } from './asset-links.js';
 import { ASSET_EXAMPLE, UPLOAD_EXAMPLE } from './assets.examples.js';
 import { type Asset, assetSchema, type ContentQuery, contentQuerySchema } from './assets.schema.js';
+import { PartUploadsService } from './part-uploads.service.js';
+import { uploadBody } from './upload-body.js';
 import { readForm } from './upload-form.js';
 import {
   type AnnounceInput,
@@ -22,6 +25,8 @@ import {
   type AssetPart,
   type AssetParts,
   type AssetTotals,
+  type CompleteInput,
+  completeSchema,
   partNumberParam,
   partSchema,
   partsSchema,
@@ -34,7 +39,10 @@ const BYTES_BODY = { schema: { type: 'string', format: 'binary' } } as const;
 @ApiTags('Assets')
 @Controller('api/v1')
 export class UploadsController {
-  constructor(private readonly uploads: UploadsService) {}
+  constructor(
+    private readonly uploads: UploadsService,
+    private readonly inParts: PartUploadsService,
+  ) {}
 
   @Post('assets')
   @Requires('asset:upload')
@@ -117,7 +125,7 @@ export class UploadsController {
       // What it asks for is known only once it has come in: to take the key and not to heed it would keep a file twice.
       throw invalid('Idempotency-Key', 'A form takes no Idempotency-Key; announce the asset first, which takes one.');
     }
-    const asset = await readForm(rawBody(request), (fields, file, signal) =>
+    const asset = await readForm(uploadBody(request), (fields, file, signal) =>
       this.uploads.receiveForm(actor, fields, file, signal),
     );
     void reply.header('location', `/api/v1/assets/${asset.id}`);
@@ -130,12 +138,12 @@ export class UploadsController {
   @ApiOperation({
     summary: 'Send the bytes of an announced asset',
     description:
-      'By the link alone, or with a credential. Once: the first upload that is whole wins. One that fails leaves nothing, and may be sent again until the link expires.',
+      'By the link alone, or with a credential. Once: the first upload that is whole wins. One that fails leaves nothing, and may be sent again until the link expires. `Content-MD5` and `Content-Digest` are verified, and the `aws-chunked` coding of S3 clients is decoded.',
   })
   @ApiConsumes('*/*')
   @ApiBody(BYTES_BODY)
   @Returns(200, assetSchema, { description: 'The asset is ready.', example: ASSET_EXAMPLE })
-  @Problems('conflict', 'lease-lost', 'content-mismatch', 'limit-reached')
+  @Problems('conflict', 'lease-lost', 'content-mismatch', 'precondition-failed', 'limit-reached')
   async sendContent(
     @Param('id', { schema: idParam }) id: string,
     @Query({ schema: contentQuerySchema }) _query: ContentQuery,
@@ -143,7 +151,9 @@ export class UploadsController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<Asset> {
-    return keepOpen(request, reply, await this.uploads.receive(actor, id, rawBody(request)));
+    const asset = await this.uploads.receive(actor, id, uploadBody(request));
+    void reply.header('etag', entityTag(asset.sha256 ?? ''));
+    return keepOpen(request, reply, asset);
   }
 
   @Put('assets/:id/parts/:number')
@@ -151,7 +161,9 @@ export class UploadsController {
   @Requires('asset:upload', { presigned: UPLOAD_LINK_PURPOSE })
   @ApiOperation({
     summary: 'Send one part of an announced asset',
-    description: 'In any order, several at once; a part that is here already is 409.',
+    description:
+      'Send parts in any order, several at once. `Content-MD5` and `Content-Digest` are verified. A part that was received already is refused ' +
+      'with 409; to replace it, send its SHA-256 in quotes as `If-Match`.',
   })
   @ApiConsumes('*/*')
   @ApiBody(BYTES_BODY)
@@ -159,7 +171,7 @@ export class UploadsController {
     description: 'The part is here.',
     example: { number: 1, size: 8388608, sha256: ASSET_EXAMPLE.sha256 },
   })
-  @Problems('conflict', 'content-mismatch')
+  @Problems('conflict', 'content-mismatch', 'precondition-failed', 'limit-reached')
   async sendPart(
     @Param('id', { schema: idParam }) id: string,
     @Param('number', { schema: partNumberParam }) number: number,
@@ -168,7 +180,9 @@ export class UploadsController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<AssetPart> {
-    return keepOpen(request, reply, await this.uploads.receivePart(actor, id, number, rawBody(request)));
+    const part = await this.inParts.receive(actor, id, number, uploadBody(request));
+    void reply.header('etag', entityTag(part.sha256));
+    return keepOpen(request, reply, part);
   }
 
   @Get('assets/:id/parts')
@@ -180,20 +194,37 @@ export class UploadsController {
   })
   @Returns(200, partsSchema, {
     description: 'Their numbers.',
-    example: { part_size: 8388608, part_count: 3, parts: [1, 3] },
+    example: {
+      part_size: 8388608,
+      part_count: 3,
+      parts: [1, 3],
+      received: [
+        { number: 1, size: 8388608, sha256: ASSET_EXAMPLE.sha256 },
+        { number: 3, size: 1048576, sha256: ASSET_EXAMPLE.sha256 },
+      ],
+    },
   })
   async listParts(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<AssetParts> {
-    return this.uploads.parts(actor, id);
+    return this.inParts.list(actor, id);
   }
 
   @Post('assets/:id/complete')
   @HttpCode(200)
   @Requires('asset:upload')
-  @ApiOperation({ summary: 'Put the parts together', description: 'Of an asset that is ready already, answers it.' })
+  @ApiOperation({
+    summary: 'Put the parts together',
+    description:
+      'Joins the parts and checks the whole. Where the SHA-256 is not the announced one, the parts are kept and the error lists the digest of ' +
+      'each, so that wrong ones can be replaced. Returns an asset that is ready already as it is.',
+  })
   @Returns(200, assetSchema, { description: 'The asset is ready.', example: ASSET_EXAMPLE })
   @Problems('conflict', 'lease-lost', 'content-mismatch', 'limit-reached')
-  async complete(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<Asset> {
-    return this.uploads.complete(actor, id);
+  async complete(
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: completeSchema }) input: CompleteInput,
+    @CurrentActor() actor: Actor,
+  ): Promise<Asset> {
+    return this.inParts.complete(actor, id, input);
   }
 
   @Get('asset-usage')
@@ -204,7 +235,7 @@ export class UploadsController {
   })
   @Returns(200, totalsSchema, {
     description: 'Counts, sizes and limits.',
-    example: { count: 120, bytes: 73400320, quota_bytes: null, max_asset_bytes: 5368709120 },
+    example: { count: 120, bytes: 73400320, reserved_bytes: 0, quota_bytes: null, max_asset_bytes: 5368709120 },
   })
   async usage(@CurrentActor() actor: Actor): Promise<AssetTotals> {
     return this.uploads.totals(actor);

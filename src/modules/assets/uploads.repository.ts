@@ -37,6 +37,13 @@ export interface UploadRow {
   expired: boolean;
 }
 
+/** Numbers of files and bytes of an organization. */
+export interface AssetCounts {
+  count: number;
+  bytes: number;
+  reserved_bytes: number;
+}
+
 @Injectable()
 export class UploadsRepository {
   constructor(private readonly database: Database) {}
@@ -46,11 +53,11 @@ export class UploadsRepository {
     const fetched = row.externalUrl !== null;
     const inserted = await tx.execute(sql`
       insert into assets (organization_id, id, task_id, run_id, name, type, content_type, status, declared_size_bytes, declared_sha256,
-        part_size_bytes, upload_expires_at, upload_fence, external_url, job, job_due_at, fence, created_by)
+        part_size_bytes, upload_expires_at, upload_fence, external_url, job, job_due_at, reserved_bytes, fence, created_by)
       select t.organization_id, ${row.id}::uuid, t.id, ${row.runId}::uuid, ${row.name}, ${row.type}, ${row.contentType},
         ${fetched ? 'processing' : 'pending'}, ${row.sizeBytes}::bigint, ${row.sha256}, ${row.partSizeBytes}::bigint,
         clock_timestamp() + ${row.lifetimeMs} * interval '1 millisecond', ${row.fence}, ${row.externalUrl},
-        ${fetched ? 'fetch' : null}, case when ${fetched} then clock_timestamp() end,
+        ${fetched ? 'fetch' : null}, case when ${fetched} then clock_timestamp() end, coalesce(${row.sizeBytes}::bigint, 0),
         (select r.fence from runs r where r.organization_id = t.organization_id and r.id = ${row.runId}::uuid),
         ${scope.actor.creatorId}::uuid
       from tasks t where ${tenant(scope, 't')} and t.id = ${row.taskId} and t.deleted_at is null
@@ -102,6 +109,14 @@ export class UploadsRepository {
     return (await this.database.row(kept)) !== null;
   }
 
+  /** Its status, whoever asks; null where it is gone. */
+  async status(scope: WriteScope, id: string): Promise<AssetStatus | null> {
+    const found = await this.database.row<{ status: AssetStatus }>(
+      sql`select a.status from assets a where ${tenant(scope, 'a')} and a.id = ${id}`,
+    );
+    return found?.status ?? null;
+  }
+
   /** True where nobody can make it ready any more: it is deleted, or failed. */
   async isOver(scope: WriteScope, id: string): Promise<boolean> {
     const open = sql`select 1 from assets a where ${tenant(scope, 'a')} and a.id = ${id} and a.status <> 'failed'`;
@@ -117,11 +132,33 @@ export class UploadsRepository {
     return failed === 1;
   }
 
-  /** What the organisation keeps. */
-  async totals(scope: ReadScope, tx?: Tx): Promise<{ count: number; bytes: number }> {
-    const select = sql`select json_build_object('count', t.count, 'bytes', t.bytes) from asset_totals t where ${tenant(scope, 't')}`;
-    const totals = await (tx ?? this.database).json<{ count: number; bytes: number }>(scope, select);
-    return totals ?? { count: 0, bytes: 0 };
+  /** Reserves more room (or, below zero, less) for an asset that waits for its bytes; false where it does not wait. */
+  async reserve(scope: WriteScope, tx: Tx, id: string, bytes: number): Promise<boolean> {
+    const changed = await tx.execute(sql`update assets a set reserved_bytes = a.reserved_bytes + ${bytes}::bigint
+      where ${tenant(scope, 'a')} and a.id = ${id} and a.status in ('pending', 'uploading', 'processing')`);
+    return changed === 1;
+  }
+
+  /** Gives room back that `reserve` took. */
+  async release(scope: WriteScope, id: string, bytes: number): Promise<void> {
+    await this.database
+      .execute(sql`update assets a set reserved_bytes = greatest(0, a.reserved_bytes - ${bytes}::bigint)
+      where ${tenant(scope, 'a')} and a.id = ${id} and a.status in ('pending', 'uploading', 'processing')`);
+  }
+
+  /** Back to what was announced: nothing has arrived. */
+  async resetReservation(scope: WriteScope, id: string): Promise<void> {
+    await this.database.execute(sql`update assets a set reserved_bytes = coalesce(a.declared_size_bytes, 0)
+      where ${tenant(scope, 'a')} and a.id = ${id} and a.status in ('pending', 'uploading', 'processing')
+        and a.reserved_bytes <> coalesce(a.declared_size_bytes, 0)`);
+  }
+
+  /** What the organization keeps, and what is reserved for uploads that are not finished. */
+  async totals(scope: ReadScope, tx?: Tx): Promise<AssetCounts> {
+    const select = sql`select json_build_object('count', t.count, 'bytes', t.bytes, 'reserved_bytes', t.reserved_bytes)
+      from asset_totals t where ${tenant(scope, 't')}`;
+    const totals = await (tx ?? this.database).json<AssetCounts>(scope, select);
+    return totals ?? { count: 0, bytes: 0, reserved_bytes: 0 };
   }
 }
 

@@ -4,7 +4,7 @@ import { mediaType } from './content-types.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-const MOST_PARTS = 1_000;
+const MAX_PARTS = 1_000;
 
 /** A name for people. It never is a path, so that nobody is tempted to make it one. */
 export const assetNameSchema = z
@@ -73,8 +73,8 @@ export const announceSchema = z
       if (input.size === undefined) fault('size', 'is required');
     }
     if (input.fence !== undefined && input.run_id === undefined) fault('run_id', 'is required with a fence');
-    if (input.size !== undefined && input.part_size !== undefined && input.size > input.part_size * MOST_PARTS) {
-      fault('part_size', `must be larger: there may be ${MOST_PARTS} parts`);
+    if (input.size !== undefined && input.part_size !== undefined && input.size > input.part_size * MAX_PARTS) {
+      fault('part_size', `must be larger: there may be ${MAX_PARTS} parts`);
     }
     if (input.size === 0 && input.part_size !== undefined) fault('part_size', 'is for files that have bytes');
   })
@@ -108,9 +108,22 @@ export const partsSchema = z
     part_size: z.int(),
     part_count: z.int(),
     parts: z.array(z.int()).describe('The numbers of those that are here.'),
+    received: z.array(partSchema).describe('The same parts with their sizes and digests.'),
   })
   .meta({ id: 'AssetParts' });
 export type AssetParts = z.output<typeof partsSchema>;
+
+export const completeSchema = z
+  .strictObject({
+    parts: z
+      .array(z.strictObject({ number: z.int().min(1).max(MAX_PARTS), sha256: sha256Schema }))
+      .max(MAX_PARTS)
+      .optional()
+      .describe('The digests that the parts should have. Parts with another digest are named in the error.'),
+  })
+  .default({})
+  .meta({ id: 'CompleteAsset' });
+export type CompleteInput = z.output<typeof completeSchema>;
 
 export const partNumberParam = z
   .string()
@@ -121,6 +134,7 @@ export const totalsSchema = z
   .object({
     count: z.int().describe('Assets that are ready.'),
     bytes: z.int().describe('Theirs, and of the pictures made of them.'),
+    reserved_bytes: z.int().describe('Bytes held for uploads that are not finished. They count toward the quota.'),
     quota_bytes: z.int().nullable().describe('Null: no limit.'),
     max_asset_bytes: z.int(),
   })
