@@ -17,6 +17,7 @@ import { HeldKeys1764000000016 } from '../../migrations/1764000000016-held-keys.
 import { SignIn1764000000017 } from '../../migrations/1764000000017-sign-in.js';
 import { DeletedAgents1764000000019 } from '../../migrations/1764000000019-deleted-agents.js';
 import { AssetReservations1764000000021 } from '../../migrations/1764000000021-asset-reservations.js';
+import { AssetTurns1764000000022 } from '../../migrations/1764000000022-asset-turns.js';
 import { DeletedPayloads1764000000027 } from '../../migrations/1764000000027-deleted-payloads.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
@@ -40,5 +41,6 @@ export const migrations = [
   SignIn1764000000017,
   DeletedAgents1764000000019,
   AssetReservations1764000000021,
+  AssetTurns1764000000022,
   DeletedPayloads1764000000027,
 ] as const;

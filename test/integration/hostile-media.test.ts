@@ -49,7 +49,9 @@ test(`${FILES} files that are cut, bent or lying each get a card or a picture, o
       output,
       ffmpeg: null,
     };
-    const result = await previews.run(organizationId, job, 5_000).catch((error: unknown) => error as Error);
+    const result = await previews
+      .run(organizationId, job, { totalMs: 5_000 })
+      .catch((error: unknown) => error as Error);
     if (result instanceof Error) {
       expect(result.name).toBe('PreviewFailed');
       outcomes.ended += 1;
@@ -79,9 +81,49 @@ test('a file that takes too long is ended, with its process, and the next is dra
     output,
     ffmpeg: null,
   };
-  await expect(previews.run(newId(), job, 0)).rejects.toThrow('took too long');
+  await expect(previews.run(newId(), job, { totalMs: 0 })).rejects.toThrow('took too long');
   expect(await previews.run(newId(), job)).toMatchObject({ note: null, metadata: { width: 320 } });
 });
+
+test('a FLAC without a single frame gets a card at once, with what its head says', async () => {
+  const input = join(folder, 'empty.flac');
+  await writeFile(input, flacHead());
+  const job = {
+    kind: 'sound' as const,
+    label: 'Sound',
+    name: 'empty.flac',
+    contentType: 'audio/flac',
+    input,
+    output: join(folder, 'empty-flac.webp'),
+    ffmpeg: null,
+  };
+  expect(await previews.run(newId(), job)).toMatchObject({
+    note: 'the sound has no samples',
+    metadata: { sample_rate: 44_100, channels: 2, audio_codec: 'flac' },
+  });
+});
+
+test('a file that is not looked into in time ends its own process only, while other organizations’ files are drawn', async () => {
+  const [original] = await samples();
+  const input = join(folder, 'probed.in');
+  await writeFile(input, original?.bytes ?? '');
+  const job = { kind: 'image' as const, label: 'Image', name: 'probed', contentType: 'image/png', input, ffmpeg: null };
+  const outputs = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => join(folder, `${name}.webp`));
+  const results = await Promise.allSettled(
+    outputs.map((output, index) => previews.run(newId(), { ...job, output }, index === 0 ? { totalMs: 0 } : {})),
+  );
+  expect(results.map(({ status }) => status)).toEqual(['rejected', ...Array(5).fill('fulfilled')]);
+});
+
+/** STREAMINFO of 44.1 kHz stereo, and nothing after it. */
+function flacHead(): Buffer {
+  const bytes = Buffer.alloc(42);
+  bytes.write('fLaC');
+  bytes.writeUInt32BE(0x80000022, 4);
+  bytes.writeUInt32BE(0x10001000, 8);
+  bytes.writeUInt32BE(0x0ac442f0, 18);
+  return bytes;
+}
 
 /** A file made wrong in one of several ways, the same for the same number. */
 function bent(bytes: Buffer, seed: number): Buffer {

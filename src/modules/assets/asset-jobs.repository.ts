@@ -21,15 +21,39 @@ export interface AssetJob {
 
 const NO_ROOM = 'the quota of the organization has no room for a picture';
 
+/** Which organization is next: the first by id after the last one served, but for those that have as many jobs under way as they may. */
+export interface Turn {
+  after: string;
+  except: readonly string[];
+}
+
+/** No organization has this id, and every id comes after it. */
+export const BEFORE_ALL = '00000000-0000-0000-0000-000000000000';
+
 @Injectable()
 export class AssetJobsRepository {
   constructor(private readonly database: Database) {}
 
-  /** Takes the job that is due longest, for `leaseMs`: whoever dies over it leaves it to be taken again then. */
-  async take(job: AssetJob['job'], leaseMs: number): Promise<AssetJob | null> {
+  /**
+   * Takes a job for `leaseMs`, after which another process may take it: of the organization whose turn is next, the job that is due longest.
+   * Each look at an organization is one probe of an index, however many jobs it has waiting.
+   */
+  async take(job: AssetJob['job'], leaseMs: number, { after, except }: Turn): Promise<AssetJob | null> {
     return this.database.row<AssetJob & Record<string, unknown>>(sql`
+      with recursive turn (round, organization_id, is_start) as (
+        values (1, ${after}::uuid, true), (2, ${BEFORE_ALL}::uuid, true)
+        union all
+        select t.round, next.organization_id, false from turn t cross join lateral (
+          select d.organization_id from assets d
+          where d.job = ${job} and d.job_due_at <= now() and d.organization_id > t.organization_id
+            and (t.round = 1 or d.organization_id <= ${after}::uuid)
+          order by d.organization_id limit 1) next
+        where t.is_start or t.organization_id = any(${except}::uuid[]))
       update assets a set job_due_at = clock_timestamp() + ${leaseMs} * interval '1 millisecond', job_attempts = a.job_attempts + 1
-      from (select d.organization_id, d.id from assets d where d.job = ${job} and d.job_due_at <= clock_timestamp()
+      from (select d.organization_id, d.id from assets d
+        where d.job = ${job} and d.job_due_at <= now() and d.organization_id = (
+          select t.organization_id from turn t where not t.is_start and t.organization_id <> all(${except}::uuid[])
+          order by t.round, t.organization_id limit 1)
         order by d.job_due_at limit 1 for update skip locked) due
       where a.organization_id = due.organization_id and a.id = due.id
       returning a.organization_id as "organizationId", a.id, a.job, a.job_attempts as attempts, a.name, a.type,

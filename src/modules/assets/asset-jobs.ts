@@ -1,6 +1,7 @@
 /**
  * The background work on assets: bytes to be fetched from elsewhere, and pictures to be made. The rows are the queue: a job is taken under
- * a lease, by any replica, and taken again where whoever had it died. Pictures are made one at a time; fetching waits more than it works.
+ * a lease, by any replica, and taken again if that replica dies. Organizations take turns in each process, and one alone never has all of
+ * its lanes, so a tenant with many or with slow files delays its own.
  */
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { unsafelySystemScope } from '../../access/index.js';
@@ -9,28 +10,32 @@ import { blobKey } from '../../engines/blob-store/blob-key.js';
 import { BlobStore } from '../../engines/blob-store/blob-store.js';
 import { EgressError, MemberEgress } from '../../engines/egress/egress.js';
 import { EventBus } from '../../engines/event-bus/event-bus.js';
+import { Clock } from '../../kernel/clock.js';
 import { DomainError } from '../../kernel/errors.js';
 import { Log } from '../../kernel/log.js';
 import { AssetIntake } from './asset-intake.js';
-import { type AssetJob, AssetJobsRepository } from './asset-jobs.repository.js';
-import { ASSET_WORK_TOPIC, THUMBNAIL } from './asset-parts.js';
+import { AssetJobDispatcher } from './asset-job-dispatcher.js';
+import { type AssetJob, AssetJobsRepository, type Turn } from './asset-jobs.repository.js';
+import { THUMBNAIL } from './asset-parts.js';
+import { FetchRate, FetchTooSlow } from './fetch-rate.js';
 import { AssetPreviews } from './previews/asset-previews.js';
-import { PreviewFailed } from './previews/preview-process.js';
+import { PreviewFailed } from './previews/preview-lane.js';
+import { PREVIEW_LANES } from './previews/preview-process.js';
 import { UploadsRepository } from './uploads.repository.js';
 
-const LANES = [
-  { job: 'preview', slots: 1, leaseMs: 5 * 60_000 },
-  { job: 'fetch', slots: 2, leaseMs: 20 * 60_000 },
+/** Fetching waits more than it works; pictures take a processor each. */
+const KINDS = [
+  { job: 'preview', slots: PREVIEW_LANES, perOrganization: PREVIEW_LANES - 1, leaseMs: 5 * 60_000 },
+  { job: 'fetch', slots: 8, perOrganization: 2, leaseMs: 20 * 60_000 },
 ] as const;
 const FETCH_MS = 15 * 60_000;
-const LOOK_AGAIN_MS = 2_000;
 const MOST_ATTEMPTS = 3;
 const TRY_AGAIN_MS = 20_000;
 
 @Injectable()
 export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #stop = new AbortController();
-  #lanes: Promise<void>[] = [];
+  #dispatching: Promise<void>[] = [];
 
   constructor(
     private readonly repository: AssetJobsRepository,
@@ -41,34 +46,32 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
     private readonly egress: MemberEgress,
     private readonly bus: EventBus,
     private readonly config: AppConfig,
+    private readonly clock: Clock,
     private readonly log: Log,
   ) {}
 
   onApplicationBootstrap(): void {
     if (this.config.role !== 'api') {
-      this.#lanes = LANES.flatMap(({ job, slots, leaseMs }) =>
-        Array.from({ length: slots }, () => this.#lane(job, leaseMs)),
+      this.#dispatching = KINDS.map(({ job, leaseMs, ...limits }) =>
+        new AssetJobDispatcher(this.bus, limits, {
+          take: (turn) => this.#take(job, leaseMs, turn),
+          work: (asset) => this.#do(asset),
+        }).run(this.#stop.signal),
       );
     }
   }
 
   async beforeApplicationShutdown(): Promise<void> {
     this.#stop.abort(new Error('the process stops'));
-    await Promise.all(this.#lanes);
+    await Promise.all(this.#dispatching);
   }
 
-  async #lane(job: AssetJob['job'], leaseMs: number): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      const taken = await this.repository.take(job, leaseMs).catch((error: unknown) => {
-        this.log.warn('the queue of assets could not be read; it is looked at again', { error });
-        return null;
-      });
-      if (taken === null) {
-        await this.bus.wait(ASSET_WORK_TOPIC, LOOK_AGAIN_MS, signal);
-      } else {
-        await this.#do(taken);
-      }
+  async #take(job: AssetJob['job'], leaseMs: number, turn: Turn): Promise<AssetJob | null> {
+    try {
+      return await this.repository.take(job, leaseMs, turn);
+    } catch (error) {
+      this.log.warn('the queue of assets could not be read; it is looked at again', { error });
+      return null;
     }
   }
 
@@ -110,6 +113,7 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
     if (row === null || asset.externalUrl === null) {
       return;
     }
+    const rate = new FetchRate(this.clock, this.#stop.signal);
     try {
       const reply = await this.egress.send({
         url: asset.externalUrl,
@@ -117,13 +121,13 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
         headers: { accept: '*/*' },
         totalTimeoutMs: FETCH_MS,
         replyLimitBytes: this.config.assetMaxBytes,
-        signal: this.#stop.signal,
+        signal: rate.signal,
       });
       if (reply.status !== 200) {
         reply.discard();
         throw new EgressError(reply.status >= 500 ? 'broken' : 'barred', `The address answered ${reply.status}.`);
       }
-      await this.intake.take(scope, row, reply.body, { signal: this.#stop.signal });
+      await this.intake.take(scope, row, rate.of(reply.body), { signal: rate.signal });
     } catch (error) {
       const why = this.#stop.signal.aborted ? null : finalWord(error, asset.attempts);
       if (why === null) {
@@ -132,12 +136,17 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
       if (await this.uploads.fail(scope, asset.id, why)) {
         await this.intake.removeAll(asset.organizationId, asset.id);
       }
+    } finally {
+      rate.end();
     }
   }
 }
 
 /** Why bytes will not come, for the person who asked for them; null where another try may help. */
 function finalWord(error: unknown, attempts: number): string | null {
+  if (error instanceof FetchTooSlow) {
+    return error.message;
+  }
   if (error instanceof EgressError) {
     const passing = error.kind === 'unreachable' || error.kind === 'timed-out' || error.kind === 'broken';
     return passing && attempts < MOST_ATTEMPTS ? null : error.message;

@@ -12,7 +12,8 @@ import { Log } from '../../../kernel/log.js';
 import { ORIGINAL, THUMBNAIL } from '../asset-parts.js';
 import type { AssetJob } from '../asset-jobs.repository.js';
 import type { AssetType } from '../assets.schema.js';
-import { PreviewFailed, PreviewProcess } from './preview-process.js';
+import { PreviewFailed } from './preview-lane.js';
+import { PreviewProcess } from './preview-process.js';
 import type { PreviewKind, PreviewResult } from './preview-job.js';
 
 const MIB = 1024 * 1024;
@@ -30,7 +31,7 @@ const LABELS: Readonly<Record<AssetType, string>> = {
   file: 'File',
 };
 
-/** Makes the picture of an asset, in the preview process, and puts it beside the asset's bytes. */
+/** Makes the picture of an asset, in a preview process, and puts it beside the asset's bytes. */
 @Injectable()
 export class AssetPreviews {
   constructor(
@@ -73,7 +74,7 @@ export class AssetPreviews {
         }
         this.log.info('a file could not be previewed', { organization_id: organizationId, asset_id: asset.id, error });
         const drawn = await this.process.run(organizationId, { ...job, input: null });
-        return { ...drawn, note: error.message };
+        return { ...drawn, metadata: { ...error.metadata, ...drawn.metadata }, note: error.message };
       }
     }
     const drawn = await this.process.run(organizationId, { ...job, input: null });

@@ -1,21 +1,11 @@
-import {
-  ADTS,
-  EncodedPacketSink,
-  FilePathSource,
-  FLAC,
-  Input,
-  MATROSKA,
-  MP3,
-  MP4,
-  OGG,
-  QTFF,
-  WAVE,
-  WEBM,
-} from 'mediabunny';
+import { ADTS, EncodedPacketSink, FilePathSource, Input, MATROSKA, MP3, MP4, OGG, QTFF, WAVE, WEBM } from 'mediabunny';
 import type { MediaFacts } from './preview-job.js';
 
-/** Containers that are files in themselves; playlists, which name others, are not among them. */
-const FORMATS = [MP4, QTFF, MATROSKA, WEBM, MP3, WAVE, OGG, ADTS, FLAC];
+/**
+ * Containers that are files in themselves; playlists, which name others, are not among them. Nor is FLAC: the library never ends with one
+ * that has no frame (`flac-file.ts` reads those).
+ */
+const FORMATS = [MP4, QTFF, MATROSKA, WEBM, MP3, WAVE, OGG, ADTS];
 /** Packets that are counted to tell the frame rate. */
 const COUNTED = 400;
 

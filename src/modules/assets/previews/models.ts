@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { type Document, type Primitive, WebIO } from '@gltf-transform/core';
 import sharp from 'sharp';
-import type { MediaFacts, Preview } from './preview-job.js';
+import type { MediaFacts, OnFacts, Preview } from './preview-job.js';
 
 const WIDTH = 1280;
 const HEIGHT = 800;
@@ -23,7 +23,7 @@ interface Soup {
 }
 
 /** @throws Error for what is no such model */
-export async function previewModel(input: string, contentType: string): Promise<Preview> {
+export async function previewModel(input: string, contentType: string, onFacts: OnFacts): Promise<Preview> {
   const bytes = await readFile(input);
   if (bytes.length > MOST_BYTES) {
     return { picture: null, metadata: {}, note: 'too large to be drawn here' };
@@ -36,6 +36,7 @@ export async function previewModel(input: string, contentType: string): Promise<
   }
   const document = await read(bytes, contentType);
   const facts = factsOf(document);
+  onFacts(facts);
   const soup = gather(document);
   if (soup.count === 0) {
     return { picture: null, metadata: facts, note: 'the model has no triangles' };

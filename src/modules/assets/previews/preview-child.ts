@@ -9,8 +9,11 @@ import { card } from './cards.js';
 import { previewModel } from './models.js';
 import { previewPicture } from './pictures.js';
 import {
+  type MediaFacts,
+  type OnFacts,
   type Preview,
   type PreviewJob,
+  type PreviewProgress,
   previewJobSchema,
   type PreviewResult,
   THUMBNAIL_PIXELS,
@@ -38,7 +41,12 @@ process.on('disconnect', () => process.exit(0));
 
 async function work(job: PreviewJob): Promise<PreviewResult> {
   const failed = (note: string): Preview => ({ picture: null, metadata: {}, note });
-  const preview = await look(job).catch(() => failed('it could not be decoded'));
+  let known: MediaFacts = {};
+  const onFacts = (facts: MediaFacts): void => {
+    known = facts;
+    tell(job, 'drawing', facts);
+  };
+  const preview = await look(job, onFacts).catch(() => failed('it could not be decoded'));
   const written =
     preview.picture === null
       ? false
@@ -50,22 +58,31 @@ async function work(job: PreviewJob): Promise<PreviewResult> {
     await write(await card(job.kind, job.label, job.name), job.output);
   }
   const note = written ? null : (preview.note ?? 'it could not be decoded');
-  return { id: job.id, metadata: preview.metadata, note };
+  return { id: job.id, metadata: { ...known, ...preview.metadata }, note };
 }
 
-async function look({ kind, input, contentType, name, ffmpeg }: PreviewJob): Promise<Preview> {
+function tell({ id }: PreviewJob, stage: PreviewProgress['stage'], metadata: MediaFacts): void {
+  process.send?.({ id, stage, metadata } satisfies PreviewProgress);
+}
+
+async function look(job: PreviewJob, onFacts: OnFacts): Promise<Preview> {
+  const { kind, input, contentType, name, ffmpeg } = job;
   if (input === null) {
     return { picture: null, metadata: {}, note: null };
   }
+  if (kind !== 'model') {
+    // Reading a model is most of the work on it, so it has the time of a drawing.
+    tell(job, 'probing', {});
+  }
   switch (kind) {
     case 'image':
-      return previewPicture(input);
+      return previewPicture(input, onFacts);
     case 'sound':
-      return previewSound(input, contentType, name, ffmpeg);
+      return previewSound({ input, contentType, name, ffmpeg, onFacts });
     case 'video':
-      return previewVideo(input, ffmpeg);
+      return previewVideo(input, ffmpeg, onFacts);
     case 'model':
-      return previewModel(input, contentType);
+      return previewModel(input, contentType, onFacts);
     case 'card':
       return { picture: null, metadata: {}, note: null };
   }

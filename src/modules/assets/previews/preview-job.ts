@@ -30,6 +30,22 @@ export const previewResultSchema = z.object({
 });
 export type PreviewResult = z.output<typeof previewResultSchema>;
 
+/**
+ * How far a job has come: `probing` while the file is looked into, which must be quick, and `drawing` once that is done. The facts are those
+ * found so far; they are kept even if the job ends badly.
+ */
+export const previewProgressSchema = z.object({
+  id: z.int(),
+  stage: z.enum(['probing', 'drawing']),
+  metadata: previewResultSchema.shape.metadata,
+});
+export type PreviewProgress = z.output<typeof previewProgressSchema>;
+
+export const previewMessageSchema = z.union([previewProgressSchema, previewResultSchema]);
+
+/** Tells the server what was found before the picture is drawn. */
+export type OnFacts = (facts: MediaFacts) => void;
+
 /** A picture: something that sharp writes. Null: none could be taken, and a card takes its place. */
 export interface Preview {
   picture: Sharp | null;

@@ -6,8 +6,9 @@ import { MPEGDecoder } from 'mpg123-decoder';
 import { OggOpusDecoder } from 'ogg-opus-decoder';
 import { wave } from './cards.js';
 import { runFfmpeg } from './ffmpeg.js';
+import { readFlacHead } from './flac-file.js';
 import { lookAtMedia } from './media-facts.js';
-import type { MediaFacts, Preview } from './preview-job.js';
+import type { MediaFacts, OnFacts, Preview } from './preview-job.js';
 import { readWave } from './wave-file.js';
 
 const PIECE_BYTES = 256 * 1024;
@@ -30,14 +31,27 @@ interface Decoder {
   free(): void;
 }
 
+export interface SoundJob {
+  input: string;
+  contentType: string;
+  name: string;
+  ffmpeg: string | null;
+  onFacts: OnFacts;
+}
+
 /** @throws Error for what is no sound */
-export async function previewSound(
-  input: string,
-  contentType: string,
-  name: string,
-  ffmpeg: string | null,
-): Promise<Preview> {
-  const look = await lookAtMedia(input).catch(() => null);
+export async function previewSound({ input, contentType, name, ffmpeg, onFacts }: SoundJob): Promise<Preview> {
+  let look: { facts: MediaFacts } | null;
+  if (contentType === 'audio/flac') {
+    const head = await readFlacHead(input);
+    if (!head.hasFrame) {
+      return { picture: null, metadata: head.facts, note: 'the sound has no samples' };
+    }
+    look = head;
+  } else {
+    look = await lookAtMedia(input).catch(() => null);
+  }
+  onFacts(look?.facts ?? {});
   const loudness = new Loudness();
   const decoded = await decode(input, contentType, ffmpeg, loudness);
   const facts: MediaFacts = { ...look?.facts };

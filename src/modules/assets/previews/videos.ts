@@ -1,13 +1,14 @@
 import sharp from 'sharp';
 import { runFfmpeg } from './ffmpeg.js';
 import { lookAtMedia } from './media-facts.js';
-import type { Preview } from './preview-job.js';
+import type { OnFacts, Preview } from './preview-job.js';
 
 const MOST_PICTURE_BYTES = 64 * 1024 * 1024;
 
 /** @throws Error for what is no video */
-export async function previewVideo(input: string, ffmpeg: string | null): Promise<Preview> {
+export async function previewVideo(input: string, ffmpeg: string | null, onFacts: OnFacts): Promise<Preview> {
   const { facts, vp8 } = await lookAtMedia(input);
+  onFacts(facts);
   const seconds = facts['duration_seconds'];
   const frame =
     ffmpeg === null
