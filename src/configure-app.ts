@@ -7,6 +7,7 @@ import { AppConfig } from './config/app-config.js';
 import { Refusals } from './engines/audit-trail/refusals.js';
 import { AccessGuard } from './http/access.guard.js';
 import { BODY_LIMIT_BYTES } from './http/body-limit.js';
+import { limitConnections } from './http/connection-limits.js';
 import { DeclaredInputGuard } from './http/declared-input.guard.js';
 import { ErrorFilter } from './http/error.filter.js';
 import { ErrorPresenters } from './http/error-presenter.js';
@@ -19,7 +20,10 @@ import { refuseMalformedHttp, refuseThrough, refuseUnroutable } from './http/ref
 import { registerRawBodies } from './http/raw-body.js';
 import { pathOf } from './http/request.js';
 import { routeInventory } from './http/route-inventory.js';
+import { ParsingBudget } from './http/json-body/parsing-budget.js';
 import { closeSilentConnections } from './http/silent-connections.js';
+import { cutStalledReplies } from './http/stalled-replies.js';
+import { drainUnreadBodies } from './http/unread-body.js';
 import { ValidationPipe } from './http/validation.pipe.js';
 import { DomainError } from './kernel/errors.js';
 import { Log } from './kernel/log.js';
@@ -55,9 +59,21 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   const filter = new ErrorFilter(app.get(ErrorPresenters), app.get(Refusals), log);
   const fastify = app.getHttpAdapter().getInstance();
   const health = app.get(HealthController);
+  const budget = app.get(ParsingBudget);
   const routes = routeInventory(app.get(DiscoveryService), app.get(MetadataScanner));
   refuseThrough(fastify, filter);
   closeSilentConnections(fastify);
+  limitConnections(
+    fastify,
+    {
+      total: config.maxConnections,
+      perAddress: config.maxConnectionsPerAddress,
+      proxies: config.trustProxy === false ? [] : config.trustProxy,
+    },
+    log,
+  );
+  cutStalledReplies(fastify);
+  drainUnreadBodies(fastify);
 
   await app.register(helmet, {
     contentSecurityPolicy: {
@@ -82,7 +98,7 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
       exposedHeaders: ['x-request-id', 'location', 'link', 'retry-after', 'idempotency-replayed'],
     });
   }
-  registerJsonBody(fastify);
+  registerJsonBody(fastify, budget);
   registerRawBodies(fastify);
   fastify.addHook('onRoute', (route) => {
     const limit = route.config?.bodyLimitBytes;
@@ -109,7 +125,7 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
     }
   });
 
-  knowSendersFirst(fastify, app.get(AccessGuard), routes);
+  knowSendersFirst(fastify, { guard: app.get(AccessGuard), routes, budget });
   // Bodies are checked as they are parsed; this is for what the URL decodes to.
   fastify.addHook<{ Querystring: Record<string, unknown>; Params: Record<string, string> }>(
     'preValidation',

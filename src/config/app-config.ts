@@ -18,6 +18,8 @@ export class AppConfig {
   readonly dataDir: string;
   readonly databaseUrl: string | null;
   readonly databasePoolSize: number;
+  readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
   readonly redisUrl: string | null;
   readonly trustProxy: false | string[];
   readonly corsOrigins: readonly string[];
@@ -55,6 +57,8 @@ export class AppConfig {
     this.dataDir = resolve(environment.DATA_DIR);
     this.databaseUrl = environment.DATABASE_URL ?? null;
     this.databasePoolSize = environment.DATABASE_POOL_SIZE;
+    this.maxConnections = environment.MAX_CONNECTIONS;
+    this.maxConnectionsPerAddress = environment.MAX_CONNECTIONS_PER_ADDRESS;
     this.redisUrl = environment.REDIS_URL ?? null;
     this.trustProxy =
       environment.TRUST_PROXY === 'false' ? false : environment.TRUST_PROXY.split(',').map((item) => item.trim());

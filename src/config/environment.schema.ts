@@ -42,6 +42,20 @@ export const environmentSchema = z.object({
     .describe(
       'Most database connections of a process for requests and work; four more serve callers without a credential.',
     ),
+  MAX_CONNECTIONS: z.coerce
+    .number()
+    .int()
+    .min(10)
+    .max(1_000_000)
+    .default(10_000)
+    .describe('Most open connections of clients to this process; more are closed at once.'),
+  MAX_CONNECTIONS_PER_ADDRESS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(2_000)
+    .describe('The same for one address; proxies that TRUST_PROXY names are exempt.'),
   REDIS_URL: z
     .url({ protocol: /^rediss?$/ })
     .optional()

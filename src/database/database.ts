@@ -10,6 +10,7 @@ import { Injectable } from '@nestjs/common';
 import type { PoolClient, QueryResult, QueryResultRow, Pool } from 'pg';
 import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
 import { type ReadScope, WriteScope } from '../access/index.js';
+import { KeyedLimiter } from '../kernel/keyed-limiter.js';
 import { live } from './scope.sql.js';
 import { isRetryable, toDomainError } from './sql-errors.js';
 import { Sql, sql } from './sql.js';
@@ -21,6 +22,9 @@ export class StaleActorError extends Error {
 
 /** How often a transaction that lost a deadlock is tried again. */
 const RETRIES = 3;
+
+/** Reads of one principal that wait while others of its own are under way; they hold half of the pool at most. */
+const MAX_WAITING_READS = 1_000;
 
 /** Prepared statements are kept per connection for good, so only so many texts get a name. */
 const MOST_PREPARED = 400;
@@ -149,6 +153,7 @@ export abstract class ChangeRecorder {
 export class Database {
   readonly #pool: Pool;
   readonly #names = new StatementNames();
+  readonly #reads: KeyedLimiter;
   #recorder: ChangeRecorder | null = null;
   /** For tests that count round trips, and for benchmarks that repeat a statement without us. */
   readonly observers = new Set<Observer>();
@@ -160,6 +165,10 @@ export class Database {
     readonly url: string,
   ) {
     this.#pool = pool;
+    this.#reads = new KeyedLimiter(
+      { concurrent: Math.max(1, Math.floor(pool.options.max / 2)), waiting: MAX_WAITING_READS },
+      'Too many of your requests are waiting for the database; send fewer at once.',
+    );
   }
 
   /** From now on every change of a caller is recorded with this, in its own transaction. */
@@ -184,10 +193,12 @@ export class Database {
   /**
    * The JSON value that `select` (a scalar subselect) yields, or null where it yields nothing; one round trip. The actor's
    * liveness drives the statement: no row at all means a stale actor, so an empty list is never mistaken for a revocation.
-   * @throws StaleActorError
+   * One principal has half of the pool's connections at most; further reads wait for its own.
+   * @throws StaleActorError; DomainError `rate-limited` where too many wait
    */
   async json<Value>(scope: ReadScope, select: Sql): Promise<Value | null> {
-    return body<Value>(scope, await this.rows<{ body: Value | null }>(scopedJson(scope, select)));
+    const read = (): Promise<{ body: Value | null }[]> => this.rows(scopedJson(scope, select));
+    return body<Value>(scope, await (scope.isSystem ? read() : this.#reads.run(scope.actor.principalId, read)));
   }
 
   /** Throws {@link StaleActorError} unless the scope's actor is still what it was. Asked when a guarded write changed nothing. */

@@ -6,7 +6,9 @@ import { DeclaredInputGuard } from './declared-input.guard.js';
 import { ErrorPresenters } from './error-presenter.js';
 import { FreshActorInterceptor } from './fresh-actor.interceptor.js';
 import { HealthController } from './health.controller.js';
+import { HeavyReads } from './heavy-reads.js';
 import { IdempotencySweep } from './idempotency-sweep.js';
+import { ParsingBudget } from './json-body/parsing-budget.js';
 import { PublicUrl } from './public-url.js';
 
 /** What every controller stands on. The guard and the interceptor are made global by configure-app.ts. */
@@ -21,6 +23,8 @@ import { PublicUrl } from './public-url.js';
     FreshActorInterceptor,
     PublicUrl,
     ArrayReplies,
+    HeavyReads,
+    ParsingBudget,
     IdempotencySweep,
   ],
   exports: [
@@ -30,6 +34,8 @@ import { PublicUrl } from './public-url.js';
     FreshActorInterceptor,
     PublicUrl,
     ArrayReplies,
+    HeavyReads,
+    ParsingBudget,
     DiscoveryModule,
   ],
 })

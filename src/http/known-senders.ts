@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { AccessDeclaration } from '../access/index.js';
 import type { AccessGuard } from './access.guard.js';
+import type { ParsingBudget } from './json-body/parsing-budget.js';
 import type { RouteEntry } from './route-inventory.js';
 
 /**
@@ -9,7 +10,10 @@ import type { RouteEntry } from './route-inventory.js';
  *
  * To be called once, before routes. It waits for `preParsing`, since the headers that let pages of other origins read a refusal are set in `onRequest`.
  */
-export function knowSendersFirst(fastify: FastifyInstance, guard: AccessGuard, routes: readonly RouteEntry[]): void {
+export function knowSendersFirst(
+  fastify: FastifyInstance,
+  { guard, routes, budget }: { guard: AccessGuard; routes: readonly RouteEntry[]; budget: ParsingBudget },
+): void {
   const declarations = new Map<string, AccessDeclaration>(
     routes.map(({ method, path, declaration }) => [`${method} ${path}`, declaration]),
   );
@@ -22,6 +26,9 @@ export function knowSendersFirst(fastify: FastifyInstance, guard: AccessGuard, r
     }
     try {
       await guard.admit(request, declaration);
+      if (hasBody(request) && request.routeOptions.config.rawBody !== true && request.actor !== undefined) {
+        budget.assertLeft(request.actor.principalId);
+      }
     } catch (error) {
       if (!isShort(request)) {
         void reply.header('connection', 'close');
@@ -34,4 +41,8 @@ export function knowSendersFirst(fastify: FastifyInstance, guard: AccessGuard, r
 /** A body that the route might have read is passed over, so that its sender gets the reply and may go on; no other is waited for. */
 function isShort({ headers, routeOptions }: Pick<FastifyRequest, 'headers' | 'routeOptions'>): boolean {
   return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) <= routeOptions.bodyLimit;
+}
+
+function hasBody({ headers }: Pick<FastifyRequest, 'headers'>): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
 }

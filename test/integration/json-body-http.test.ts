@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { fastify, type FastifyInstance } from 'fastify';
 import { refuseUncleanQuery, refuseUncleanText } from '../../src/http/json-body/clean-text.js';
 import { registerJsonBody } from '../../src/http/json-body/json-content-type-parser.js';
+import { ParsingBudget } from '../../src/http/json-body/parsing-budget.js';
+import { SystemClock } from '../../src/kernel/clock.js';
 import { DomainError } from '../../src/kernel/errors.js';
 
 function refusal(attempt: () => unknown): { code: string; path: string | undefined } {
@@ -21,7 +23,7 @@ describe('over HTTP', () => {
 
   beforeAll(async () => {
     server = fastify({ bodyLimit: 1000 });
-    registerJsonBody(server);
+    registerJsonBody(server, new ParsingBudget(new SystemClock()));
     server.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
       const code = error instanceof DomainError ? error.code : `fastify ${String(error.statusCode)}`;
       return reply.status(error.statusCode ?? 400).send({ code, message: error.message });

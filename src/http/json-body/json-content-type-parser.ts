@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DomainError } from '../../kernel/errors.js';
 import { parseJsonBody } from './parse-json-body.js';
+import type { ParsingBudget } from './parsing-budget.js';
 
 /**
  * The whole of a Content-Type that we take, so that nothing after, before or between is skipped: parsers that read a header
@@ -21,14 +22,15 @@ const JSON_MEDIA_TYPE = /^application\/(json|merge-patch\+json)(?: *; *charset=(
  * To be called before the instance is ready, once. Nest's own parsers must be off (`bodyParser: false`); a route that takes
  * another kind of body registers its parser for exactly that type in a scope of its own.
  */
-export function registerJsonBody(fastify: FastifyInstance): void {
+export function registerJsonBody(fastify: FastifyInstance, budget: ParsingBudget): void {
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser<Buffer>(
     ['application/json', 'application/merge-patch+json'],
     { parseAs: 'buffer' },
     (request, bytes, done) => {
       try {
-        done(null, request.is404 ? undefined : readBody(request, bytes));
+        const read = (): unknown => (request.is404 ? undefined : readBody(request, bytes));
+        done(null, budget.charge(request.actor?.principalId ?? null, read));
       } catch (error) {
         done(asError(error), undefined);
       }

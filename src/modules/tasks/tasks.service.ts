@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, readScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
+import { HeavyReads } from '../../http/heavy-reads.js';
 import { ListPages } from '../../http/list-query.js';
 import { forbidden, notFound } from '../../kernel/errors.js';
 import type { Page } from '../../kernel/page.js';
@@ -23,6 +24,7 @@ export class TasksService {
     private readonly query: TasksQuery,
     private readonly presenter: TaskPresenter,
     private readonly runs: RunsService,
+    private readonly heavyReads: HeavyReads,
     sealer: CursorSealer,
   ) {
     this.#pages = new ListPages(sealer, 'tasks');
@@ -37,11 +39,13 @@ export class TasksService {
     return this.presenter.detail(actor, stored);
   }
 
-  /** One page of the tasks the actor may read, in one round trip. @throws DomainError `invalid-cursor` */
+  /** One page of the tasks the actor may read, in one round trip. @throws DomainError `invalid-cursor`, `rate-limited` */
   async list(actor: Actor, query: TaskListQuery): Promise<Page<TaskItem>> {
     const scope = readScope(actor, 'task:read');
     const page = this.#pages.open(scope, query);
-    const rows = await this.query.list(scope, query, page);
+    const read = (): ReturnType<TasksQuery['list']> => this.query.list(scope, query, page);
+    // A search reads the texts of every task that the other filters leave.
+    const rows = await (query.q === undefined ? read() : this.heavyReads.run(actor, read));
     const shown = rows.flatMap(({ item, at, id }) =>
       item === null ? [] : [{ item: this.presenter.item(item), at, id }],
     );
