@@ -14,11 +14,11 @@ import { Trust1764000000013 } from '../../migrations/1764000000013-trust.js';
 import { HotPath1764000000014 } from '../../migrations/1764000000014-hot-path.js';
 import { GivenSecrets1764000000015 } from '../../migrations/1764000000015-given-secrets.js';
 import { HeldKeys1764000000016 } from '../../migrations/1764000000016-held-keys.js';
-import { SignIn1764000000017 } from '../../migrations/1764000000017-sign-in.js';
 import { DeletedAgents1764000000019 } from '../../migrations/1764000000019-deleted-agents.js';
-import { AssetReservations1764000000021 } from '../../migrations/1764000000021-asset-reservations.js';
-import { AssetTurns1764000000022 } from '../../migrations/1764000000022-asset-turns.js';
 import { DeletedPayloads1764000000027 } from '../../migrations/1764000000027-deleted-payloads.js';
+import { SignIn1764000000028 } from '../../migrations/1764000000028-sign-in.js';
+import { AssetReservations1764000000029 } from '../../migrations/1764000000029-asset-reservations.js';
+import { AssetTurns1764000000030 } from '../../migrations/1764000000030-asset-turns.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
 export const migrations = [
@@ -38,9 +38,9 @@ export const migrations = [
   HotPath1764000000014,
   GivenSecrets1764000000015,
   HeldKeys1764000000016,
-  SignIn1764000000017,
   DeletedAgents1764000000019,
-  AssetReservations1764000000021,
-  AssetTurns1764000000022,
   DeletedPayloads1764000000027,
+  SignIn1764000000028,
+  AssetReservations1764000000029,
+  AssetTurns1764000000030,
 ] as const;

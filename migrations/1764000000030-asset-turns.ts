@@ -1,7 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /** Work on assets is taken by turns of the organizations: the queue is read by kind, then organization, then due time. */
-export class AssetTurns1764000000022 implements MigrationInterface {
+export class AssetTurns1764000000030 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
       create index assets_job_turns on assets (job, organization_id, job_due_at) where job is not null;

@@ -7,7 +7,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * and the size of each further copy that is being sent at the same time. The trigger of `assets` adds them to the totals for as long as
  * the asset waits, so becoming ready, failing and being deleted all release them.
  */
-export class AssetReservations1764000000021 implements MigrationInterface {
+export class AssetReservations1764000000029 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
       -- With a quoted body: PostgreSQL's minor releases of November 2026 do not add a column with a default to a table whose row type a function

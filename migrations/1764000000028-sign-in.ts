@@ -4,7 +4,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * Sign-in counts failures by account and address together, so that nobody locks an account from elsewhere; an e-mail address is unique in its
  * organization, so that no tenant learns or takes the addresses of another.
  */
-export class SignIn1764000000017 implements MigrationInterface {
+export class SignIn1764000000028 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
       -- The counts so far were of accounts and of addresses alone.
