@@ -13,6 +13,7 @@ import { BlobStore } from '../../src/engines/blob-store/blob-store.js';
 import { newId } from '../../src/kernel/ids.js';
 import { AssetSweeper } from '../../src/modules/assets/index.js';
 import { AgentAtWork } from '../support/agent-at-work.js';
+import { localLink, settledAsset, uploadAsset } from '../support/assets.js';
 import { hasBrowser, NO_BROWSER, openBrowser } from '../support/browser.js';
 import { panorama, type Sample, samples } from '../support/media.js';
 import { firstOrganizationId } from '../support/seeds.js';
@@ -37,27 +38,9 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-const local = (url: string): string => url.replace(/^https?:\/\/[^/]+/, server.url);
-
-async function upload({ type, name, contentType, bytes }: Omit<Sample, 'type'> & { type: string }): Promise<string> {
-  const body = { task_id: taskId, type, name, content_type: contentType, size: bytes.length };
-  const announced = await server.call('POST', '/api/v1/assets', { body });
-  const { url, headers } = announced.body.upload;
-  const sent = await fetch(local(url), { method: 'PUT', body: bytes, headers });
-  if (sent.status !== 200) throw new Error(await sent.text());
-  return announced.body.asset.id;
-}
-
-/** The asset once nothing is done to it any more. */
-async function settled(id: string): Promise<any> {
-  for (;;) {
-    const row = await server.database.row<{ job: string | null }>(sql`select job from assets where id = ${id}`);
-    if (row?.job === null) {
-      return (await server.call('GET', `/api/v1/assets/${id}`)).body;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
+const local = (url: string): string => localLink(server, url);
+const upload = (file: Omit<Sample, 'type'> & { type: string }): Promise<string> => uploadAsset(server, taskId, file);
+const settled = (id: string): Promise<any> => settledAsset(server, id);
 
 async function picture(url: string): Promise<Metadata & { colours: number }> {
   const reply = await fetch(local(url));

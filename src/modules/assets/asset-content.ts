@@ -73,7 +73,7 @@ export class AssetContent {
     if (asset?.status !== 'ready' || !asset.has_thumbnail) {
       throw notFound('thumbnail');
     }
-    const tag = entityTag(`${asset.sha256 ?? ''}-thumbnail`);
+    const tag = entityTag(`${asset.sha256 ?? ''}-thumbnail-${asset.thumbnail_version}`);
     assertMatches(request, tag);
     void reply.headers({ etag: tag, ...sharing(request, query) });
     if (namesTag(request.headers['if-none-match'], tag)) {

@@ -71,22 +71,25 @@ export class AssetJobsRepository {
 
   /**
    * Keeps what was found out about an asset, and that its picture is made (0 bytes: there is none). A picture counts toward the quota, and is
-   * not kept where there is no room for it. `gone`: the asset was deleted, or is of another type since the job was taken.
+   * not kept where there is no room for it. `changed`: the asset is of another type since the job was taken, and its preview is due again.
+   * `gone`: the asset was deleted.
    */
   async previewed(
     scope: WriteScope,
     asset: Pick<AssetJob, 'id' | 'type' | 'contentType'>,
     { thumbnailBytes, metadata }: { thumbnailBytes: number; metadata: object },
     quotaBytes: number | null,
-  ): Promise<'kept' | 'no-room' | 'gone'> {
+  ): Promise<'kept' | 'no-room' | 'changed' | 'gone'> {
     const one = sql`${tenant(scope, 'a')} and a.id = ${asset.id}`;
     return this.database.transaction(async (tx) => {
       const changed = await tx.execute(sql`
-        update assets a set thumbnail_bytes = ${thumbnailBytes}::integer, metadata = a.metadata || ${jsonb(metadata)}, job = null,
+        update assets a set thumbnail_bytes = ${thumbnailBytes}::integer, metadata = (a.metadata - 'preview') || ${jsonb(metadata)}, job = null,
           job_due_at = null, updated_at = clock_timestamp()
         where ${one} and a.status = 'ready' and a.type = ${asset.type} and a.content_type = ${asset.contentType}`);
       if (changed === 0) {
-        return 'gone';
+        const again = sql`update assets a set job_due_at = clock_timestamp(), job_attempts = 0
+          where ${one} and a.status = 'ready' and a.job = 'preview'`;
+        return (await tx.execute(again)) === 0 ? 'gone' : 'changed';
       }
       // The change above locks the totals.
       const over = sql`select 1 from asset_totals t where ${tenant(scope, 't')} and t.bytes + t.reserved_bytes > ${quotaBytes}::bigint`;

@@ -31,6 +31,7 @@ const KINDS = [
 const FETCH_MS = 15 * 60_000;
 const MOST_ATTEMPTS = 3;
 const TRY_AGAIN_MS = 20_000;
+const NO_PICTURE = { thumbnailBytes: 0, metadata: {} };
 
 @Injectable()
 export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -92,7 +93,8 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
     const scope = unsafelySystemScope(asset.organizationId, 'keep the picture of an asset');
     let made: { thumbnailBytes: number; metadata: object };
     try {
-      made = await this.previews.make(asset);
+      // A file of no medium is here because it was of one before: its picture goes.
+      made = asset.type === 'file' ? NO_PICTURE : await this.previews.make(asset);
     } catch (error) {
       const hopeless = error instanceof PreviewFailed || (error instanceof DomainError && error.code === 'not-found');
       if (this.#stop.signal.aborted || !(hopeless || asset.attempts >= MOST_ATTEMPTS)) {
@@ -101,8 +103,10 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
       made = { thumbnailBytes: 0, metadata: { preview: 'no picture could be made' } };
     }
     const outcome = await this.repository.previewed(scope, asset, made, this.config.assetQuotaBytes);
-    if (outcome !== 'kept') {
-      // Deleted or changed meanwhile, or too much: the picture goes too.
+    if (outcome === 'changed') {
+      this.intake.hint();
+    } else if (outcome !== 'kept' || made.thumbnailBytes === 0) {
+      // Deleted meanwhile, too much, or none: what lies there of an earlier one goes too.
       await this.blobs.remove(blobKey(asset.organizationId, asset.id, THUMBNAIL));
     }
   }

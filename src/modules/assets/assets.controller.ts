@@ -1,4 +1,4 @@
-import { Controller, Delete, Get, HttpCode, Param, Query, Req, Res } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
@@ -6,6 +6,7 @@ import { CurrentActor } from '../../http/current-actor.js';
 import { Problems, Returns } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
+import { AssetChangesService } from './asset-changes.service.js';
 import { AssetContent } from './asset-content.js';
 import { ASSET_LINK_PURPOSE } from './asset-links.js';
 import { ASSET_EXAMPLE } from './assets.examples.js';
@@ -14,9 +15,13 @@ import {
   type AssetListQuery,
   assetListQuerySchema,
   assetPageSchema,
+  type AssetPatch,
+  assetPatchSchema,
   assetSchema,
   type ContentQuery,
   contentQuerySchema,
+  type PreviewRequest,
+  previewRequestSchema,
 } from './assets.schema.js';
 import { AssetsService } from './assets.service.js';
 
@@ -26,6 +31,7 @@ export class AssetsController {
   constructor(
     private readonly assets: AssetsService,
     private readonly content: AssetContent,
+    private readonly changes: AssetChangesService,
   ) {}
 
   @Get()
@@ -51,6 +57,43 @@ export class AssetsController {
   @Returns(200, assetSchema, { description: 'The asset, with links for an hour.', example: ASSET_EXAMPLE })
   async get(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<Asset> {
     return this.assets.get(actor, id);
+  }
+
+  @Patch(':id')
+  @Requires('asset:contribute')
+  @ApiOperation({
+    summary: 'Change the type of an asset',
+    description:
+      'Changes what a ready asset is shown as, such as `image` to `360`. The bytes are checked as in an upload of the new type, and the ' +
+      'preview is made again. Requires write access to its task.',
+  })
+  @Returns(200, assetSchema, { description: 'The asset as it is now.', example: { ...ASSET_EXAMPLE, type: '360' } })
+  @Problems('conflict', 'content-mismatch')
+  async update(
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: assetPatchSchema }) patch: AssetPatch,
+    @CurrentActor() actor: Actor,
+  ): Promise<Asset> {
+    return this.changes.update(actor, id, patch);
+  }
+
+  @Post(':id/preview')
+  @HttpCode(202)
+  @Requires('asset:contribute')
+  @ApiOperation({
+    summary: 'Make the preview of an asset again',
+    description:
+      'Makes the thumbnail again and reads the metadata of the file again, in the background. The current thumbnail stays until then. A ' +
+      'preview that is already waiting or being made is not started a second time. Requires write access to its task.',
+  })
+  @Returns(202, assetSchema, { description: 'The preview will be made.', example: ASSET_EXAMPLE })
+  @Problems('conflict')
+  async previewAgain(
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: previewRequestSchema }) _nothing: PreviewRequest,
+    @CurrentActor() actor: Actor,
+  ): Promise<Asset> {
+    return this.changes.previewAgain(actor, id);
   }
 
   @Delete(':id')

@@ -1,5 +1,7 @@
 import { Module } from '@nestjs/common';
 import { RunsModule } from '../runs/index.js';
+import { AssetChangesRepository } from './asset-changes.repository.js';
+import { AssetChangesService } from './asset-changes.service.js';
 import { AssetContent } from './asset-content.js';
 import { AssetJobs } from './asset-jobs.js';
 import { AssetJobsRepository } from './asset-jobs.repository.js';
@@ -36,6 +38,8 @@ import { UploadsService } from './uploads.service.js';
     UploadsService,
     PartUploadsService,
     AssetsService,
+    AssetChangesRepository,
+    AssetChangesService,
     AssetContent,
     AssetLinks,
     AssetEmbed,

@@ -7,7 +7,11 @@ import { type Sql, all, jsonb, raw, sql } from '../../database/sql.js';
 import type { Asset, AssetListQuery, AssetType } from './assets.schema.js';
 
 /** An asset as stored: without its links, which need a key and a reader. */
-export type StoredAsset = Omit<Asset, 'url' | 'thumbnail' | 'embed'> & { has_thumbnail: boolean };
+export type StoredAsset = Omit<Asset, 'url' | 'thumbnail' | 'embed'> & {
+  has_thumbnail: boolean;
+  /** Changes whenever the thumbnail does. */
+  thumbnail_version: number;
+};
 
 export interface ReadyAssetRow {
   id: string;
@@ -143,5 +147,6 @@ function assetJson(alias: string): Sql {
   const a = raw(alias);
   return sql`json_build_object('id', ${a}.id, 'task_id', ${a}.task_id, 'run_id', ${a}.run_id, 'name', ${a}.name, 'type', ${a}.type,
     'content_type', ${a}.content_type, 'size', ${a}.size_bytes, 'sha256', ${a}.sha256, 'status', ${a}.status,
-    'has_thumbnail', coalesce(${a}.thumbnail_bytes, 0) > 0, 'metadata', ${a}.metadata, 'error', ${a}.error, 'created_at', iso_utc(${a}.created_at))`;
+    'has_thumbnail', coalesce(${a}.thumbnail_bytes, 0) > 0,
+    'thumbnail_version', (extract(epoch from ${a}.updated_at) * 1000000)::bigint, 'metadata', ${a}.metadata, 'error', ${a}.error, 'created_at', iso_utc(${a}.created_at))`;
 }

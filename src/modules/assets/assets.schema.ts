@@ -39,6 +39,21 @@ export const assetListQuerySchema = listQuery.extend({
 });
 export type AssetListQuery = z.output<typeof assetListQuerySchema>;
 
+export const assetPatchSchema = z
+  .strictObject({
+    type: z
+      .enum(ASSET_TYPES)
+      .describe('What the asset is shown as. Its content type must suit it; every content type suits `file`.'),
+  })
+  .meta({ id: 'AssetPatch', examples: [{ type: '360' }] });
+export type AssetPatch = z.output<typeof assetPatchSchema>;
+
+export const previewRequestSchema = z
+  .strictObject({})
+  .default({})
+  .meta({ id: 'PreviewRequest', examples: [{}] });
+export type PreviewRequest = z.output<typeof previewRequestSchema>;
+
 /** Nothing but a presigned link, whose parts whoever authenticates has checked. */
 export const contentQuerySchema = z.strictObject({
   expires: z.string().max(16).optional().describe('Of a presigned link.'),

@@ -145,7 +145,7 @@ export class AssetsService {
   }
 
   #shown(actor: Actor, stored: StoredAsset): Asset {
-    const { has_thumbnail: _, ...shown } = stored;
+    const { has_thumbnail: _, thumbnail_version: __, ...shown } = stored;
     return { ...shown, ...this.links.of(actor, stored) };
   }
 

@@ -24,7 +24,7 @@ export class UploadAccess {
     if (stored === null) {
       throw notFound('asset');
     }
-    const { has_thumbnail: _, ...shown } = stored;
+    const { has_thumbnail: _, thumbnail_version: __, ...shown } = stored;
     return {
       ...shown,
       ...(may(actor, 'asset:read') ? this.links.of(actor, stored) : { url: null, thumbnail: null, embed: null }),

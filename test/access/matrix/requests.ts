@@ -244,6 +244,11 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
     {},
     'upload',
   ),
+  'PATCH /api/v1/assets/:id': changes('task', 'c', ({ asset }) => `${V1}/assets/${asset}`, { type: 'file' }),
+  'POST /api/v1/assets/:id/preview': {
+    ...changes('task', 'c', ({ asset }) => `${V1}/assets/${asset}/preview`, {}),
+    ok: 202,
+  },
   'POST /api/v1/schedules': {
     door: 'work',
     ok: 201,
