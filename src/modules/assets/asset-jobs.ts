@@ -100,7 +100,8 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
       if (this.#stop.signal.aborted || !(hopeless || asset.attempts >= MOST_ATTEMPTS)) {
         throw error;
       }
-      made = { thumbnailBytes: 0, metadata: { preview: 'no picture could be made' } };
+      const found = error instanceof PreviewFailed ? error.metadata : {};
+      made = { thumbnailBytes: 0, metadata: { ...found, preview: 'no picture could be made' } };
     }
     const outcome = await this.repository.previewed(scope, asset, made, this.config.assetQuotaBytes);
     if (outcome === 'changed') {

@@ -14,7 +14,7 @@ import type { AssetJob } from '../asset-jobs.repository.js';
 import type { AssetType } from '../assets.schema.js';
 import { PreviewFailed } from './preview-lane.js';
 import { PreviewProcess } from './preview-process.js';
-import type { PreviewKind, PreviewResult } from './preview-job.js';
+import type { MediaFacts, PreviewJob, PreviewKind, PreviewResult } from './preview-job.js';
 
 const MIB = 1024 * 1024;
 /** Larger files get a card: what is opened is copied first, and a copy must be worth it. */
@@ -41,7 +41,10 @@ export class AssetPreviews {
     private readonly log: Log,
   ) {}
 
-  /** How large the picture is, and what was found out. @throws PreviewFailed where not even a card could be drawn; DomainError `unavailable` */
+  /**
+   * How large the picture is, and what was found out.
+   * @throws PreviewFailed, with what was found out, where not even a card could be drawn; DomainError `unavailable`
+   */
   async make(asset: AssetJob): Promise<{ thumbnailBytes: number; metadata: object }> {
     const base = join(this.config.dataDir, 'previews');
     await mkdir(base, { recursive: true, mode: 0o700 });
@@ -51,7 +54,7 @@ export class AssetPreviews {
       const result = await this.#draw(asset, folder, output);
       const { note } = result;
       return {
-        thumbnailBytes: await this.#keep(asset, output),
+        thumbnailBytes: await this.#keep(asset, output, result.metadata),
         metadata: { ...result.metadata, ...(note === null ? {} : { preview: note }) },
       };
     } finally {
@@ -73,12 +76,25 @@ export class AssetPreviews {
           throw error;
         }
         this.log.info('a file could not be previewed', { organization_id: organizationId, asset_id: asset.id, error });
-        const drawn = await this.process.run(organizationId, { ...job, input: null });
-        return { ...drawn, metadata: { ...error.metadata, ...drawn.metadata }, note: error.message };
+        return await this.#card(organizationId, job, error);
       }
     }
     const drawn = await this.process.run(organizationId, { ...job, input: null });
     return { ...drawn, note: 'the file is too large to be opened for a picture' };
+  }
+
+  /** A card for what could not be drawn, with what was found out before. @throws PreviewFailed, with the same */
+  async #card(
+    organizationId: string,
+    job: Omit<PreviewJob, 'id' | 'input'>,
+    why: PreviewFailed,
+  ): Promise<PreviewResult> {
+    try {
+      const drawn = await this.process.run(organizationId, { ...job, input: null });
+      return { ...drawn, metadata: { ...why.metadata, ...drawn.metadata }, note: why.message };
+    } catch (error) {
+      throw error instanceof PreviewFailed ? new PreviewFailed(error.message, why.metadata) : error;
+    }
   }
 
   async #copy({ organizationId, id }: AssetJob, path: string): Promise<void> {
@@ -90,20 +106,20 @@ export class AssetPreviews {
   }
 
   /** What comes from the process is looked at before it is kept: a WebP, and small. */
-  async #keep({ organizationId, id }: AssetJob, path: string): Promise<number> {
+  async #keep({ organizationId, id }: AssetJob, path: string, metadata: MediaFacts): Promise<number> {
     const file = await open(path);
     let bytes: Buffer;
     try {
       const { size } = await file.stat();
       if (size > MOST_PICTURE_BYTES) {
-        throw new PreviewFailed('the picture is too large');
+        throw new PreviewFailed('the picture is too large', metadata);
       }
       bytes = await file.readFile();
     } finally {
       await file.close();
     }
     if (bytes.toString('latin1', 0, 4) !== 'RIFF' || bytes.toString('latin1', 8, 12) !== 'WEBP') {
-      throw new PreviewFailed('the picture is no WebP');
+      throw new PreviewFailed('the picture is no WebP', metadata);
     }
     const key = blobKey(organizationId, id, THUMBNAIL);
     // One of an earlier attempt may be there already; the newest is as good.

@@ -1,8 +1,9 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import { readAt } from './file-bytes.js';
 import type { MediaFacts } from './preview-job.js';
 
 const STREAMINFO = 0;
-const STREAMINFO_BYTES = 34;
+export const STREAMINFO_BYTES = 34;
 /** Metadata blocks that are walked before a file counts as having no frame. */
 const MAX_BLOCKS = 1_000;
 
@@ -20,22 +21,22 @@ export async function readFlacHead(path: string): Promise<FlacHead> {
   const file = await open(path);
   try {
     const start = await afterId3(file);
-    if ((await read(file, start, 4)).toString('latin1') !== 'fLaC') {
+    if ((await readAt(file, start, 4)).toString('latin1') !== 'fLaC') {
       throw new Error('the file is not FLAC');
     }
     let facts: MediaFacts = {};
     let position = start + 4;
     for (let block = 0; block < MAX_BLOCKS; block += 1) {
-      const head = await read(file, position, 4);
+      const head = await readAt(file, position, 4);
       if (head.length < 4) {
         return { facts, hasFrame: false };
       }
       if (block === 0 && (head.readUInt8(0) & 0x7f) === STREAMINFO) {
-        facts = factsOf(await read(file, position + 4, STREAMINFO_BYTES));
+        facts = streamInfoFacts(await readAt(file, position + 4, STREAMINFO_BYTES));
       }
       position += 4 + head.readUIntBE(1, 3);
       if ((head.readUInt8(0) & 0x80) !== 0) {
-        return { facts, hasFrame: isFrame(await read(file, position, 2)) };
+        return { facts, hasFrame: isFrame(await readAt(file, position, 2)) };
       }
     }
     return { facts, hasFrame: false };
@@ -44,7 +45,8 @@ export async function readFlacHead(path: string): Promise<FlacHead> {
   }
 }
 
-function factsOf(info: Buffer): MediaFacts {
+/** What a STREAMINFO block says. */
+export function streamInfoFacts(info: Buffer): MediaFacts {
   if (info.length < STREAMINFO_BYTES) {
     return {};
   }
@@ -69,15 +71,10 @@ function isFrame(bytes: Buffer): boolean {
 
 /** Some taggers put an ID3v2 tag in front. */
 async function afterId3(file: FileHandle): Promise<number> {
-  const head = await read(file, 0, 10);
+  const head = await readAt(file, 0, 10);
   if (head.length < 10 || head.toString('latin1', 0, 3) !== 'ID3') {
     return 0;
   }
   const length = [6, 7, 8, 9].reduce((sum, at) => sum * 128 + (head.readUInt8(at) & 0x7f), 0);
   return 10 + length;
-}
-
-async function read(file: FileHandle, position: number, length: number): Promise<Buffer> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, position);
-  return buffer.subarray(0, bytesRead);
 }

@@ -149,8 +149,19 @@ function killGroup(pid: number): void {
   }
 }
 
-/** What the system says; nothing where it does not say. */
+/** Of the process and the ffmpeg that it runs, as the system says; rejects where it does not say. */
 async function residentBytes(pid: number | undefined): Promise<number> {
+  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  const sizes = await Promise.all(
+    children
+      .split(' ')
+      .filter(Boolean)
+      .map((child) => ofProcess(child).catch(() => 0)),
+  );
+  return sizes.reduce((sum, bytes) => sum + bytes, await ofProcess(String(pid)));
+}
+
+async function ofProcess(pid: string): Promise<number> {
   const [, pages] = (await readFile(`/proc/${pid}/statm`, 'utf8')).split(' ');
   return Number(pages) * PAGE_BYTES;
 }

@@ -1,21 +1,28 @@
-/** Waves of sound, from its decoded samples. Decoded and forgotten piece by piece, so that an hour takes no more memory than a second. */
-import { open } from 'node:fs/promises';
+/**
+ * Waves of sound, from its decoded samples. What a sound says of itself is read first, by the smallest reader that knows its format, and by
+ * ffmpeg where none does or it leaves something open. It is decoded by libraries, and by ffmpeg where they cannot.
+ */
+import { stat } from 'node:fs/promises';
 import { FLACDecoder } from '@wasm-audio-decoders/flac';
 import { OggVorbisDecoder } from '@wasm-audio-decoders/ogg-vorbis';
 import { MPEGDecoder } from 'mpg123-decoder';
 import { OggOpusDecoder } from 'ogg-opus-decoder';
+import { readAiffHead } from './aiff-file.js';
 import { wave } from './cards.js';
+import { lookByFfmpeg } from './ffmpeg-facts.js';
 import { runFfmpeg } from './ffmpeg.js';
+import { piecesOf } from './file-bytes.js';
 import { readFlacHead } from './flac-file.js';
+import { Loudness } from './loudness.js';
 import { lookAtMedia } from './media-facts.js';
+import { readOggHead } from './ogg-file.js';
+import { pcmSamples } from './pcm.js';
 import type { MediaFacts, OnFacts, Preview } from './preview-job.js';
-import { readWave } from './wave-file.js';
+import { readWave, readWaveHead } from './wave-file.js';
 
 const PIECE_BYTES = 256 * 1024;
-const BLOCK_SAMPLES = 256;
 const BARS = 145;
-/** Long enough for any speech; the wave of more is of its beginning. */
-const MOST_BLOCKS = 3_000_000;
+/** Samples a second that ffmpeg gives for the wave, whatever the sound has. */
 const FFMPEG_RATE = 8_000;
 
 interface Decoded {
@@ -39,162 +46,149 @@ export interface SoundJob {
   onFacts: OnFacts;
 }
 
-/** @throws Error for what is no sound */
+interface SoundLook {
+  facts: MediaFacts;
+  /** Decodes it without ffmpeg; null where that cannot be done. */
+  decode: ((loudness: Loudness) => Promise<void>) | null;
+  isEmpty?: boolean;
+}
+
 export async function previewSound({ input, contentType, name, ffmpeg, onFacts }: SoundJob): Promise<Preview> {
-  let look: { facts: MediaFacts } | null;
-  if (contentType === 'audio/flac') {
-    const head = await readFlacHead(input);
-    if (!head.hasFrame) {
-      return { picture: null, metadata: head.facts, note: 'the sound has no samples' };
-    }
-    look = head;
-  } else {
-    look = await lookAtMedia(input).catch(() => null);
+  const look = await lookAt(input, contentType).catch((): SoundLook => ({ facts: {}, decode: null }));
+  onFacts(look.facts);
+  if (look.isEmpty === true) {
+    return { picture: null, metadata: look.facts, note: 'the sound has no samples' };
   }
-  onFacts(look?.facts ?? {});
+  const facts = ffmpeg === null || isWhole(look.facts) ? look.facts : await completed(look.facts, ffmpeg, input);
+  onFacts(facts);
   const loudness = new Loudness();
-  const decoded = await decode(input, contentType, ffmpeg, loudness);
-  const facts: MediaFacts = { ...look?.facts };
-  if (decoded && loudness.samples > 0) {
+  // What was decoded before it broke is shown.
+  await look.decode?.(loudness).catch(() => undefined);
+  if (loudness.samples > 0) {
     facts['duration_seconds'] ??= Math.round(loudness.seconds * 1000) / 1000;
     facts['sample_rate'] ??= loudness.sampleRate;
+  } else if (ffmpeg !== null) {
+    await decodeByFfmpeg(ffmpeg, input, loudness).catch(() => undefined);
+  }
+  if (loudness.samples > 0) {
     return { picture: await wave(loudness.bars(BARS), loudness.seconds, name), metadata: facts, note: null };
   }
-  if (look === null) {
-    throw new Error('the sound could not be decoded');
-  }
-  return { picture: null, metadata: facts, note: 'no decoder for this sound on this machine' };
+  const note = ffmpeg === null ? 'no decoder for this sound on this machine' : 'the sound could not be decoded';
+  return { picture: null, metadata: facts, note };
 }
 
-async function decode(input: string, contentType: string, ffmpeg: string | null, loudness: Loudness): Promise<boolean> {
-  if (contentType === 'audio/wav') {
-    await readWave(input, (samples, rate) => loudness.add([samples], rate));
-    return true;
-  }
-  const decoder = await decoderFor(input, contentType);
-  if (decoder !== null) {
-    await decodeBy(decoder, input, loudness);
-    return true;
-  }
-  if (ffmpeg === null) {
-    return false;
-  }
-  let rest = Buffer.alloc(0);
-  const raw = ['-vn', '-ac', '1', '-ar', String(FFMPEG_RATE), '-f', 'f32le'];
-  await runFfmpeg(
-    ffmpeg,
-    [],
-    input,
-    raw,
-    (bytes) => {
-      const all = Buffer.concat([rest, bytes]);
-      const whole = all.length - (all.length % 4);
-      loudness.add([new Float32Array(new Uint8Array(all.subarray(0, whole)).buffer)], FFMPEG_RATE);
-      rest = all.subarray(whole);
-    },
-    4 * FFMPEG_RATE * 6 * 3600,
-  );
-  return true;
+function isWhole({ sample_rate, duration_seconds, audio_codec = 'unknown' }: MediaFacts): boolean {
+  return sample_rate !== undefined && duration_seconds !== undefined && audio_codec !== 'unknown';
 }
 
-async function decoderFor(input: string, contentType: string): Promise<Decoder | null> {
+/** What ffmpeg adds to what is known. */
+async function completed(known: MediaFacts, ffmpeg: string, input: string): Promise<MediaFacts> {
+  const more = await lookByFfmpeg(ffmpeg, input).catch(() => ({ facts: {} }));
+  const sure = Object.fromEntries(Object.entries(known).filter(([, value]) => value !== 'unknown'));
+  return { ...known, ...more.facts, ...sure };
+}
+
+async function lookAt(input: string, contentType: string): Promise<SoundLook> {
   switch (contentType) {
-    case 'audio/mpeg':
-      return new MPEGDecoder();
-    case 'audio/flac':
-      return new FLACDecoder();
+    case 'audio/flac': {
+      const { facts, hasFrame } = await readFlacHead(input);
+      return { facts, isEmpty: !hasFrame, decode: (loudness) => decodeBy(new FLACDecoder(), input, loudness) };
+    }
+    case 'audio/wav':
+      return lookAtWave(input);
+    case 'audio/aiff': {
+      const { facts, pcm, sampleRate, from, to } = await readAiffHead(input);
+      if (pcm === null) {
+        return { facts, decode: null };
+      }
+      const frameBytes = pcm.channels * pcm.sampleBytes;
+      const decode = async (loudness: Loudness): Promise<void> => {
+        for await (const piece of piecesOf(input, from, to, PIECE_BYTES - (PIECE_BYTES % frameBytes))) {
+          loudness.add([pcmSamples(piece, pcm)], sampleRate);
+        }
+      };
+      return { facts, decode };
+    }
     case 'audio/ogg':
-      return (await headOf(input)).includes('OpusHead') ? new OggOpusDecoder() : new OggVorbisDecoder();
+      return lookAtOgg(input);
+    case 'audio/mpeg': {
+      const { facts } = await lookAtMedia(input).catch(() => ({ facts: {} }));
+      return { facts, decode: (loudness) => decodeBy(new MPEGDecoder(), input, loudness) };
+    }
     default:
-      return null;
+      return { facts: (await lookAtMedia(input)).facts, decode: null };
   }
 }
 
-async function decodeBy(decoder: Decoder, input: string, loudness: Loudness): Promise<void> {
-  const file = await open(input);
+async function lookAtWave(input: string): Promise<SoundLook> {
+  const head = await readWaveHead(input);
+  const { facts, sampleRate, coding, from, to } = head;
+  switch (coding.kind) {
+    case 'pcm':
+    case 'adpcm':
+      return {
+        facts,
+        decode: (loudness) =>
+          readWave(input, head, (samples) => {
+            loudness.add([samples], sampleRate);
+            return !loudness.full;
+          }),
+      };
+    case 'mp3':
+      return { facts, decode: (loudness) => decodeBy(new MPEGDecoder(), input, loudness, from, to) };
+    case 'other':
+      return { facts, decode: null };
+  }
+}
+
+async function lookAtOgg(input: string): Promise<SoundLook> {
+  const { codec, facts } = await readOggHead(input);
+  if (codec === 'flac') {
+    return { facts, decode: (loudness) => decodeBy(new FLACDecoder(), input, loudness) };
+  }
+  const media = codec === 'opus' || codec === 'vorbis' ? (await lookAtMedia(input)).facts : facts;
+  const decoder = { opus: OggOpusDecoder, vorbis: OggVorbisDecoder, speex: null, unknown: null }[codec];
+  return {
+    facts: media,
+    decode: decoder === null ? null : (loudness) => decodeBy(new decoder(), input, loudness),
+  };
+}
+
+async function decodeBy(decoder: Decoder, input: string, loudness: Loudness, from = 0, to?: number): Promise<void> {
   try {
     await decoder.ready;
-    const stream = file.createReadStream({ highWaterMark: PIECE_BYTES, autoClose: false });
-    for await (const piece of stream) {
-      if (piece instanceof Uint8Array) {
-        loudness.addDecoded(await decoder.decode(piece));
-      }
+    for await (const piece of piecesOf(input, from, to ?? (await stat(input)).size, PIECE_BYTES)) {
+      addDecoded(loudness, await decoder.decode(piece));
       if (loudness.full) {
         break;
       }
     }
     const last = await decoder.flush?.();
     if (last !== undefined) {
-      loudness.addDecoded(last);
+      addDecoded(loudness, last);
     }
   } finally {
     decoder.free();
-    await file.close();
   }
 }
 
-async function headOf(input: string): Promise<string> {
-  const file = await open(input);
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(512), 0, 512, 0);
-    return buffer.toString('latin1', 0, bytesRead);
-  } finally {
-    await file.close();
+function addDecoded(loudness: Loudness, { channelData, samplesDecoded, sampleRate }: Decoded): void {
+  if (samplesDecoded > 0) {
+    loudness.add(channelData, sampleRate);
   }
 }
 
-/** The loudest sample of each block. */
-class Loudness {
-  samples = 0;
-  sampleRate = 0;
-  readonly #blocks: number[] = [];
-  #inBlock = 0;
-  #peak = 0;
-
-  get full(): boolean {
-    return this.#blocks.length >= MOST_BLOCKS;
-  }
-
-  get seconds(): number {
-    return this.sampleRate === 0 ? 0 : this.samples / this.sampleRate;
-  }
-
-  addDecoded({ channelData, samplesDecoded, sampleRate }: Decoded): void {
-    if (samplesDecoded > 0) {
-      this.add(channelData, sampleRate);
-    }
-  }
-
-  add(channels: readonly Float32Array[], sampleRate: number): void {
-    const [first, second] = channels;
-    if (first === undefined || this.full) {
-      return;
-    }
-    this.sampleRate = sampleRate;
-    for (let index = 0; index < first.length; index += 1) {
-      const loudest = Math.max(Math.abs(first[index] ?? 0), Math.abs(second?.[index] ?? 0));
-      if (loudest > this.#peak) {
-        this.#peak = loudest;
-      }
-      this.#inBlock += 1;
-      if (this.#inBlock === BLOCK_SAMPLES) {
-        this.#blocks.push(this.#peak);
-        this.#inBlock = 0;
-        this.#peak = 0;
-      }
-    }
-    this.samples += first.length;
-  }
-
-  /** So many bars over all of it; the loudest touches the top. */
-  bars(count: number): number[] {
-    const blocks = this.#inBlock > 0 ? [...this.#blocks, this.#peak] : this.#blocks;
-    const bars = Array.from({ length: count }, (_, bar) => {
-      const from = Math.floor((bar * blocks.length) / count);
-      const to = Math.max(from + 1, Math.floor(((bar + 1) * blocks.length) / count));
-      return blocks.slice(from, to).reduce((most, peak) => (Number.isFinite(peak) ? Math.max(most, peak) : most), 0);
-    });
-    const top = Math.max(...bars);
-    return top === 0 ? bars : bars.map((bar) => bar / top);
-  }
+async function decodeByFfmpeg(ffmpeg: string, input: string, loudness: Loudness): Promise<void> {
+  let rest = Buffer.alloc(0);
+  await runFfmpeg(ffmpeg, {
+    input,
+    after: ['-vn', '-ac', '1', '-ar', String(FFMPEG_RATE), '-f', 'f32le'],
+    maxBytes: 4 * FFMPEG_RATE * 6 * 3600,
+    onBytes: (bytes) => {
+      const all = Buffer.concat([rest, bytes]);
+      const whole = all.length - (all.length % 4);
+      loudness.add([new Float32Array(new Uint8Array(all.subarray(0, whole)).buffer)], FFMPEG_RATE);
+      rest = all.subarray(whole);
+    },
+  });
 }

@@ -1,37 +1,81 @@
-import sharp from 'sharp';
+import sharp, { type Sharp } from 'sharp';
+import { lookByFfmpeg } from './ffmpeg-facts.js';
 import { runFfmpeg } from './ffmpeg.js';
 import { lookAtMedia } from './media-facts.js';
-import type { OnFacts, Preview } from './preview-job.js';
+import type { MediaFacts, OnFacts, Preview } from './preview-job.js';
+import { toneMapped, type Transfer } from './tone-map.js';
 
-const MOST_PICTURE_BYTES = 64 * 1024 * 1024;
+const MAX_PICTURE_BYTES = 64 * 1024 * 1024;
+const MAX_PIXELS = 120_000_000;
 
-/** @throws Error for what is no video */
 export async function previewVideo(input: string, ffmpeg: string | null, onFacts: OnFacts): Promise<Preview> {
-  const { facts, vp8 } = await lookAtMedia(input);
+  const look = await lookAtMedia(input).catch(() => null);
+  onFacts(look?.facts ?? {});
+  const more = ffmpeg === null ? null : await lookByFfmpeg(ffmpeg, input).catch(() => null);
+  const facts = merged(more?.facts ?? {}, look?.facts ?? {});
   onFacts(facts);
   const seconds = facts['duration_seconds'];
-  const frame =
+  const picture =
     ffmpeg === null
       ? null
-      : await frameByFfmpeg(ffmpeg, input, typeof seconds === 'number' ? seconds : 0).catch(() => null);
-  const picture = frame ?? (vp8 === null ? null : webpOf(vp8));
-  if (picture === null) {
-    const note = ffmpeg === null ? 'no ffmpeg on this machine' : 'no picture could be taken from the video';
-    return { picture: null, metadata: facts, note };
+      : await frameByFfmpeg(ffmpeg, input, typeof seconds === 'number' ? seconds : 0, more?.transfer ?? null);
+  const vp8 = look?.vp8 ?? null;
+  if (picture === null && vp8 !== null) {
+    return { picture: sharp(webpOf(vp8), { limitInputPixels: MAX_PIXELS }), metadata: facts, note: null };
   }
-  return { picture: sharp(picture, { limitInputPixels: 120_000_000 }), metadata: facts, note: null };
+  const note = ffmpeg === null ? 'no ffmpeg on this machine' : 'no picture could be taken from the video';
+  return { picture, metadata: facts, note: picture === null ? note : null };
 }
 
-/** A picture from a little into it: the very first one is black all too often. */
-async function frameByFfmpeg(ffmpeg: string, input: string, seconds: number): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  const at = String(Math.min(3, Math.max(0, seconds / 10)));
-  const after = ['-frames:v', '1', '-vf', "scale='min(1280,iw)':-2", '-f', 'image2pipe', '-c:v', 'png'];
-  await runFfmpeg(ffmpeg, ['-ss', at], input, after, (bytes) => pieces.push(bytes), MOST_PICTURE_BYTES);
-  if (pieces.length === 0) {
-    throw new Error('ffmpeg found no picture');
+/** What the first reader found, unless the second is surer. */
+function merged(facts: MediaFacts, surer: MediaFacts): MediaFacts {
+  const known = Object.entries(surer).filter(([name, value]) => value !== 'unknown' || facts[name] === undefined);
+  return { ...facts, ...Object.fromEntries(known) };
+}
+
+/** Pixels as they are to be shown, and no more than are needed. */
+const SCALE = "scale='min(4096,iw*sar)':ih,setsar=1,scale='min(1280,iw)':-2";
+
+/**
+ * A picture from a little into it, since the very first one is often black; the first one where there is none so late, as in a video of one
+ * frame. Null where there is none at all.
+ */
+async function frameByFfmpeg(
+  ffmpeg: string,
+  input: string,
+  seconds: number,
+  transfer: Transfer | null,
+): Promise<Sharp | null> {
+  const at = Math.min(3, Math.max(0, seconds / 10));
+  for (const second of at > 0 ? [at, 0] : [0]) {
+    const frame = await frameAt(ffmpeg, input, second, transfer).catch(() => null);
+    if (frame !== null) {
+      const picture = sharp(frame, { limitInputPixels: MAX_PIXELS });
+      return transfer === null ? picture : await toneMapped(picture, { transfer, isWide: true });
+    }
   }
-  return Buffer.concat(pieces);
+  return null;
+}
+
+async function frameAt(
+  ffmpeg: string,
+  input: string,
+  second: number,
+  transfer: Transfer | null,
+): Promise<Buffer | null> {
+  const pieces: Buffer[] = [];
+  await runFfmpeg(ffmpeg, {
+    before: second > 0 ? ['-ss', String(second)] : [],
+    input,
+    after: [
+      ...['-an', '-sn', '-dn', '-frames:v', '1', '-vf', SCALE],
+      ...(transfer === null ? [] : ['-pix_fmt', 'rgb48be']),
+      ...['-f', 'image2pipe', '-c:v', 'png'],
+    ],
+    onBytes: (bytes) => pieces.push(bytes),
+    maxBytes: MAX_PICTURE_BYTES,
+  });
+  return pieces.length === 0 ? null : Buffer.concat(pieces);
 }
 
 /** A key frame of VP8 is what a lossy WebP is made of: with the container around it, it is one. */
