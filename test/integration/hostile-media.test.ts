@@ -108,11 +108,11 @@ test('a file that is not looked into in time ends its own process only, while ot
   const input = join(folder, 'probed.in');
   await writeFile(input, original?.bytes ?? '');
   const job = { kind: 'image' as const, label: 'Image', name: 'probed', contentType: 'image/png', input, ffmpeg: null };
-  const outputs = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => join(folder, `${name}.webp`));
+  const outputs = ['a', 'b', 'c'].map((name) => join(folder, `${name}.webp`));
   const results = await Promise.allSettled(
     outputs.map((output, index) => previews.run(newId(), { ...job, output }, index === 0 ? { totalMs: 0 } : {})),
   );
-  expect(results.map(({ status }) => status)).toEqual(['rejected', ...Array(5).fill('fulfilled')]);
+  expect(results.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled']);
 });
 
 /** STREAMINFO of 44.1 kHz stereo, and nothing after it. */
