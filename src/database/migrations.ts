@@ -19,6 +19,7 @@ import { DeletedPayloads1764000000027 } from '../../migrations/1764000000027-del
 import { SignIn1764000000028 } from '../../migrations/1764000000028-sign-in.js';
 import { AssetReservations1764000000029 } from '../../migrations/1764000000029-asset-reservations.js';
 import { AssetTurns1764000000030 } from '../../migrations/1764000000030-asset-turns.js';
+import { DeletableTeams1764000000031 } from '../../migrations/1764000000031-deletable-teams.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
 export const migrations = [
@@ -43,4 +44,5 @@ export const migrations = [
   SignIn1764000000028,
   AssetReservations1764000000029,
   AssetTurns1764000000030,
+  DeletableTeams1764000000031,
 ] as const;

@@ -2,6 +2,8 @@ import { Module } from '@nestjs/common';
 import { AccountsController } from './accounts.controller.js';
 import { AccountsRepository } from './accounts.repository.js';
 import { AccountsService } from './accounts.service.js';
+import { DependentKeys } from './dependent-keys.js';
+import { DependentKeysRepository } from './dependent-keys.repository.js';
 import { OrganizationsController } from './organizations.controller.js';
 import { OrganizationsRepository } from './organizations.repository.js';
 import { OrganizationsService } from './organizations.service.js';
@@ -22,6 +24,8 @@ import { UsersService } from './users.service.js';
     OrganizationsRepository,
     OrganizationsService,
     PrincipalsRepository,
+    DependentKeysRepository,
+    DependentKeys,
     UsersRepository,
     UsersService,
     TeamsRepository,

@@ -17,6 +17,8 @@ import {
   newTeamSchema,
   TEAM_EXAMPLE,
   TEAM_MEMBER_EXAMPLE,
+  type TeamDeletion,
+  teamDeletionQuery,
   teamListQuery,
   teamMemberPage,
   teamMemberSchema,
@@ -91,11 +93,20 @@ export class TeamsController {
   @Delete(':id')
   @HttpCode(204)
   @Requires('team:manage')
-  @ApiOperation({ summary: 'Delete a team', description: 'For admins.' })
+  @ApiOperation({
+    summary: 'Delete a team',
+    description:
+      'For admins. A team that still has projects, tasks, or working API keys that are limited to it alone is not deleted. Deleted tasks ' +
+      'and keys that are revoked or expired do not count. A key that is limited to other teams as well stays limited to those.',
+  })
   @Returns(204, null, { description: 'Gone.' })
   @Problems('still-referenced')
-  remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
-    return this.teams.remove(actor, id);
+  remove(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Query({ schema: teamDeletionQuery }) query: TeamDeletion,
+  ): Promise<void> {
+    return this.teams.remove(actor, id, query);
   }
 
   @Get(':id/members')

@@ -14,6 +14,16 @@ export const teamPatchSchema = z
   .meta({ id: 'TeamPatch' });
 export type TeamPatch = z.output<typeof teamPatchSchema>;
 
+export const teamDeletionQuery = z.strictObject({
+  keys: z
+    .enum(['revoke'])
+    .optional()
+    .describe(
+      '`revoke` revokes the API keys that are limited to this team only. Without it, such keys that still work keep the team from being deleted (409).',
+    ),
+});
+export type TeamDeletion = z.output<typeof teamDeletionQuery>;
+
 export const teamListQuery = listQuery;
 export const teamPage = pageSchema(teamSchema, 'TeamPage');
 

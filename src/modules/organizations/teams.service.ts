@@ -7,9 +7,10 @@ import { ListPages, type ListQuery } from '../../http/list-query.js';
 import { forbidden, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
+import { DependentKeys } from './dependent-keys.js';
 import { raiseEpochs } from './principals.repository.js';
 import { TeamsRepository } from './teams.repository.js';
-import type { MemberRoleInput, NewTeamInput, TeamMemberView, TeamPatch, TeamView } from './teams.schema.js';
+import type { MemberRoleInput, NewTeamInput, TeamDeletion, TeamMemberView, TeamPatch, TeamView } from './teams.schema.js';
 
 /** Teams and who is in them. Admins change all of it; a maintainer changes the team they maintain, but does not delete it. */
 @Injectable()
@@ -21,6 +22,7 @@ export class TeamsService {
     private readonly database: Database,
     private readonly idempotency: Idempotency,
     private readonly repository: TeamsRepository,
+    private readonly keys: DependentKeys,
     sealer: CursorSealer,
   ) {
     this.#pages = new ListPages(sealer, 'teams');
@@ -56,15 +58,21 @@ export class TeamsService {
     });
   }
 
-  /** For admins. @throws DomainError `still-referenced` where it still has tasks, projects or keys */
-  async remove(actor: Actor, id: string): Promise<void> {
+  /**
+   * For admins. Keys that are limited to this team and others stay limited to the others.
+   * @throws DomainError `still-referenced` where it still has tasks, projects, or keys that are not to be revoked
+   */
+  async remove(actor: Actor, id: string, { keys }: TeamDeletion): Promise<void> {
     const scope = writeScope(actor, 'team:manage');
     await this.database.write(scope, async (tx) => {
       await this.#assertMaintained(scope, tx, id);
       if (scope.reach !== 'all') {
         throw forbidden('Only an admin may delete a team.');
       }
-      await raiseEpochs(tx, scope, await this.repository.remove(scope, tx, id));
+      await this.repository.lockForRemoval(scope, tx, id);
+      const limited = await this.keys.releaseTeam(scope, tx, id, keys === 'revoke');
+      const members = await this.repository.remove(scope, tx, id);
+      await raiseEpochs(tx, scope, [...members, ...limited]);
     });
   }
 

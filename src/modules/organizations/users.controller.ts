@@ -16,6 +16,8 @@ import {
   USER_EXAMPLE,
   userListQuery,
   userPage,
+  type UserDeletion,
+  userDeletionQuery,
   type UserPatch,
   userPatchSchema,
   userSchema,
@@ -74,7 +76,12 @@ export class UsersController {
 
   @Patch(':id')
   @Requires('user:manage')
-  @ApiOperation({ summary: 'Change a user', description: 'A JSON merge patch (RFC 7396).' })
+  @ApiOperation({
+    summary: 'Change a user',
+    description:
+      'A JSON merge patch (RFC 7396). API keys that the user created keep their roles when the role of the user changes; send ' +
+      '`created_keys` to revoke them.',
+  })
   @Returns(200, userSchema, { description: 'The user as it is now.', example: USER_EXAMPLE })
   @Problems('already-exists', 'conflict')
   update(
@@ -90,11 +97,17 @@ export class UsersController {
   @Requires('user:manage')
   @ApiOperation({
     summary: 'Delete a user',
-    description: 'Ends their rights and their keys at once and frees the e-mail; what they made stays.',
+    description:
+      'Ends their rights, their sessions and the API keys that act as them at once and frees the e-mail. What they created stays. Other ' +
+      'API keys that they created go on working; send `created_keys=revoke` to revoke them too.',
   })
   @Returns(204, null, { description: 'Gone.' })
   @Problems('conflict')
-  remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
-    return this.users.remove(actor, id);
+  remove(
+    @CurrentActor() actor: Actor,
+    @Param('id', { schema: idParam }) id: string,
+    @Query({ schema: userDeletionQuery }) query: UserDeletion,
+  ): Promise<void> {
+    return this.users.remove(actor, id, query);
   }
 }

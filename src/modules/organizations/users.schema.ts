@@ -20,10 +20,26 @@ export const newUserSchema = z
   .meta({ id: 'NewUser' });
 export type NewUserInput = z.output<typeof newUserSchema>;
 
+const createdKeys = z
+  .enum(['keep', 'revoke'])
+  .optional()
+  .describe(
+    '`revoke` also revokes the API keys that this user created, and those that were created with such a key. `keep`, the default: they go on ' +
+      'working with their own roles. List them with `GET /api/v1/api-keys?created_by=`.',
+  );
+
 export const userPatchSchema = z
-  .strictObject({ email: emailField.optional(), display_name: nameField.optional(), role: roleField.optional() })
+  .strictObject({
+    email: emailField.optional(),
+    display_name: nameField.optional(),
+    role: roleField.optional(),
+    created_keys: createdKeys,
+  })
   .meta({ id: 'UserPatch' });
 export type UserPatch = z.output<typeof userPatchSchema>;
+
+export const userDeletionQuery = z.strictObject({ created_keys: createdKeys });
+export type UserDeletion = z.output<typeof userDeletionQuery>;
 
 export const userListQuery = listQuery;
 export const userPage = pageSchema(userSchema, 'UserPage');

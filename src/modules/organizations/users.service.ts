@@ -8,9 +8,10 @@ import { ListPages, type ListQuery } from '../../http/list-query.js';
 import { DomainError, forbidden, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
+import { DependentKeys } from './dependent-keys.js';
 import { PrincipalsRepository, raiseEpochs } from './principals.repository.js';
 import { type NewUser, UsersRepository } from './users.repository.js';
-import type { NewUserInput, UserPatch, UserView } from './users.schema.js';
+import type { NewUserInput, UserDeletion, UserPatch, UserView } from './users.schema.js';
 
 @Injectable()
 export class UsersService {
@@ -21,6 +22,7 @@ export class UsersService {
     private readonly idempotency: Idempotency,
     private readonly repository: UsersRepository,
     private readonly principals: PrincipalsRepository,
+    private readonly keys: DependentKeys,
     sealer: CursorSealer,
   ) {
     this.#pages = new ListPages(sealer, 'users');
@@ -65,16 +67,23 @@ export class UsersService {
       if (role !== before.role) {
         await raiseEpochs(tx, scope, [id]);
       }
+      // Last: the key of the request may be among them.
+      if (patch.created_keys === 'revoke') {
+        await this.keys.revokeCreatedBy(scope, tx, id);
+      }
       return after;
     });
   }
 
   /** @throws DomainError `conflict` where the organisation would be left without an owner */
-  async remove(actor: Actor, id: string): Promise<void> {
+  async remove(actor: Actor, id: string, { created_keys: createdKeys }: UserDeletion): Promise<void> {
     const scope = writeScope(actor, 'user:manage');
     await this.database.write(scope, async (tx) => {
       await this.#assertOwnerLeft(scope, tx, await this.#manageable(scope, tx, id));
       await this.repository.remove(scope, tx, id);
+      if (createdKeys === 'revoke') {
+        await this.keys.revokeCreatedBy(scope, tx, id);
+      }
     });
   }
 

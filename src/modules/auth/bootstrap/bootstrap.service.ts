@@ -121,6 +121,7 @@ export class Bootstrap implements OnApplicationBootstrap {
       expiresAt: null,
       isBootstrap: true,
       createdBy: null,
+      createdWith: null,
     });
     await this.keys.insertSecret(scope, tx, id, this.#secretOf(key));
   }

@@ -15,6 +15,8 @@ export interface ActorFacts {
   user_id: string | null;
   user_role: UserRole | null;
   user_teams: Readonly<Record<string, TeamRole>>;
+  /** Whether a key is limited to teams, also to teams that are deleted. */
+  held_to_teams: boolean;
   key_team_ids: readonly string[];
   /** The most that a key held to teams is in them; null where its role alone decides. */
   key_team_role: TeamRole | null;
@@ -32,7 +34,7 @@ export interface ActorFacts {
  * | both | the least of both | the user's that are among those, in at most its `team_role` |
  *
  * A key that is held to teams acts for its user but not as its user: it is the creator of what it makes, and what the user made elsewhere
- * is not its own.
+ * is not its own. One whose teams are all deleted leaves nothing.
  */
 export function toActor(facts: ActorFacts): Actor | null {
   if (facts.kind !== 'api_key') {
@@ -41,7 +43,10 @@ export function toActor(facts: ActorFacts): Actor | null {
   if (facts.bound_user_id !== null && facts.user_id === null) {
     return null;
   }
-  const held = facts.key_team_ids.length > 0;
+  const held = facts.held_to_teams;
+  if (held && facts.key_team_ids.length === 0) {
+    return null;
+  }
   const byUser = facts.user_role === null ? facts.role : capRole(facts.role, facts.user_role);
   if (byUser === null) {
     return null;
@@ -86,8 +91,10 @@ function teamsOfKey(facts: ActorFacts, role: Role): ReadonlyMap<string, TeamRole
     return new Map(facts.key_team_ids.map((id) => [id, most]));
   }
   const teams = Object.entries(facts.user_teams);
-  const held = new Set(facts.key_team_ids);
+  const heldTo = new Set(facts.key_team_ids);
   return new Map(
-    held.size === 0 ? teams : teams.filter(([id]) => held.has(id)).map(([id, own]) => [id, lesserTeamRole(own, most)]),
+    facts.held_to_teams
+      ? teams.filter(([id]) => heldTo.has(id)).map(([id, own]) => [id, lesserTeamRole(own, most)])
+      : teams,
   );
 }

@@ -74,7 +74,7 @@ function factsOf(which: Sql): Sql {
         where m.organization_id = p.organization_id and m.user_id = up.id), '{}'),
       'key_team_ids', coalesce((select jsonb_agg(kt.team_id) from api_key_teams kt
         where kt.organization_id = p.organization_id and kt.api_key_id = p.id), '[]'),
-      'key_team_role', k.team_role,
+      'held_to_teams', coalesce(k.held_to_teams, false), 'key_team_role', k.team_role,
       'agent_ids', coalesce((select jsonb_agg(ka.agent_id) from api_key_agents ka
         where ka.organization_id = p.organization_id and ka.api_key_id = p.id), '[]'))
     from principals p

@@ -23,8 +23,16 @@ export class ApiKeyEntity {
   @Column({ name: 'is_bootstrap', type: 'boolean', default: false })
   isBootstrap!: boolean;
 
+  /** Whether the key is limited to teams: stays true when the last of them is deleted, so that the key is not organization-wide then. */
+  @Column({ name: 'held_to_teams', type: 'boolean', default: false })
+  heldToTeams!: boolean;
+
   @Column({ name: 'created_by', type: 'uuid', nullable: true })
   createdBy!: string | null;
+
+  /** The key that was used to create this one, where `createdBy` is the user for whom it acted. */
+  @Column({ name: 'created_with', type: 'uuid', nullable: true })
+  createdWith!: string | null;
 
   @Column({ name: 'last_used_at', type: 'timestamptz', nullable: true })
   lastUsedAt!: Date | null;

@@ -55,7 +55,10 @@ export class ApiKeysController {
 
   @Get()
   @Requires('api_key:read')
-  @ApiOperation({ summary: 'List the API keys of the organisation', description: 'Revoked ones are gone from it.' })
+  @ApiOperation({
+    summary: 'List the API keys of the organisation',
+    description: 'Revoked keys are not listed. `created_by` says who created a key and lists the keys of one creator.',
+  })
   @Returns(200, apiKeyPage, { description: 'A page of keys.', example: { data: [API_KEY_EXAMPLE], next_cursor: null } })
   list(
     @CurrentActor() actor: Actor,

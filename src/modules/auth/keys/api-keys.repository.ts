@@ -20,6 +20,8 @@ export interface KeyValues {
   expiresAt: Date | null;
   isBootstrap: boolean;
   createdBy: string | null;
+  /** The key that the request was sent with, where `createdBy` is the user for whom it acted. */
+  createdWith: string | null;
 }
 
 export interface SecretValues extends KeyDigest {
@@ -62,7 +64,8 @@ export class ApiKeysRepository {
   ) {}
 
   async list(scope: ReadScope, query: ApiKeyListQuery, page: KeysetPage): Promise<KeysetRow<ApiKey>[]> {
-    const where = sql`${tenant(scope, 'k')} and ${createdBetween('k', query)}`;
+    const byMaker = query.created_by === undefined ? sql`true` : sql`k.created_by = ${query.created_by}`;
+    const where = sql`${tenant(scope, 'k')} and ${byMaker} and ${createdBetween('k', query)}`;
     return (
       (await this.database.json<KeysetRow<ApiKey>[]>(scope, keysetRows('k', page, { item: KEY, from: FROM, where }))) ??
       []
@@ -79,9 +82,20 @@ export class ApiKeysRepository {
 
   async insert(scope: WriteScope, tx: Tx, key: KeyValues): Promise<void> {
     const { organizationId } = scope;
-    const { id, name, userId, teamRole, isBootstrap, createdBy } = key;
+    const { id, name, userId, teamRole, isBootstrap, createdBy, createdWith } = key;
+    const heldToTeams = key.teamIds.length > 0;
     await this.principals.insert(scope, tx, { id, kind: 'api_key', role: key.role, expiresAt: key.expiresAt });
-    await tx.manager.insert(ApiKeyEntity, { organizationId, id, name, userId, teamRole, isBootstrap, createdBy });
+    await tx.manager.insert(ApiKeyEntity, {
+      organizationId,
+      id,
+      name,
+      userId,
+      teamRole,
+      heldToTeams,
+      isBootstrap,
+      createdBy,
+      createdWith,
+    });
     await tx.manager.insert(
       ApiKeyTeamEntity,
       key.teamIds.map((teamId) => ({ organizationId, apiKeyId: id, teamId })),

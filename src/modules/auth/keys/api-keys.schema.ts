@@ -75,7 +75,10 @@ export const apiKeySchema = z
     prefix: z.string().describe('Of the newest secret.'),
     last_four: z.string(),
     secrets: z.array(secretSchema).describe('Those that work now, newest first.'),
-    created_by: z.string().nullable(),
+    created_by: z
+      .string()
+      .nullable()
+      .describe('The user or API key that created it; null for a key of the server itself or of the command line.'),
     created_at: z.string(),
     expires_at: z.string().nullable(),
     last_used_at: z.string().nullable().describe('To the minute or so.'),
@@ -91,7 +94,10 @@ export const apiKeyWithSecret = apiKeySchema
   .meta({ id: 'ApiKeyWithSecret' });
 export type ApiKeyWithSecret = z.output<typeof apiKeyWithSecret>;
 
-export const apiKeyListQuery = listQuery.extend({ sort: z.enum(['-created_at', 'created_at']).optional() });
+export const apiKeyListQuery = listQuery.extend({
+  sort: z.enum(['-created_at', 'created_at']).optional(),
+  created_by: idQuery.optional().describe('Only keys that this user or API key created.'),
+});
 export type ApiKeyListQuery = z.output<typeof apiKeyListQuery>;
 
 export const apiKeyPage = pageSchema(apiKeySchema, 'ApiKeyPage');

@@ -76,6 +76,7 @@ export class ApiKeysService {
         expiresAt: input.expires_at === undefined ? null : new Date(input.expires_at),
         isBootstrap: false,
         createdBy: actor.creatorId,
+        createdWith: actor.principalId === actor.creatorId ? null : actor.principalId,
       });
       await this.keys.insertSecret(scope, tx, id, this.secretValues(secret));
       return this.#present(scope, tx, id);

@@ -81,6 +81,7 @@ export class Recovery {
         expiresAt: null,
         isBootstrap: false,
         createdBy: null,
+        createdWith: null,
       });
       await this.keys.insertSecret(scope, tx, id, {
         ...this.digests.of(key.text),
