@@ -82,7 +82,9 @@ export class TeamsRepository {
 
   /** No key is limited to the team from here on, until the transaction ends. */
   async lockForRemoval(scope: WriteScope, tx: Tx, id: string): Promise<void> {
-    await tx.execute(sql`select 1 from teams where organization_id = ${scope.organizationId} and id = ${id} for update`);
+    await tx.execute(
+      sql`select 1 from teams where organization_id = ${scope.organizationId} and id = ${id} for update`,
+    );
   }
 
   /** Deletes the team with its memberships and what was shared with it; returns who were its members. */

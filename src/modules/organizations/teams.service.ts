@@ -10,7 +10,14 @@ import type { Page } from '../../kernel/page.js';
 import { DependentKeys } from './dependent-keys.js';
 import { raiseEpochs } from './principals.repository.js';
 import { TeamsRepository } from './teams.repository.js';
-import type { MemberRoleInput, NewTeamInput, TeamDeletion, TeamMemberView, TeamPatch, TeamView } from './teams.schema.js';
+import type {
+  MemberRoleInput,
+  NewTeamInput,
+  TeamDeletion,
+  TeamMemberView,
+  TeamPatch,
+  TeamView,
+} from './teams.schema.js';
 
 /** Teams and who is in them. Admins change all of it; a maintainer changes the team they maintain, but does not delete it. */
 @Injectable()

@@ -1,5 +1,5 @@
 import { sql } from '../../../src/database/sql.js';
-import { join, key, makeYard, PASSWORD, person, signIn, type Yard } from '../../support/actors.js';
+import { join, key, makeYard, PASSWORD, person, signIn, team, type Yard } from '../../support/actors.js';
 import { BOOTSTRAP_KEY, type Credential, type TestServer } from '../../support/server.js';
 import type { ActorName } from './rights.js';
 
@@ -36,6 +36,11 @@ export async function makeCast(server: TestServer): Promise<Cast> {
   );
   const revoked = await ours({ name: 'revoked', role: 'admin' });
   await server.call('DELETE', `/api/v1/api-keys/${revoked.creatorId ?? ''}`);
+  const gone = await team(server, 'gone');
+  const orphaned = await ours({ name: 'held to a deleted team', role: 'admin', team_ids: [gone] });
+  await server.database.execute(sql`delete from api_key_teams where api_key_id = ${orphaned.creatorId}`);
+  await server.database.execute(sql`update principals set epoch = epoch + 1 where id = ${orphaned.creatorId}`);
+  await server.call('DELETE', `/api/v1/teams/${gone}`);
   const member = personActor(yard.member.token, yard.member.id);
   const demoted = await person(server, 'demoted', 'admin');
   const demotedKey = await key(server, { name: 'of demoted', role: 'admin', user_id: demoted.id });
@@ -51,6 +56,7 @@ export async function makeCast(server: TestServer): Promise<Cast> {
       forgedToken: nobody(yard.admin.token.replace(/\.[^.]+$/, '.AAAA')),
       expiredKey: nobody(expired.credential),
       revokedKey: nobody(revoked.credential),
+      orphanedKey: nobody(orphaned.credential),
       strangerKey: {
         credential: yard.strangerKey,
         creatorId: await keyIdOf(server, yard.strangerKey),

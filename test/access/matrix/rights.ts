@@ -22,10 +22,19 @@ export function suffices(right: Right, needed: Right): boolean {
  * - `boundKey`: role admin, but of `member`; `heldBoundKey`: the same, held to red; `memberTeamKey`: of its own, held to red as a member
  * - `noTeamKey`: of `outsider`, held to red, where the outsider is not; `demotedKey`: of an admin who is a viewer by now
  * - `workerKey`: the worker's routes
+ * Of nobody is also `orphanedKey`: a key held to a team that was deleted.
  * - `admin`, `adminKey`, `owner`, `operatorKey` (the bootstrap key)
  */
 export const STRANGERS = ['strangerKey', 'strangerOwner'] as const;
-export const NOBODIES = ['nobody', 'badKey', 'wrongSecret', 'forgedToken', 'expiredKey', 'revokedKey'] as const;
+export const NOBODIES = [
+  'nobody',
+  'badKey',
+  'wrongSecret',
+  'forgedToken',
+  'expiredKey',
+  'revokedKey',
+  'orphanedKey',
+] as const;
 export const OURS = [
   'viewer',
   'viewerKey',
