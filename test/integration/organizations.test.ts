@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
 import { newId } from '../../src/kernel/ids.js';
-import { hashPassword, isOutdated, verifyPassword } from '../../src/engines/passwords/index.js';
+import { isOutdated, verifyPassword } from '../../src/engines/passwords/index.js';
+import { hashPassword } from '../../src/engines/passwords/passwords.js';
 import { type Yard, PASSWORD, makeYard, signIn } from '../support/actors.js';
 import { type TestServer, startServer } from '../support/server.js';
 import { worded } from '../support/worded.js';

@@ -1,1 +1,2 @@
-export { hashPassword, isOutdated, verifyPassword } from './passwords.js';
+export { type NewPassword, hashNewPassword } from './new-password.js';
+export { isOutdated, verifyPassword } from './passwords.js';

@@ -10,8 +10,12 @@ export const slugField = z
 
 export const emailField = z.email({ error: 'must be an e-mail address' }).max(320);
 
-/** Long rather than intricate (NIST SP 800-63B, 3.1.1.2). */
-export const passwordField = z.string().min(12).max(256).meta({ writeOnly: true });
+/** Long rather than intricate (NIST SP 800-63B, 3.1.1.2). Common ones are refused where the hash is made. */
+export const passwordField = z.string().min(12).max(256).meta({
+  writeOnly: true,
+  description:
+    '12 to 256 characters. Common passwords are refused, and so are those made of the e-mail address or the name of the user.',
+});
 
 export const idField = z.uuid({ error: 'must be a UUID' }).toLowerCase();
 

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, readScope, unsafelySystemScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { hashPassword } from '../../engines/passwords/index.js';
+import { hashNewPassword } from '../../engines/passwords/index.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import { ListPages, type ListQuery } from '../../http/list-query.js';
 import { mergePatch } from '../../http/merge-patch.js';
@@ -90,7 +90,7 @@ export class OrganizationsService {
 
   /**
    * Another tenant, with its owner; for the instance's operator.
-   * @throws DomainError `already-exists` for a slug in use
+   * @throws DomainError `already-exists` for a slug in use, `invalid-request` for a common password
    */
   async create(
     actor: Actor,
@@ -99,7 +99,8 @@ export class OrganizationsService {
   ): Promise<Outcome<OrganizationView>> {
     const scope = writeScope(actor, 'instance:operate');
     const { email, password, display_name } = input.owner;
-    const passwordHash = await hashPassword(password);
+    const words = [email, display_name ?? '', input.name, input.slug];
+    const passwordHash = await hashNewPassword({ password, path: '/owner/password', words });
     return this.idempotency.run(scope, ticket, async (tx) => {
       const { organizationId } = await this.found(tx, {
         name: input.name,

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type UserRole, type WriteScope, outranks, readScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { hashPassword } from '../../engines/passwords/index.js';
+import { hashNewPassword } from '../../engines/passwords/index.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import { ListPages, type ListQuery } from '../../http/list-query.js';
 import { DomainError, forbidden, notFound } from '../../kernel/errors.js';
@@ -38,12 +38,16 @@ export class UsersService {
     return required(await this.repository.find(readScope(actor, 'user:read'), id));
   }
 
-  /** @throws DomainError `forbidden` for a role above the actor's own, `already-exists` for an e-mail in use */
+  /**
+   * @throws DomainError `forbidden` for a role above the actor's own, `already-exists` for an e-mail in use, `invalid-request` for a common
+   * password
+   */
   async create(actor: Actor, input: NewUserInput, ticket: IdempotencyTicket | null): Promise<Outcome<UserView>> {
     const scope = writeScope(actor, 'user:manage');
     assertOutranks(scope, input.role);
     const { email, display_name: displayName, role } = input;
-    const passwordHash = await hashPassword(input.password);
+    const words = [email, displayName];
+    const passwordHash = await hashNewPassword({ password: input.password, path: '/password', words });
     return this.idempotency.run(scope, ticket, async (tx) => {
       const id = newId();
       await this.repository.insert(scope, tx, { id, email, displayName, role, passwordHash });

@@ -29,13 +29,15 @@ export class MeQuery {
     );
   }
 
-  /** The password hash of the user who is signed in; null without one. */
-  async passwordHash(scope: ReadScope): Promise<string | null> {
+  /** Of the user who is signed in: the hash of the password, null without one, and the words that no password may be made of. */
+  async passwordFacts(scope: ReadScope): Promise<{ hash: string | null; words: string[] }> {
     const { organizationId, actor } = scope;
-    return this.database.json<string>(
+    const facts = await this.database.json<{ hash: string | null; words: string[] }>(
       scope,
-      sql`select to_json(u.password_hash) from users u
+      sql`select json_build_object('hash', u.password_hash, 'words', json_build_array(u.email, u.display_name, o.name, o.slug))
+        from users u join organizations o on o.id = u.organization_id
         where u.organization_id = ${organizationId} and u.id = ${actor.userId}::uuid and u.deleted_at is null`,
     );
+    return facts ?? { hash: null, words: [] };
   }
 }

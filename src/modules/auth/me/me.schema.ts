@@ -23,7 +23,7 @@ export type Me = z.output<typeof meSchema>;
 export const passwordChange = z
   .strictObject({
     current: z.string().min(1).max(1024),
-    new: passwordField.describe('12 to 256 characters.'),
+    new: passwordField,
   })
   .meta({ id: 'PasswordChange' });
 export type PasswordChange = z.output<typeof passwordChange>;

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, READ_ACTIONS, WRITE_ACTIONS, may, readScope, writeScope } from '../../../access/index.js';
 import { Database } from '../../../database/database.js';
-import { hashPassword } from '../../../engines/passwords/index.js';
+import { hashNewPassword } from '../../../engines/passwords/index.js';
 import { forbidden, invalid, notFound } from '../../../kernel/errors.js';
 import { UsersService, raiseEpochs } from '../../organizations/index.js';
 import { LoginService } from '../sessions/login.service.js';
@@ -36,7 +36,7 @@ export class MeService {
 
   /**
    * Sets another password and ends every session of the user, this one included: whoever learned the old one is out.
-   * @throws DomainError `forbidden` for a key, `invalid-request` for a wrong current password, `rate-limited`
+   * @throws DomainError `forbidden` for a key, `invalid-request` for a wrong current or a common new password, `rate-limited`
    */
   async changePassword(actor: Actor, change: PasswordChange, address: string): Promise<void> {
     const scope = writeScope(actor, 'self:update');
@@ -44,11 +44,11 @@ export class MeService {
     if (actor.kind !== 'user' || userId === null) {
       throw forbidden('A password is changed by its person, signed in; not with an API key.');
     }
-    const hash = await this.query.passwordHash(readScope(actor, 'self:read'));
+    const { hash, words } = await this.query.passwordFacts(readScope(actor, 'self:read'));
     if (!(await this.logins.confirm({ organizationId: actor.organizationId, userId, hash }, change.current, address))) {
       throw invalid('/current', 'This is not your password.');
     }
-    const newHash = await hashPassword(change.new);
+    const newHash = await hashNewPassword({ password: change.new, path: '/new', words });
     await this.database.write(scope, async (tx) => {
       await this.users.setPasswordHash(tx, scope, userId, newHash);
       await this.sessions.endAll(scope, tx, userId, 'password');

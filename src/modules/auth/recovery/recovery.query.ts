@@ -2,6 +2,12 @@ import { Injectable } from '@nestjs/common';
 import { Database } from '../../../database/database.js';
 import { sql } from '../../../database/sql.js';
 
+export interface PersonToRecover extends Record<string, unknown> {
+  organization_id: string;
+  id: string;
+  display_name: string;
+}
+
 /** What an operator names from the command line, where there is no actor and so no scope yet. */
 @Injectable()
 export class RecoveryQuery {
@@ -14,9 +20,9 @@ export class RecoveryQuery {
   }
 
   /** Who signs in by this e-mail, disabled or not: at most two, of the organization where one is named. */
-  async findPeople(email: string, organizationId: string | null): Promise<{ organization_id: string; id: string }[]> {
-    return this.database.rows<{ organization_id: string; id: string }>(sql`
-      select organization_id, id from users where lower(email) = lower(${email}) and deleted_at is null
+  async findPeople(email: string, organizationId: string | null): Promise<PersonToRecover[]> {
+    return this.database.rows<PersonToRecover>(sql`
+      select organization_id, id, display_name from users where lower(email) = lower(${email}) and deleted_at is null
         and (${organizationId}::uuid is null or organization_id = ${organizationId}) limit 2`);
   }
 }

@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { type Role, unsafelySystemScope } from '../../../access/index.js';
 import { Database } from '../../../database/database.js';
 import { AuditTrail } from '../../../engines/audit-trail/audit-trail.js';
-import { hashPassword } from '../../../engines/passwords/index.js';
+import { hashNewPassword } from '../../../engines/passwords/index.js';
+import { DomainError } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import { UsersService, passwordField, raiseEpochs } from '../../organizations/index.js';
 import { KeyDigests } from '../credentials/key-digests.js';
@@ -48,7 +49,7 @@ export class Recovery {
       throw new RecoveryRefused('Several organizations have this e-mail address: add --organization with a slug.');
     }
     const scope = unsafelySystemScope(person.organization_id, 'the operator resets a password');
-    const hash = await hashPassword(password);
+    const hash = await this.#hash(password, [email, person.display_name]);
     await this.database.transaction(async (tx) => {
       await this.users.setPasswordHash(tx, scope, person.id, hash);
       await this.sessions.endAll(scope, tx, person.id, 'password');
@@ -93,6 +94,16 @@ export class Recovery {
       ]);
     });
     return key.text;
+  }
+
+  async #hash(password: string, words: readonly string[]): Promise<string> {
+    try {
+      return await hashNewPassword({ password, path: '/password', words });
+    } catch (error) {
+      throw error instanceof DomainError && error.code === 'invalid-request'
+        ? new RecoveryRefused(`The password ${error.message}.`)
+        : error;
+    }
   }
 
   async #organization(slug: string | null): Promise<string> {
