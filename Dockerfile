@@ -15,7 +15,7 @@ COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY LICENSE ./
-# /data (stored files) is all that is ever written; the root file system may be read-only.
+# /data (stored files, the first API key) is all that is ever written; the root file system may be read-only.
 RUN mkdir /data && chown node:node /data
 VOLUME /data
 # The user node, by number, so that an orchestrator can see that it is not root.

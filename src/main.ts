@@ -7,7 +7,7 @@ import { HealthController } from './http/health.controller.js';
 import { createPino, PinoLog } from './http/pino-log.js';
 import { PublicUrl } from './http/public-url.js';
 import { Bootstrap } from './modules/auth/index.js';
-import { banner } from './start/banner.js';
+import { banner, isPrivateTerminal } from './start/banner.js';
 import { ProcessSupervision } from './start/process-supervision.js';
 import { startFailure } from './start/start-failure.js';
 import { StartLog } from './start/start-log.js';
@@ -30,7 +30,8 @@ async function start(config: AppConfig): Promise<void> {
   }
   app.useLogger(log);
   supervision.watch(app, () => app.get(HealthController).drain(), config.shutdownMs);
-  process.stdout.write(banner({ url: app.get(PublicUrl).to(''), ...app.get(Bootstrap).outcome }));
+  const { outcome } = app.get(Bootstrap);
+  process.stdout.write(banner({ url: app.get(PublicUrl).to(''), ...outcome, isTerminal: isPrivateTerminal() }));
 }
 
 let config: AppConfig | null = null;

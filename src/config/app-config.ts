@@ -94,6 +94,11 @@ export class AppConfig {
     return new AppConfig({ ...this.#environment, DATABASE_URL: databaseUrl, ROOT_KEY_FILE: keyFile }, this.commands);
   }
 
+  /** Where a first start leaves the API key that it makes. */
+  get firstKeyFile(): string {
+    return join(this.dataDir, 'first-api-key');
+  }
+
   /** Base of every link, without a trailing slash. `listeningPort` matters when PORT is 0. Never built from a Host header. */
   publicUrl(listeningPort: number): string {
     return this.#publicUrl ?? `http://localhost:${listeningPort}`;

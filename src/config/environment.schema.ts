@@ -169,14 +169,16 @@ export const environmentSchema = z.object({
     .string()
     .regex(/^[A-Za-z0-9_-]{32,255}$/, 'must be 32 to 255 letters, digits, _ or -')
     .optional()
-    .describe('An admin key of the first organisation; unset: one is made and shown once.'),
+    .describe(
+      'An admin key of the first organisation; unset: the first start makes one and writes it to DATA_DIR/first-api-key.',
+    ),
   BOOTSTRAP_ADMIN_EMAIL: z.email().optional().describe('First person of the first organisation.'),
   BOOTSTRAP_ADMIN_PASSWORD: z
     .string()
     .min(12)
     .max(256)
     .optional()
-    .describe('Password of that person, 12 characters or more.'),
+    .describe('Password of that person, 12 characters or more; common passwords are refused.'),
   SHUTDOWN_SECONDS: z.coerce
     .number()
     .int()

@@ -1,8 +1,12 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { lstat, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { sql } from '../../src/database/sql.js';
 import { Bootstrap } from '../../src/modules/auth/index.js';
 import { makeKey } from '../../src/modules/auth/credentials/key-form.js';
 import { cloneDatabase, type TestDatabase } from '../support/databases.js';
+import { banner } from '../../src/start/banner.js';
 import { startServer, type TestServer } from '../support/server.js';
 
 const FIRST_KEY = 'the_first_bootstrap_key_0123456789abcdef';
@@ -11,10 +15,12 @@ const PASSWORD = 'an operator’s long password';
 
 const started: TestServer[] = [];
 const databases: TestDatabase[] = [];
+const folders: string[] = [];
 
 afterEach(async () => {
   await Promise.all(started.splice(0).map((server) => server.stop()));
   await Promise.all(databases.splice(0).map((database) => database.drop()));
+  await Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true, force: true })));
 });
 
 async function emptyInstance(): Promise<string> {
@@ -27,6 +33,12 @@ async function start(databaseUrl: string, environment: Record<string, string> = 
   const server = await startServer({ BOOTSTRAP_API_KEY: FIRST_KEY, ...environment, DATABASE_URL: databaseUrl });
   started.push(server);
   return server;
+}
+
+async function dataFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'taskyard-bootstrap-'));
+  folders.push(folder);
+  return folder;
 }
 
 const status = async (server: TestServer, as: string): Promise<number> =>
@@ -55,14 +67,58 @@ describe('the first start', () => {
     expect(permissions).toContain('instance:operate');
   });
 
-  it('makes a key where the operator chose none, tells it once, and not again', async () => {
+  it('makes a key where the operator chose none, in a file of its user, and touches the file at no other start', async () => {
     const database = await emptyInstance();
-    const first = await start(database, { BOOTSTRAP_API_KEY: '' });
+    const environment = { BOOTSTRAP_API_KEY: '', DATA_DIR: await dataFolder() };
+    const file = join(environment.DATA_DIR, 'first-api-key');
+    // A start that was interrupted before its commit left this, or somebody a link to a file elsewhere.
+    await writeFile(`${file}.elsewhere`, 'kept');
+    await symlink(`${file}.elsewhere`, file);
+    const first = await start(database, environment);
     const { key } = first.app.get(Bootstrap).outcome;
+    expect(first.app.get(Bootstrap).outcome).toEqual({ isFirstStart: true, key: expect.any(String), keyFile: file });
+    expect(await readFile(file, 'utf8')).toBe(`${key}\n`);
+    expect(await readFile(`${file}.elsewhere`, 'utf8')).toBe('kept');
+    expect((await lstat(file)).mode & 0o7777).toBe(0o600);
     expect(await status(first, key ?? '')).toBe(200);
-    const second = await start(database, { BOOTSTRAP_API_KEY: '' });
-    expect(second.app.get(Bootstrap).outcome).toEqual({ isFirstStart: false, key: null });
+    await writeFile(file, 'a note');
+    const second = await start(database, environment);
+    expect(second.app.get(Bootstrap).outcome).toEqual({ isFirstStart: false, key: null, keyFile: null });
+    expect(await readFile(file, 'utf8')).toBe('a note');
     expect(await status(second, key ?? '')).toBe(200);
+    await rm(file);
+    await start(database, environment);
+    await expect(lstat(file)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('stores no key that it could not write down, and makes one at the next start', async () => {
+    const database = await emptyInstance();
+    const environment = { BOOTSTRAP_API_KEY: '', DATA_DIR: await dataFolder() };
+    const file = join(environment.DATA_DIR, 'first-api-key');
+    await mkdir(join(file, 'in-the-way'), { recursive: true });
+    await expect(start(database, environment)).rejects.toThrow(
+      'make DATA_DIR writable, or choose the key with BOOTSTRAP_API_KEY',
+    );
+    await rm(file, { recursive: true });
+    const first = await start(database, environment);
+    expect(await status(first, (await readFile(file, 'utf8')).trim())).toBe(200);
+  });
+
+  it('writes no file where the operator chose the key', async () => {
+    const DATA_DIR = await dataFolder();
+    await start(await emptyInstance(), { DATA_DIR });
+    await expect(lstat(join(DATA_DIR, 'first-api-key'))).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it.each([
+    [true, true],
+    [false, false],
+  ])('prints the key to a terminal (%s), and else only which file it is in', (isTerminal, isShown) => {
+    const keyFile = "/data/it's here/first-api-key";
+    const text = banner({ url: 'http://host', isFirstStart: true, key: 'tyk_the_key', keyFile, isTerminal });
+    expect(text.includes('tyk_the_key')).toBe(isShown);
+    expect(text).toContain(`in the file ${keyFile}`);
+    expect(text).toContain(`export KEY=$(cat '/data/it'\\''s here/first-api-key')`);
   });
 
   it('makes the operator’s person, who owns and operates', async () => {

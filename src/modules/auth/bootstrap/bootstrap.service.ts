@@ -11,7 +11,8 @@ import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { type WriteScope, unsafelySystemScope } from '../../../access/index.js';
 import { AppConfig, ConfigError } from '../../../config/app-config.js';
 import { Database, type Tx } from '../../../database/database.js';
-import { hashPassword } from '../../../engines/passwords/index.js';
+import { hashNewPassword } from '../../../engines/passwords/index.js';
+import { DomainError } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import { Log } from '../../../kernel/log.js';
 import { OrganizationsService, UsersService } from '../../organizations/index.js';
@@ -19,17 +20,20 @@ import { KeyDigests } from '../credentials/key-digests.js';
 import { type NewKey, makeKey, readKey } from '../credentials/key-form.js';
 import { ApiKeysRepository } from '../keys/api-keys.repository.js';
 import { BootstrapRepository } from './bootstrap.repository.js';
+import { hasKeyFile, writeKeyFile } from './first-key-file.js';
 
 export interface BootstrapOutcome {
   /** True where this start made the first organisation. */
   isFirstStart: boolean;
-  /** The key that was made, to be shown this once; null where the operator chose it, or none was made. */
+  /** The key that was made, for a terminal only; null where the operator chose it, or none was made. */
   key: string | null;
+  /** The file that the key is in; null where none was made. */
+  keyFile: string | null;
 }
 
 @Injectable()
 export class Bootstrap implements OnApplicationBootstrap {
-  outcome: BootstrapOutcome = { isFirstStart: false, key: null };
+  outcome: BootstrapOutcome = { isFirstStart: false, key: null, keyFile: null };
 
   constructor(
     private readonly config: AppConfig,
@@ -42,13 +46,14 @@ export class Bootstrap implements OnApplicationBootstrap {
     private readonly log: Log,
   ) {}
 
-  /** @throws ConfigError where BOOTSTRAP_API_KEY cannot be used */
+  /** @throws ConfigError where BOOTSTRAP_API_KEY or BOOTSTRAP_ADMIN_PASSWORD cannot be used */
   async onApplicationBootstrap(): Promise<void> {
     this.outcome = await this.database.transaction(async (tx) => {
       await this.repository.lock(tx);
       const operator = await this.repository.findOperator(tx);
       return operator === null ? this.#first(tx) : this.#later(tx, scopeOf(operator));
     });
+    await this.#tellKeyFile();
   }
 
   async #first(tx: Tx): Promise<BootstrapOutcome> {
@@ -58,14 +63,17 @@ export class Bootstrap implements OnApplicationBootstrap {
       slug: 'main',
       operatesInstance: true,
       owner:
-        admin === null
-          ? null
-          : { email: admin.email, displayName: admin.email, passwordHash: await hashPassword(admin.password) },
+        admin === null ? null : { email: admin.email, displayName: admin.email, passwordHash: await hashOf(admin) },
     });
     const chosen = this.#chosenKey();
     const key = chosen ?? makeKey('key');
     await this.#insertKey(tx, scopeOf(organizationId), key);
-    return { isFirstStart: true, key: chosen === null ? key.text : null };
+    if (chosen !== null) {
+      return { isFirstStart: true, key: null, keyFile: null };
+    }
+    // Last before the commit, so that nothing but a crash leaves a file without its database.
+    await writeKeyFile(this.config.firstKeyFile, key.text);
+    return { isFirstStart: true, key: key.text, keyFile: this.config.firstKeyFile };
   }
 
   async #later(tx: Tx, scope: WriteScope): Promise<BootstrapOutcome> {
@@ -75,11 +83,23 @@ export class Bootstrap implements OnApplicationBootstrap {
     }
     const admin = this.config.bootstrapAdmin;
     if (admin !== null && !(await this.repository.hasPerson(scope, tx, admin.email))) {
-      const passwordHash = await hashPassword(admin.password);
+      const passwordHash = await hashOf(admin);
       await this.users.add(scope, tx, { email: admin.email, displayName: admin.email, role: 'owner', passwordHash });
       this.log.info('the person of BOOTSTRAP_ADMIN_EMAIL was added');
     }
-    return { isFirstStart: false, key: null };
+    return { isFirstStart: false, key: null, keyFile: null };
+  }
+
+  /** Says where the first key is, and while it lies there that it should not. */
+  async #tellKeyFile(): Promise<void> {
+    const { keyFile } = this.outcome;
+    if (keyFile !== null) {
+      this.log.info('the first API key is in a file', { file: keyFile });
+    } else if (await hasKeyFile(this.config.firstKeyFile)) {
+      this.log.info('the first API key is still in its file; keep the key elsewhere and delete the file', {
+        file: this.config.firstKeyFile,
+      });
+    }
   }
 
   async #applyKey(tx: Tx, scope: WriteScope, chosen: NewKey): Promise<void> {
@@ -148,6 +168,16 @@ export class Bootstrap implements OnApplicationBootstrap {
 
   #secretOf(key: NewKey) {
     return { ...this.digests.of(key.text), publicId: key.publicId, lastFour: key.text.slice(-4) };
+  }
+}
+
+async function hashOf({ email, password }: { email: string; password: string }): Promise<string> {
+  try {
+    return await hashNewPassword({ password, path: '/BOOTSTRAP_ADMIN_PASSWORD', words: [email] });
+  } catch (error) {
+    throw error instanceof DomainError && error.code === 'invalid-request'
+      ? new ConfigError(`BOOTSTRAP_ADMIN_PASSWORD ${error.message}.`)
+      : error;
   }
 }
 
