@@ -25,6 +25,11 @@ export interface Actor {
   /** The credential's principal: the key, or the user behind a session. Its epoch guards every statement. */
   readonly principalId: string;
   readonly epoch: number;
+  /**
+   * What was shown for it: the session of a person, the public id of a key's secret; null where nobody showed anything. Links carry it, so
+   * that they end with it.
+   */
+  readonly credentialId: string | null;
   readonly kind: 'user' | 'api_key' | 'system';
   /** The person behind it: the session's user, or the user a key is bound to; null for a key of its own. */
   readonly userId: string | null;

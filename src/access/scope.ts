@@ -120,6 +120,7 @@ export function unsafelySystemScope(organizationId: string, reason: string): Wri
       organizationId,
       principalId: NO_PRINCIPAL,
       epoch: 0,
+      credentialId: null,
       kind: 'system',
       userId: null,
       creatorId: NO_PRINCIPAL,

@@ -181,6 +181,7 @@ describe('an access token', () => {
         resource: randomUUID(),
         issuer: yard.member.id,
         organization: randomUUID(),
+        credential: null,
         expiresAtMs: server.clock.nowMs() + 60_000,
       }),
     );

@@ -33,6 +33,7 @@ const grant = (over: Partial<LinkGrant> = {}): LinkGrant => ({
   resource: newId(),
   issuer: newId(),
   organization: newId(),
+  credential: null,
   expiresAtMs: NOW_MS + 60_000,
   ...over,
 });
@@ -74,6 +75,7 @@ describe('signed links', () => {
         expect(signer.verify('asset:get', resource, parse(query))).toEqual({
           issuer,
           organization,
+          credential: null,
           expiresAtMs: NOW_MS + 60_000,
           extras: [...extras].sort(([one], [other]) => (one < other ? -1 : 1)),
         });
@@ -97,8 +99,30 @@ describe('signed links', () => {
     );
   });
 
+  it('say which credential they were asked for with, and hold with none where they were', () => {
+    const [session, publicId] = [newId(), 'operator.Zt3mXq9V0aBcD1eF2gH-_J'];
+    for (const credential of [session, publicId, null]) {
+      const given = grant({ credential });
+      expect(signer.verify('asset:get', given.resource, parse(signer.sign(given))).credential).toBe(credential);
+    }
+    const bound = grant({ credential: session });
+    const { credential: _, ...unbound } = parse(signer.sign(bound));
+    expect(refusal(() => signer.verify('asset:get', bound.resource, unbound))).toEqual(REFUSED_LINK);
+    const free = grant();
+    const claimed = { ...parse(signer.sign(free)), credential: session };
+    expect(refusal(() => signer.verify('asset:get', free.resource, claimed))).toEqual(REFUSED_LINK);
+    // Nor is it an extra by another name, or one of them the credential.
+    const extra = parse(signer.sign(grant({ resource: bound.resource, extras: [['x', session]] })));
+    const { x, ...renamed } = extra;
+    expect(
+      refusal(() => signer.verify('asset:get', bound.resource, { ...renamed, credential: x })),
+    ).toEqual(REFUSED_LINK);
+    expect(() => signer.sign(grant({ credential: 'a b' }))).toThrow(TypeError);
+  });
+
   it('are refused after any change of one bit, in any name or value', () => {
     const given = grant({
+      credential: newId(),
       extras: [
         ['disposition', 'inline'],
         ['epoch', '7'],
@@ -155,7 +179,7 @@ describe('signed links', () => {
   });
 
   it('are refused with a parameter added, dropped or repeated', () => {
-    const given = grant({ extras: [['disposition', 'inline']] });
+    const given = grant({ credential: newId(), extras: [['disposition', 'inline']] });
     const query = signer.sign(given);
     const params = parse(query);
     const verify = (changed: Record<string, unknown>) =>
@@ -171,7 +195,7 @@ describe('signed links', () => {
 
   it('are refused, never an error of another kind, whatever the query holds', () => {
     const anything = fc.dictionary(
-      fc.oneof(fc.constantFrom('expires', 'issuer', 'organization', 'key', 'signature'), fc.string({ unit: 'binary' })),
+      fc.oneof(fc.constantFrom('expires', 'issuer', 'organization', 'credential', 'key', 'signature'), fc.string({ unit: 'binary' })),
       fc.anything(),
     );
     fc.assert(

@@ -32,7 +32,7 @@ async function follow(run: SeededRun, query = '', headers: Record<string, string
 function issueLink(run: SeededRun, issuerId: string): string {
   return server.app
     .get(StreamLinks)
-    .streamUrl(run.organizationId, issuerId, run.runId)
+    .streamUrl({ organizationId: run.organizationId, principalId: issuerId, credentialId: null }, run.runId)
     .url.replace(/^https?:\/\/[^/]+/, server.url);
 }
 

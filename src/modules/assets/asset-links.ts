@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { Actor } from '../../access/index.js';
 import { UrlSigner } from '../../engines/signed-url/url-signer.js';
 import { PublicUrl } from '../../http/public-url.js';
 import { Clock } from '../../kernel/clock.js';
@@ -12,6 +13,9 @@ export const ASSET_LINK_PURPOSE = 'asset:get';
 export const UPLOAD_LINK_PURPOSE = 'asset:put';
 
 const LIFETIME_MS = 60 * 60 * 1000;
+
+/** Who asks for a link, and with what: it ends with either. */
+type LinkIssuer = Pick<Actor, 'organizationId' | 'principalId' | 'credentialId'>;
 
 /** Links to an asset's bytes and to what is made of them; null where there is nothing to link to (yet). */
 export interface AssetLinkSet {
@@ -42,7 +46,7 @@ export class AssetLinks {
    * Links valid for an hour, with whatever rights their issuer has by then; one signature serves all. Call it only for an asset that
    * the issuer may read now.
    */
-  of(issuer: { organizationId: string; principalId: string }, asset: LinkedAsset): AssetLinkSet {
+  of(issuer: LinkIssuer, asset: LinkedAsset): AssetLinkSet {
     if (asset.status !== 'ready') {
       return { url: null, thumbnail: null, embed: null };
     }
@@ -56,19 +60,20 @@ export class AssetLinks {
   }
 
   /** What makes a link of the path of an asset's content, thumbnail or embed. */
-  query(issuer: { organizationId: string; principalId: string }, assetId: string): string {
+  query(issuer: LinkIssuer, assetId: string): string {
     return this.signer.sign({
       purpose: ASSET_LINK_PURPOSE,
       resource: assetId,
       issuer: issuer.principalId,
       organization: issuer.organizationId,
+      credential: issuer.credentialId,
       expiresAtMs: this.clock.nowMs() + LIFETIME_MS,
     });
   }
 
   /** The query of a link to send an announced asset's bytes by, with whatever rights its issuer has by then. */
   upload(
-    issuer: { organizationId: string; principalId: string },
+    issuer: LinkIssuer,
     assetId: string,
     lifetimeMs: number,
   ): { query: string; expiresAt: string } {
@@ -78,6 +83,7 @@ export class AssetLinks {
       resource: assetId,
       issuer: issuer.principalId,
       organization: issuer.organizationId,
+      credential: issuer.credentialId,
       expiresAtMs,
     });
     return { query, expiresAt: new Date(expiresAtMs).toISOString() };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { linkQuery } from '../../http/link-query.js';
 import { listQuery, pageSchema } from '../../http/list-query.js';
 import { idQuery } from '../../http/schemas.js';
 
@@ -55,11 +56,5 @@ export const previewRequestSchema = z
 export type PreviewRequest = z.output<typeof previewRequestSchema>;
 
 /** Nothing but a presigned link, whose parts whoever authenticates has checked. */
-export const contentQuerySchema = z.strictObject({
-  expires: z.string().max(16).optional().describe('Of a presigned link.'),
-  issuer: z.string().max(64).optional().describe('Of a presigned link.'),
-  organization: z.string().max(64).optional().describe('Of a presigned link.'),
-  key: z.string().max(64).optional().describe('Of a presigned link.'),
-  signature: z.string().max(128).optional().describe('Of a presigned link.'),
-});
+export const contentQuerySchema = z.strictObject(linkQuery);
 export type ContentQuery = z.output<typeof contentQuerySchema>;

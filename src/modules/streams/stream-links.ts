@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { Actor } from '../../access/index.js';
 import { UrlSigner } from '../../engines/signed-url/url-signer.js';
 import { PublicUrl } from '../../http/public-url.js';
 import { Clock } from '../../kernel/clock.js';
@@ -26,14 +27,15 @@ export class StreamLinks {
    * A link that reads the run's stream for 15 minutes, with whatever rights its issuer has at that moment. Call it only for a run
    * that the issuer may read now.
    */
-  streamUrl(organizationId: string, issuerPrincipalId: string, runId: string): StreamUrl {
+  streamUrl(issuer: Pick<Actor, 'organizationId' | 'principalId' | 'credentialId'>, runId: string): StreamUrl {
     // Links count whole seconds; what is told must not be later than what is signed.
     const expiresAtMs = Math.floor((this.clock.nowMs() + LIFETIME_MS) / 1000) * 1000;
     const query = this.signer.sign({
       purpose: STREAM_LINK_PURPOSE,
       resource: runId,
-      issuer: issuerPrincipalId,
-      organization: organizationId,
+      issuer: issuer.principalId,
+      organization: issuer.organizationId,
+      credential: issuer.credentialId,
       expiresAtMs,
     });
     return {

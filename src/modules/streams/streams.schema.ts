@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { linkQuery } from '../../http/link-query.js';
 import { limitQuery } from '../../http/schemas.js';
 import { invalid } from '../../kernel/errors.js';
 import { STREAM_FORMATS } from './stream-format.js';
@@ -16,15 +17,6 @@ const position = z
   .transform((text) => (BEFORE_THE_FIRST.has(text) ? 0 : Number(text)))
   .refine(Number.isSafeInteger, 'must be the number of an event')
   .meta({ type: 'integer', minimum: 0 });
-
-/** The parts of a presigned link, which stand in the query beside the route's own. Whoever authenticates has checked them. */
-const linkQuery = {
-  expires: z.string().max(16).optional().describe('Of a presigned link.'),
-  issuer: z.string().max(64).optional().describe('Of a presigned link.'),
-  organization: z.string().max(64).optional().describe('Of a presigned link.'),
-  key: z.string().max(64).optional().describe('Of a presigned link.'),
-  signature: z.string().max(128).optional().describe('Of a presigned link.'),
-};
 
 export const followQuerySchema = z
   .strictObject({

@@ -52,7 +52,7 @@ export class StreamsService {
     if (!(await this.repository.isReadable(scope, runId))) {
       throw notFound('stream');
     }
-    return this.links.streamUrl(actor.organizationId, actor.principalId, runId);
+    return this.links.streamUrl(actor, runId);
   }
 }
 

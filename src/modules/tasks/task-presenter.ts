@@ -36,7 +36,7 @@ export class TaskPresenter {
         streamStatus: stream === null ? null : toNeoStatus(stream.status),
       },
       streamUrls: stored.streams.map(({ id, status }) => {
-        const { url, expires_at } = this.links.streamUrl(actor.organizationId, actor.principalId, id);
+        const { url, expires_at } = this.links.streamUrl(actor, id);
         return { streamId: id, url, status: toNeoStatus(status), expires_at };
       }),
       streams: stored.streams.map(({ id, status, created_at, completed_at, run_config }) => ({

@@ -24,7 +24,7 @@ export interface ActorFacts {
 }
 
 /**
- * The actor that the facts make, or null where they leave nothing: the rules for keys of docs/access.md, in one place.
+ * The actor that the facts make, for who showed `credentialId`, or null where they leave nothing: the rules for keys of docs/access.md, in one place.
  *
  * | key | role | teams |
  * |---|---|---|
@@ -36,9 +36,9 @@ export interface ActorFacts {
  * A key that is held to teams acts for its user but not as its user: it is the creator of what it makes, and what the user made elsewhere
  * is not its own. One whose teams are all deleted leaves nothing.
  */
-export function toActor(facts: ActorFacts): Actor | null {
+export function toActor(facts: ActorFacts, credentialId: string | null): Actor | null {
   if (facts.kind !== 'api_key') {
-    return facts.kind === 'user' && facts.user_id === null ? null : personOrSystem(facts);
+    return facts.kind === 'user' && facts.user_id === null ? null : personOrSystem(facts, credentialId);
   }
   if (facts.bound_user_id !== null && facts.user_id === null) {
     return null;
@@ -53,7 +53,7 @@ export function toActor(facts: ActorFacts): Actor | null {
   }
   const role = held && byUser !== 'worker' ? (capRole(byUser, 'member') ?? byUser) : byUser;
   return {
-    ...identity(facts),
+    ...identity(facts, credentialId),
     kind: 'api_key',
     userId: facts.user_id,
     creatorId: held ? facts.principal_id : (facts.user_id ?? facts.principal_id),
@@ -66,9 +66,9 @@ export function toActor(facts: ActorFacts): Actor | null {
   };
 }
 
-function personOrSystem(facts: ActorFacts): Actor {
+function personOrSystem(facts: ActorFacts, credentialId: string | null): Actor {
   return {
-    ...identity(facts),
+    ...identity(facts, credentialId),
     kind: facts.kind,
     userId: facts.user_id,
     creatorId: facts.principal_id,
@@ -81,8 +81,11 @@ function personOrSystem(facts: ActorFacts): Actor {
   };
 }
 
-function identity(facts: ActorFacts): Pick<Actor, 'organizationId' | 'principalId' | 'epoch'> {
-  return { organizationId: facts.organization_id, principalId: facts.principal_id, epoch: facts.epoch };
+function identity(
+  facts: ActorFacts,
+  credentialId: string | null,
+): Pick<Actor, 'organizationId' | 'principalId' | 'epoch' | 'credentialId'> {
+  return { organizationId: facts.organization_id, principalId: facts.principal_id, epoch: facts.epoch, credentialId };
 }
 
 function teamsOfKey(facts: ActorFacts, role: Role): ReadonlyMap<string, TeamRole> {

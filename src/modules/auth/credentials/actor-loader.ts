@@ -1,7 +1,15 @@
 import { Injectable } from '@nestjs/common';
 import type { Actor } from '../../../access/index.js';
+import { isId } from '../../../kernel/ids.js';
 import { toActor } from './actor-facts.js';
 import { ActorsQuery } from './actors.query.js';
+
+/** An actor, and how long it may be remembered at most: until what it was made from runs out. */
+export interface LoadedActor {
+  actor: Actor;
+  /** Milliseconds; null where nothing runs out. */
+  remainingMs: number | null;
+}
 
 /** Who a principal is right now, for work that goes on in its name without a credential in hand (links, streams, schedules). */
 @Injectable()
@@ -11,12 +19,18 @@ export class ActorLoader {
   /** The actor, fresh from the database in one round trip; null where the principal is absent, disabled or expired. */
   async load(organizationId: string, principalId: string): Promise<Actor | null> {
     const facts = await this.actors.findPrincipal(organizationId, principalId);
-    return facts === null ? null : toActor(facts);
+    return facts === null ? null : toActor(facts, null);
   }
 
-  /** The same for the user of a session; null as well once the session has ended. */
-  async loadSession(organizationId: string, userId: string, familyId: string): Promise<Actor | null> {
-    const facts = await this.actors.findSession(organizationId, userId, familyId);
-    return facts === null ? null : toActor(facts);
+  /**
+   * The same where the principal still has that credential, a session of the user or a secret of the key, by its `Actor.credentialId`; null
+   * once that has ended.
+   */
+  async loadBy(organizationId: string, principalId: string, credentialId: string): Promise<LoadedActor | null> {
+    const found = isId(credentialId)
+      ? await this.actors.findBySession(organizationId, principalId, credentialId)
+      : await this.actors.findBySecret(organizationId, principalId, credentialId);
+    const actor = found?.facts == null ? null : toActor(found.facts, credentialId);
+    return found === null || actor === null ? null : { actor, remainingMs: found.remainingMs };
   }
 }

@@ -8,33 +8,46 @@ import { type Sql, sql } from '../../../database/sql.js';
 import type { ActorFacts } from './actor-facts.js';
 import type { KeyDigest } from './key-digests.js';
 
-/** A stored secret with whom it stands for. `facts` is null where its principal may not act any more. */
-export interface FoundSecret extends KeyDigest {
-  /** Milliseconds until the secret runs out by database time; null where it does not. */
+/** A principal by one of its credentials. `facts` is null where it may not act any more. */
+export interface FoundCredential {
+  /** Milliseconds until the credential runs out by database time; null where it does not. */
   remainingMs: number | null;
   facts: ActorFacts | null;
 }
 
-interface SecretRow {
-  digest: Buffer;
-  pepper_version: number;
+/** A stored secret with whom it stands for. */
+export interface FoundSecret extends KeyDigest, FoundCredential {
+  publicId: string;
+}
+
+interface CredentialRow extends Record<string, unknown> {
   remaining_ms: number | null;
   facts: ActorFacts | null;
+}
+
+interface SecretRow extends CredentialRow {
+  public_id: string;
+  digest: Buffer;
+  pepper_version: number;
 }
 
 @Injectable()
 export class ActorsQuery {
   constructor(private readonly database: Database) {}
 
-  /** The secret stored under the first of the public ids that exists, run out or not; one round trip. */
-  async findSecret(publicIds: readonly string[]): Promise<FoundSecret | null> {
-    const row = await this.database.row<SecretRow & Record<string, unknown>>(sql`
-      select s.digest, s.pepper_version, (extract(epoch from s.expires_at - clock_timestamp()) * 1000)::float8 as remaining_ms,
+  /** The secrets stored under these public ids, run out or not; one round trip. */
+  async findSecrets(publicIds: readonly string[]): Promise<FoundSecret[]> {
+    const rows = await this.database.rows<SecretRow>(sql`
+      select s.public_id, s.digest, s.pepper_version, ${remainingMs(sql`s.expires_at`)},
         (${factsOf(sql`p.organization_id = s.organization_id and p.id = s.api_key_id`)}) as facts
-      from api_key_secrets s where s.public_id = any(${publicIds}::text[]) limit 1`);
-    return row === null
-      ? null
-      : { digest: row.digest, pepperVersion: row.pepper_version, remainingMs: row.remaining_ms, facts: row.facts };
+      from api_key_secrets s where s.public_id = any(${publicIds}::text[])`);
+    return rows.map((row) => ({
+      publicId: row.public_id,
+      digest: row.digest,
+      pepperVersion: row.pepper_version,
+      remainingMs: row.remaining_ms,
+      facts: row.facts,
+    }));
   }
 
   /** The public id of each operator's key, which have no form of ours. */
@@ -50,17 +63,35 @@ export class ActorsQuery {
     return this.#facts(sql`p.organization_id = ${organizationId} and p.id = ${principalId}`);
   }
 
-  /** A user that may act now and whose session has not ended. */
-  async findSession(organizationId: string, userId: string, familyId: string): Promise<ActorFacts | null> {
-    return this.#facts(sql`p.organization_id = ${organizationId} and p.id = ${userId} and p.kind = 'user'
-      and exists (select 1 from refresh_families f where f.organization_id = p.organization_id and f.id = ${familyId}
-        and f.user_id = p.id and f.ended_at is null and f.expires_at > clock_timestamp())`);
+  /** A user that may act now, by a session that has not ended. */
+  async findBySession(organizationId: string, userId: string, familyId: string): Promise<FoundCredential | null> {
+    return this.#credential(sql`
+      select ${remainingMs(sql`f.expires_at`)}, (${factsOf(sql`p.organization_id = f.organization_id and p.id = f.user_id and p.kind = 'user'`)}) as facts
+      from refresh_families f where f.organization_id = ${organizationId} and f.id = ${familyId} and f.user_id = ${userId}
+        and f.ended_at is null and f.expires_at > clock_timestamp()`);
+  }
+
+  /** A key that may act now, by a secret of it that has not run out. */
+  async findBySecret(organizationId: string, keyId: string, publicId: string): Promise<FoundCredential | null> {
+    return this.#credential(sql`
+      select ${remainingMs(sql`s.expires_at`)}, (${factsOf(sql`p.organization_id = s.organization_id and p.id = s.api_key_id`)}) as facts
+      from api_key_secrets s where s.organization_id = ${organizationId} and s.public_id = ${publicId} and s.api_key_id = ${keyId}
+        and (s.expires_at is null or s.expires_at > clock_timestamp())`);
+  }
+
+  async #credential(select: Sql): Promise<FoundCredential | null> {
+    const row = await this.database.row<CredentialRow>(select);
+    return row === null ? null : { remainingMs: row.remaining_ms, facts: row.facts };
   }
 
   async #facts(which: Sql): Promise<ActorFacts | null> {
     const row = await this.database.row<{ facts: ActorFacts | null }>(sql`select (${factsOf(which)}) as facts`);
     return row?.facts ?? null;
   }
+}
+
+function remainingMs(expiresAt: Sql): Sql {
+  return sql`(extract(epoch from ${expiresAt} - clock_timestamp()) * 1000)::float8 as remaining_ms`;
 }
 
 /** One JSON object of facts for the principal `p` that fits, or null. */

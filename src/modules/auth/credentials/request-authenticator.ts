@@ -15,14 +15,14 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { type AccessDeclaration, type Actor, READ_ACTIONS } from '../../../access/index.js';
-import { UrlSigner } from '../../../engines/signed-url/url-signer.js';
+import { UrlSigner, invalidLink, type VerifiedLink } from '../../../engines/signed-url/url-signer.js';
 import { Authenticator } from '../../../http/authenticator.js';
 import { BoundedCache, cacheKeyOf } from '../../../kernel/bounded-cache.js';
 import { Clock } from '../../../kernel/clock.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { Log } from '../../../kernel/log.js';
 import { AccessTokens } from '../tokens/access-tokens.js';
-import { ActorLoader } from './actor-loader.js';
+import { ActorLoader, type LoadedActor } from './actor-loader.js';
 import { CREDENTIAL_HEADERS, credentialIn } from './header.strategies.js';
 import { KeyVerifier } from './key-verifier.js';
 import { LastUse } from './last-use.js';
@@ -113,33 +113,31 @@ export class RequestAuthenticator extends Authenticator {
       throw unauthenticated(`bad ${credential.kind}`);
     }
     this.wrongKeys.noteRight(cacheKey);
-    this.#actors.set(
-      cacheKey,
-      loaded.actor,
-      this.clock.nowMs() + Math.min(REMEMBER_MS, loaded.remainingMs ?? REMEMBER_MS),
-    );
-    return loaded.actor;
+    return this.#remember(cacheKey, loaded);
   }
 
-  async #key(
-    text: string,
-    address: string,
-    cacheKey: string,
-  ): Promise<{ actor: Actor; remainingMs: number | null } | null> {
-    return this.keys.mayExist(text) ? this.wrongKeys.lookUp(address, cacheKey, () => this.keys.verify(text)) : null;
+  #remember(cacheKey: string, { actor, remainingMs }: LoadedActor): Actor {
+    this.#actors.set(cacheKey, actor, this.clock.nowMs() + Math.min(REMEMBER_MS, remainingMs ?? REMEMBER_MS));
+    return actor;
   }
 
-  async #session(token: string): Promise<{ actor: Actor; remainingMs: number | null } | null> {
+  async #key(text: string, address: string, cacheKey: string): Promise<LoadedActor | null> {
+    return this.keys.mayExist(text)
+      ? this.wrongKeys.lookUp(address, cacheKey, (lane) => this.keys.verify(text, lane))
+      : null;
+  }
+
+  async #session(token: string): Promise<LoadedActor | null> {
     const session = this.tokens.verify(token);
     if (session === null) {
       return null;
     }
-    const actor = await this.loader.loadSession(session.organizationId, session.userId, session.familyId);
-    return actor === null || session.epoch > actor.epoch ? null : { actor, remainingMs: null };
+    const loaded = await this.loader.loadBy(session.organizationId, session.userId, session.familyId);
+    return loaded === null || session.epoch > loaded.actor.epoch ? null : loaded;
   }
 
   /**
-   * A link stands for its issuer as the issuer is now, to read, and to upload what was announced; no other route that changes anything
+   * A link stands for its issuer as the issuer is now and while the credential that it was made with lasts, to read, and to upload what was announced; no other route that changes anything
    * takes one.
    */
   async #issuerOf(
@@ -156,17 +154,26 @@ export class RequestAuthenticator extends Authenticator {
     }
     const signed = Object.fromEntries(Object.entries(queryOf(request)).filter(([name]) => !parameters.includes(name)));
     const link = this.signer.verify(purpose, resource, signed);
-    const cacheKey = cacheKeyOf(`link ${link.organization} ${link.issuer}`);
+    const cacheKey = cacheKeyOf(`link ${link.organization} ${link.issuer} ${link.credential ?? ''}`);
     const remembered = fresh ? null : this.#actors.get(cacheKey);
-    const actor = remembered ?? (await this.loader.load(link.organization, link.issuer));
-    if (actor === null) {
+    if (remembered !== null) {
+      return remembered;
+    }
+    const loaded = await this.#issuer(link);
+    if (loaded === null) {
       this.#actors.delete(cacheKey);
-      throw unauthenticated('the issuer of the link may not act any more');
+      throw invalidLink('its issuer may not act any more, or the credential it was made with has ended');
     }
-    if (remembered === null) {
-      this.#actors.set(cacheKey, actor, this.clock.nowMs() + REMEMBER_MS);
+    return this.#remember(cacheKey, loaded);
+  }
+
+  async #issuer({ organization, issuer, credential }: VerifiedLink): Promise<LoadedActor | null> {
+    if (credential !== null) {
+      return this.loader.loadBy(organization, issuer, credential);
     }
-    return actor;
+    // Of an earlier version, whose links name no credential.
+    const actor = await this.loader.load(organization, issuer);
+    return actor === null ? null : { actor, remainingMs: null };
   }
 }
 

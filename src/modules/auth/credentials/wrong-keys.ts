@@ -1,8 +1,8 @@
 /**
  * Limits what trying keys costs. Each address has a bucket of wrong credentials that fills up again over ten minutes; while it is empty, a
  * wrong one is answered 429. A right one always gets in, fresh ones included: everybody behind one proxy has the same address, and must not
- * be locked out by one stranger or one broken script. So keys from such addresses are still looked up, but only a few at a time, all of
- * these addresses together: they wait for one another, and never hold more of the database's connections than that.
+ * be locked out by one stranger or one broken script. So keys from such addresses are still looked up, in a lane of their own, all of
+ * these addresses together: many by one statement, two statements at once (key-verifier.ts). They wait for one another, not others for them.
  *
  * A key has 190 random bits, so this is not what keeps it from being guessed; it keeps guessing from costing us anything. It is counted
  * in this process alone, and addresses are forgotten oldest first: a flood from many costs each of them its own bucket.
@@ -13,14 +13,14 @@ import { BoundedCache } from '../../../kernel/bounded-cache.js';
 import { Clock } from '../../../kernel/clock.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { throttledAddress } from '../sessions/client-address.js';
+import type { LookUpLane } from './key-verifier.js';
 
 const REFILL_MS = 600_000;
 const MOST_ADDRESSES = 20_000;
 const RIGHT_MS = 3_600_000;
 const MOST_RIGHT = 10_000;
-/** Look-ups at once for addresses whose bucket is empty, and how many more may wait for their turn. */
-const MAX_LOOKUPS = 3;
-const MAX_WAITING_LOOKUPS = 1_000;
+/** Look-ups for addresses whose bucket is empty that may be under way or wait. */
+const MAX_THROTTLED_LOOKUPS = 1_000;
 
 interface Bucket {
   /** Wrong credentials it may still send. */
@@ -34,8 +34,7 @@ export class WrongKeys {
   readonly #buckets = new Map<string, Bucket>();
   /** By the digest of the credential. */
   readonly #right: BoundedCache<true>;
-  #lookups = 0;
-  readonly #waiting: (() => void)[] = [];
+  #throttledLookUps = 0;
 
   constructor(
     config: AppConfig,
@@ -50,27 +49,24 @@ export class WrongKeys {
     this.#right.set(cacheKey, true, this.clock.nowMs() + RIGHT_MS);
   }
 
-  /** Looks up a key that nobody remembers, in its turn. @throws DomainError `rate-limited` where too many wait already */
-  async lookUp<Found>(address: string, cacheKey: string, look: () => Promise<Found>): Promise<Found> {
+  /** Looks up a key that nobody remembers, in the lane of its address. @throws DomainError `rate-limited` where too many wait already */
+  async lookUp<Found>(
+    address: string,
+    cacheKey: string,
+    look: (lane: LookUpLane) => Promise<Found>,
+  ): Promise<Found> {
     const bucket = this.#buckets.size === 0 ? undefined : this.#buckets.get(throttledAddress(address));
     if (bucket === undefined || this.#filled(bucket) >= 1 || this.#right.get(cacheKey) !== null) {
-      return look();
+      return look('ordinary');
     }
-    if (this.#lookups >= MAX_LOOKUPS) {
-      if (this.#waiting.length >= MAX_WAITING_LOOKUPS) {
-        throw this.#limited();
-      }
-      // Whoever ends hands over their place, so that the count stays as it is.
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    } else {
-      this.#lookups += 1;
+    if (this.#throttledLookUps >= MAX_THROTTLED_LOOKUPS) {
+      throw this.#limited();
     }
+    this.#throttledLookUps += 1;
     try {
-      return await look();
+      return await look('throttled');
     } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#lookups -= 1;
-      else next();
+      this.#throttledLookUps -= 1;
     }
   }
 
