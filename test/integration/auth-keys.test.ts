@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { crc32 } from 'node:zlib';
 import { sql } from '../../src/database/sql.js';
 import { isRefreshToken, makeKey, makeRefreshToken, readKey } from '../../src/modules/auth/credentials/key-form.js';
+import { KeyVerifier, type LookUpLane } from '../../src/modules/auth/credentials/key-verifier.js';
 import { LastUse } from '../../src/modules/auth/credentials/last-use.js';
 import { key, makeYard, PASSWORD, type Yard } from '../support/actors.js';
 import { BOOTSTRAP_KEY, startServer, type Credential, type Reply, type TestServer } from '../support/server.js';
@@ -310,6 +311,24 @@ it('asks the database for no key whose checksum is wrong', async () => {
 });
 
 describe('wrong keys of a stranger', () => {
+  it('are looked up together, by one statement for those that come together, and are then known to be unknown', async () => {
+    const verifier = server.app.get(KeyVerifier);
+    const right = (await make({ name: 'among wrong ones', role: 'viewer' })).body.key;
+    const wrong = Array.from({ length: 150 }, () => makeKey('key').text);
+    const verifyAll = async (lane: LookUpLane): Promise<boolean[]> => {
+      const found = await Promise.all([...wrong, right].map((text) => verifier.verify(text, lane)));
+      return found.map((one) => one !== null);
+    };
+    const expected = [...wrong.map(() => false), true];
+    const results: boolean[][] = [];
+    const { lookUps } = await statements(async () => void results.push(await verifyAll('throttled')));
+    const again = await statements(async () => void results.push(await verifyAll('ordinary')));
+    expect(results).toEqual([expected, expected]);
+    expect([lookUps, again.lookUps]).toEqual([1, 1]);
+    const lost = await statements(async () => void (await verifier.verify(wrong[0] ?? '')));
+    expect(lost.lookUps).toBe(0);
+  });
+
   it('lock out nobody else at the same address: fresh keys and tokens get in while they go on', async () => {
     const throttled = await startServer({ WRONG_KEYS_PER_ADDRESS: '10' });
     try {

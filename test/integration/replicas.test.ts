@@ -144,6 +144,43 @@ describe('replicas', () => {
   }, 120_000);
 });
 
+describe('the end of a session', () => {
+  test('on one replica ends its links and its open streams on every other', async () => {
+    const databaseUrl = await sharedDatabase();
+    const [first, second] = await Promise.all(
+      (await Promise.all([replica(databaseUrl), replica(databaseUrl)])).map(({ url }) => url),
+    );
+    if (first === undefined || second === undefined) throw new Error('two replicas were started');
+    const person = {
+      email: 'ada@first.example',
+      display_name: 'Ada',
+      role: 'member',
+      password: 'a long enough password',
+    };
+    expect((await call(first, 'POST', '/api/v1/users', person)).status).toBe(201);
+    const { email, password } = person;
+    const session = await call(first, 'POST', '/api/v1/auth/login', { email, password });
+    const token: string = session.body.access_token;
+    expect((await call(first, 'POST', '/api/v1/agents', { slug: 'shared', kind: 'worker' })).status).toBe(201);
+    const made = await call(first, 'POST', '/api/v1/tasks', { prompt: 'Shared', agent: 'shared' }, token);
+    const path = `/api/v1/streams/${made.body.stream.streamId}`;
+    const link = await call(first, 'POST', `${path}/url`, undefined, token);
+    const there = second + path + new URL(link.body.url).search;
+    const readers = await Promise.all([openSse(there), openSse(`${second}${path}`, { as: token })]);
+    for (const reader of readers) expect(await reader.next()).not.toBeNull();
+    expect((await fetch(there, { method: 'HEAD' })).status).toBe(200);
+
+    expect((await call(first, 'POST', '/api/v1/auth/logout', undefined, token)).status).toBe(204);
+    expect((await fetch(there, { method: 'HEAD' })).status).toBe(401);
+    for (const reader of readers) {
+      expect((await reader.until(() => false)).at(-1)).toMatchObject({
+        event: 'reconnect',
+        data: { reason: 'rights' },
+      });
+    }
+  }, 120_000);
+});
+
 describe('a stop', () => {
   test('lets every request under way end whole, says goodbye to streams, and exits with 0', async () => {
     const databaseUrl = await sharedDatabase();

@@ -114,9 +114,9 @@ describe('signed links', () => {
     // Nor is it an extra by another name, or one of them the credential.
     const extra = parse(signer.sign(grant({ resource: bound.resource, extras: [['x', session]] })));
     const { x, ...renamed } = extra;
-    expect(
-      refusal(() => signer.verify('asset:get', bound.resource, { ...renamed, credential: x })),
-    ).toEqual(REFUSED_LINK);
+    expect(refusal(() => signer.verify('asset:get', bound.resource, { ...renamed, credential: x }))).toEqual(
+      REFUSED_LINK,
+    );
     expect(() => signer.sign(grant({ credential: 'a b' }))).toThrow(TypeError);
   });
 
@@ -195,7 +195,10 @@ describe('signed links', () => {
 
   it('are refused, never an error of another kind, whatever the query holds', () => {
     const anything = fc.dictionary(
-      fc.oneof(fc.constantFrom('expires', 'issuer', 'organization', 'credential', 'key', 'signature'), fc.string({ unit: 'binary' })),
+      fc.oneof(
+        fc.constantFrom('expires', 'issuer', 'organization', 'credential', 'key', 'signature'),
+        fc.string({ unit: 'binary' }),
+      ),
       fc.anything(),
     );
     fc.assert(

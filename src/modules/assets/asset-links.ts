@@ -72,11 +72,7 @@ export class AssetLinks {
   }
 
   /** The query of a link to send an announced asset's bytes by, with whatever rights its issuer has by then. */
-  upload(
-    issuer: LinkIssuer,
-    assetId: string,
-    lifetimeMs: number,
-  ): { query: string; expiresAt: string } {
+  upload(issuer: LinkIssuer, assetId: string, lifetimeMs: number): { query: string; expiresAt: string } {
     const expiresAtMs = this.clock.nowMs() + lifetimeMs;
     const query = this.signer.sign({
       purpose: UPLOAD_LINK_PURPOSE,

@@ -127,7 +127,8 @@ export class StreamsController {
   @ApiOperation({
     summary: 'Make a link that reads one stream without a credential',
     description:
-      'Valid for 15 minutes, and only while its maker may read the stream. For EventSource, which cannot send headers.',
+      'Valid for 15 minutes, while the caller may read the stream, and until the session or the secret of the API key that it was made with ends. For ' +
+      'EventSource, which cannot send headers.',
   })
   @Returns(200, streamUrlSchema, {
     description: 'The link.',

@@ -10,7 +10,7 @@
  *    nothing; then, and where its role seems too small, the edge asks again with `fresh`, which asks the database.
  *
  * Every failure is the same 401 with the same words, until too many come from one address (wrong-keys.ts). A wrong key costs what a right
- * one costs on its first use: a look-up, a digest, a comparison.
+ * one costs on its first use: its part of a look-up, a digest, a comparison.
  */
 import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';

@@ -50,11 +50,7 @@ export class WrongKeys {
   }
 
   /** Looks up a key that nobody remembers, in the lane of its address. @throws DomainError `rate-limited` where too many wait already */
-  async lookUp<Found>(
-    address: string,
-    cacheKey: string,
-    look: (lane: LookUpLane) => Promise<Found>,
-  ): Promise<Found> {
+  async lookUp<Found>(address: string, cacheKey: string, look: (lane: LookUpLane) => Promise<Found>): Promise<Found> {
     const bucket = this.#buckets.size === 0 ? undefined : this.#buckets.get(throttledAddress(address));
     if (bucket === undefined || this.#filled(bucket) >= 1 || this.#right.get(cacheKey) !== null) {
       return look('ordinary');

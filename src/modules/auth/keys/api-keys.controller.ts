@@ -83,7 +83,7 @@ export class ApiKeysController {
   @Requires('api_key:manage')
   @ApiOperation({
     summary: 'Revoke an API key',
-    description: 'At once, on every replica; links it signed die with it.',
+    description: 'Ends the key on every replica from the next request on, and every link that was made with it.',
   })
   @Returns(204, null, { description: 'It is revoked.' })
   async revoke(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
@@ -95,7 +95,8 @@ export class ApiKeysController {
   @Requires('api_key:manage')
   @ApiOperation({
     summary: 'Give an API key a new secret',
-    description: 'Its id, rights and history stay. Takes Idempotency-Key.',
+    description:
+      'Its id, rights and history stay. Links that were made with the old secret end with it. Takes Idempotency-Key.',
   })
   @Returns(200, apiKeyWithSecret, { description: 'The key, with its new secret.', example: SECRET_EXAMPLE })
   @Problems('conflict')

@@ -29,7 +29,11 @@ export class MeController {
   @HttpCode(204)
   @BodyLimit('small')
   @Requires('self:update')
-  @ApiOperation({ summary: 'Change your password', description: 'Ends every session of yours, this one included.' })
+  @ApiOperation({
+    summary: 'Change your password',
+    description:
+      'Ends every session of the caller, this one included, with the links that were made in them and their open streams.',
+  })
   @Returns(204, null, { description: 'The password is changed; sign in again.' })
   @Problems('rate-limited')
   async changePassword(

@@ -64,7 +64,11 @@ export class AuthController {
   @HttpCode(204)
   @BodyLimit('small')
   @Public('ends the session that the tokens it brings prove, however little they may still do')
-  @ApiOperation({ summary: 'End a session', description: 'Its access tokens are refused from then on.' })
+  @ApiOperation({
+    summary: 'End a session',
+    description:
+      'Its access tokens and the links that were made in it are refused from then on, and its open streams are closed.',
+  })
   @Returns(204, null, { description: 'The session is over.' })
   @Problems('unauthenticated')
   async logout(@Body({ schema: logoutRequest }) body: LogoutRequest, @Req() request: FastifyRequest): Promise<void> {
