@@ -17,7 +17,10 @@ export interface EmbeddedAsset {
 export const EMBED_CONTENT_SECURITY_POLICY = [
   'sandbox allow-scripts',
   "default-src 'none'",
-  "script-src 'self'",
+  // WebAssembly is what the decoders of compressed models are; text still never runs as a script.
+  "script-src 'self' 'wasm-unsafe-eval'",
+  // They run in workers whose scripts the viewer puts together.
+  'worker-src blob:',
   "style-src 'self'",
   "img-src 'self' blob: data:",
   "media-src 'self'",

@@ -67,13 +67,17 @@ export class EmbedController {
   @Get('viewers/:file')
   @Public('the programs that show assets, which are the same for everybody and hold nothing of anybody')
   @ApiOperation({
-    summary: 'Read a script or style of the page that shows assets',
+    summary: 'Read a script, style or decoder of the page that shows assets',
     description: 'Returns a static file of the embed page. The files are the same for everyone and need no credential.',
   })
   @ApiResponse({
     status: 200,
     description: 'The file.',
-    content: { 'text/javascript': { schema: { type: 'string' } }, 'text/css': { schema: { type: 'string' } } },
+    content: {
+      'text/javascript': { schema: { type: 'string' } },
+      'text/css': { schema: { type: 'string' } },
+      'application/wasm': { schema: { type: 'string', format: 'binary' } },
+    },
   })
   @Returns(304, null, { description: 'The client has it.' })
   async readViewer(

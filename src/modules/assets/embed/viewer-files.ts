@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { z } from 'zod';
+import { withoutDynamicCode } from './basis-transcoder.js';
 import { VIEWER_SCRIPT, VIEWER_STYLE } from './viewer-script.js';
 
 export interface ViewerFile {
@@ -27,10 +28,24 @@ const OF_THREE: Readonly<Record<string, string>> = {
   'STLLoader.js': 'examples/jsm/loaders/STLLoader.js',
   'BufferGeometryUtils.js': 'examples/jsm/utils/BufferGeometryUtils.js',
   'SkeletonUtils.js': 'examples/jsm/utils/SkeletonUtils.js',
+  // Decoders of compressed models and textures, which are read only for a model that has such.
+  'DRACOLoader.js': 'examples/jsm/loaders/DRACOLoader.js',
+  'draco_wasm_wrapper.js': 'examples/jsm/libs/draco/gltf/draco_wasm_wrapper.js',
+  'draco_decoder.wasm': 'examples/jsm/libs/draco/gltf/draco_decoder.wasm',
+  'meshopt_decoder.module.js': 'examples/jsm/libs/meshopt_decoder.module.js',
+  'KTX2Loader.js': 'examples/jsm/loaders/KTX2Loader.js',
+  'WorkerPool.js': 'examples/jsm/utils/WorkerPool.js',
+  'ktx-parse.module.js': 'examples/jsm/libs/ktx-parse.module.js',
+  'zstddec.module.js': 'examples/jsm/libs/zstddec.module.js',
+  'ColorSpaces.js': 'examples/jsm/math/ColorSpaces.js',
+  'basis_transcoder.js': 'examples/jsm/libs/basis/basis_transcoder.js',
+  'basis_transcoder.wasm': 'examples/jsm/libs/basis/basis_transcoder.wasm',
 };
 
+const JAVASCRIPT = 'text/javascript; charset=utf-8';
+
 const OWN: Readonly<Record<string, readonly [type: string, text: string]>> = {
-  'viewer.js': ['text/javascript; charset=utf-8', VIEWER_SCRIPT],
+  'viewer.js': [JAVASCRIPT, VIEWER_SCRIPT],
   'viewer.css': ['text/css; charset=utf-8', VIEWER_STYLE],
 };
 
@@ -52,17 +67,24 @@ export async function viewerFile(name: string): Promise<ViewerFile | null> {
 }
 
 async function load(name: string): Promise<ViewerFile> {
-  const [contentType, text] = OWN[name] ?? ['text/javascript; charset=utf-8', await ofThree(OF_THREE[name] ?? '')];
-  const bytes = Buffer.from(text);
+  const [contentType, content] = OWN[name] ?? [
+    name.endsWith('.wasm') ? 'application/wasm' : JAVASCRIPT,
+    await ofThree(OF_THREE[name] ?? ''),
+  ];
+  const bytes = Buffer.from(content);
   const tag = `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`;
   return { contentType, tag, bytes, gzipped: await promisify(gzip)(bytes) };
 }
 
-async function ofThree(path: string): Promise<string> {
+async function ofThree(path: string): Promise<Buffer> {
   const folder = dirname(dirname(createRequire(import.meta.url).resolve('three')));
-  const text = await readFile(join(folder, path), 'utf8');
-  return text.replace(/from '(three|\.\.?\/[\w/.]+)'/g, (_, from: string) => {
+  const bytes = await readFile(join(folder, path));
+  if (path.endsWith('.wasm')) {
+    return bytes;
+  }
+  const text = bytes.toString('utf8').replace(/from '(three|\.\.?\/[\w/.-]+)'/g, (_, from: string) => {
     const file = from === 'three' ? 'three.module.js' : (from.split('/').at(-1) ?? '');
     return `from './${file}'`;
   });
+  return Buffer.from(path.endsWith('basis_transcoder.js') ? withoutDynamicCode(text) : text);
 }

@@ -104,7 +104,18 @@ async function panorama() {
   });
 }
 
-async function load() {
+/** Compressed models and textures: each decoder is fetched when a model first needs it. */
+async function makeGltfLoader(renderer) {
+  const [{ GLTFLoader }, { DRACOLoader }, { KTX2Loader }, { MeshoptDecoder }] = await Promise.all([
+    import('./GLTFLoader.js'), import('./DRACOLoader.js'), import('./KTX2Loader.js'), import('./meshopt_decoder.module.js'),
+  ]);
+  const at = (name) => new URL(name, import.meta.url).href;
+  const draco = new DRACOLoader().setDecoderPath({ js: at('draco_wasm_wrapper.js'), wasm: at('draco_decoder.wasm') });
+  const textures = new KTX2Loader().setTranscoderPath(at('./')).detectSupport(renderer);
+  return new GLTFLoader().setDRACOLoader(draco).setKTX2Loader(textures).setMeshoptDecoder(MeshoptDecoder);
+}
+
+async function load(renderer) {
   if (type === 'model/obj') {
     const { OBJLoader } = await import('./OBJLoader.js');
     return { object: await new OBJLoader().loadAsync(src), animations: [] };
@@ -114,15 +125,14 @@ async function load() {
     const geometry = await new STLLoader().loadAsync(src);
     return { object: new THREE.Mesh(geometry, new THREE.MeshStandardMaterial({ color: 0xb9b4cf })), animations: [] };
   }
-  const { GLTFLoader } = await import('./GLTFLoader.js');
-  const { scene, animations } = await new GLTFLoader().loadAsync(src);
+  const { scene, animations } = await (await makeGltfLoader(renderer)).loadAsync(src);
   return { object: scene, animations };
 }
 
 async function model() {
   const { OrbitControls } = await import('./OrbitControls.js');
-  const { object, animations } = await load();
   const renderer = makeRenderer();
+  const { object, animations } = await load(renderer);
   const scene = new THREE.Scene();
   scene.background = new THREE.Color(0x2b2350);
   scene.add(new THREE.HemisphereLight(0xffffff, 0x665577, 2.2));

@@ -3,8 +3,9 @@
  * buffer), so that a server without a graphics card or a browser shows what is in them. Textures and animation are the viewer's.
  */
 import { readFile } from 'node:fs/promises';
-import { type Document, type Primitive, WebIO } from '@gltf-transform/core';
+import type { Document, Primitive } from '@gltf-transform/core';
 import sharp from 'sharp';
+import { readGltf } from './gltf-file.js';
 import type { MediaFacts, OnFacts, Preview } from './preview-job.js';
 
 const WIDTH = 1280;
@@ -34,7 +35,7 @@ export async function previewModel(input: string, contentType: string, onFacts: 
   if (contentType !== 'model/gltf-binary' && contentType !== 'model/gltf+json') {
     return { picture: null, metadata: {}, note: 'this format is not drawn here' };
   }
-  const document = await read(bytes, contentType);
+  const document = await readGltf(bytes, contentType);
   const facts = factsOf(document);
   onFacts(facts);
   const soup = gather(document);
@@ -46,29 +47,6 @@ export async function previewModel(input: string, contentType: string, onFacts: 
     metadata: facts,
     note: null,
   };
-}
-
-/** Of what is inside the file; a buffer elsewhere is not fetched. */
-async function read(bytes: Buffer, contentType: string): Promise<Document> {
-  const io = new WebIO();
-  io.setLogger({ debug: nothing, info: nothing, warn: nothing, error: nothing });
-  return io.readBinary(new Uint8Array(contentType === 'model/gltf-binary' ? bytes : binaryOf(bytes)));
-}
-
-/** The JSON form as the binary one, which is a head and the same JSON. */
-function binaryOf(json: Buffer): Buffer {
-  const padding = (4 - (json.length % 4)) % 4;
-  const head = Buffer.alloc(20);
-  head.write('glTF', 0, 'latin1');
-  head.writeUInt32LE(2, 4);
-  head.writeUInt32LE(20 + json.length + padding, 8);
-  head.writeUInt32LE(json.length + padding, 12);
-  head.write('JSON', 16, 'latin1');
-  return Buffer.concat([head, json, Buffer.alloc(padding, ' ')]);
-}
-
-function nothing(): void {
-  // What the library would say to a console is said by its errors too.
 }
 
 function factsOf(document: Document): MediaFacts {
