@@ -350,6 +350,15 @@ describe('a parent that waits', () => {
   });
 });
 
+test('children of one batch are due in the order that they were given in', async () => {
+  const lease = await atWork();
+  const ids = await start(lease, 30);
+  const available = await server.database.rows<{ id: string }>(sql`
+    select r.id from runs r where r.parent_run_id = ${lease.runId} order by r.available_at, r.number desc`);
+  expect(available.map(({ id }) => id)).toEqual(ids);
+  expect((await helper.claimAll()).map(({ runId }) => runId)).toEqual(ids);
+});
+
 describe('a cancel of the parent', () => {
   test('ends its waiting self, the queued of all depths, and asks the running to stop', async () => {
     const lease = await atWork();

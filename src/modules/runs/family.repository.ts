@@ -87,6 +87,7 @@ export class FamilyRepository {
           p.created_by, clock_timestamp(), p.id, p.root_run_id, p.depth + 1, 1
         from task t cross join parent p cross join wanted w
           join agents a on a.organization_id = t.organization_id and a.id = w.agent_id and a.deleted_at is null
+        order by w.position
         returning organization_id, id, number, last_seq
       ), logged as (
         ${insertServerEvents('created', [QUEUED_EVENT])}
