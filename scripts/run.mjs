@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { buildIfStale } from './build.mjs';
 import { installIfMissing } from './install.mjs';
+import { stopWithNpm } from './parent-watch.mjs';
 import { SetupFailed } from './setup-failed.mjs';
 import { withSetupLock } from './setup-lock.mjs';
 
@@ -15,6 +16,7 @@ export async function run(command, args) {
   try {
     // Relative paths (./data, .env) mean the same wherever this was called from.
     process.chdir(PROJECT);
+    stopWithNpm();
     switch (command) {
       case 'start':
         return await runInThisProcess('dist/src/main.js', args);

@@ -257,6 +257,56 @@ describe('a set-up that cannot be done', () => {
   });
 });
 
+describe('a server that npm started', () => {
+  const SERVER = `
+    import { writeFileSync } from 'node:fs';
+    setInterval(() => {}, 1_000);
+    process.on('SIGTERM', () => {
+      writeFileSync('stopped', '');
+      process.exit(0);
+    });
+    console.log('started');
+  `;
+
+  /** Starts it with the script that this project's package.json has. */
+  async function npmStart(): Promise<ChildProcessByStdio<null, Readable, Readable>> {
+    const { scripts } = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8')) as {
+      scripts: { start: string };
+    };
+    const dependencies = { '@nestjs/cli': 'file:vendor/cli' };
+    write('package.json', {
+      name: 'small',
+      version: '1.0.0',
+      type: 'module',
+      dependencies,
+      scripts: { start: scripts.start },
+    });
+    write('src/main.ts', SERVER);
+    const npm = spawn('npm', ['start'], {
+      cwd: project,
+      env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    children.push(npm);
+    let output = '';
+    for await (const chunk of npm.stdout.iterator({ destroyOnReturn: false })) {
+      output += String(chunk);
+      if (output.includes('started')) {
+        return npm;
+      }
+    }
+    throw new Error(`the server did not start: ${output}`);
+  }
+
+  it.each(['SIGTERM', 'SIGKILL'] as const)('stops in order when npm is ended by %s', async (signal) => {
+    const npm = await npmStart();
+    npm.kill(signal);
+    // The server holds the other end of npm's output until it ends.
+    await text(npm.stdout);
+    expect(existsSync(join(project, 'stopped'))).toBe(true);
+  });
+});
+
 describe('the lock file of this project', () => {
   it('names every optional package of every platform, without which npm ci refuses', () => {
     const { packages } = JSON.parse(readFileSync(join(PROJECT, 'package-lock.json'), 'utf8')) as {
