@@ -132,12 +132,13 @@ describe('sign-ins at once', () => {
       pair: subject(`pair ${index % 3} ${index % 2}`),
       account: subject(`account ${index % 3}`),
       address: subject(`address ${index % 2}`),
+      maxFailures: 10,
     });
     // As many at once as have a connection each.
     const indexes = Array.from({ length: 300 }, (_, index) => index).values();
     await times(4, async () => {
       for (const index of indexes) {
-        await (index % 4 === 0 ? throttle.noteSuccess(subjects(index)) : throttle.countFailure(subjects(index), false));
+        await throttle.count([{ subjects: subjects(index), isRight: index % 4 === 0 }]);
       }
     });
     const [counted] = await server.database.rows<{ failures: number }>(sql`

@@ -2,6 +2,9 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { KeyRing, type SecretKey } from '../../../engines/keyring/keyring.js';
 
+/** What failed sign-ins are counted under. */
+export type ThrottleSubjectKind = 'account' | 'address' | 'pair' | 'user' | 'user-pair' | 'confirmation';
+
 export interface KeyDigest {
   digest: Buffer;
   pepperVersion: number;
@@ -47,7 +50,7 @@ export class KeyDigests {
   }
 
   /** A name for something that must not be readable in the database: who failed to sign in, from where. */
-  subject(kind: 'account' | 'address' | 'pair' | 'confirmation', ...values: readonly string[]): Buffer {
+  subject(kind: ThrottleSubjectKind, ...values: readonly string[]): Buffer {
     return mac(this.#newest, `throttle/${kind}`, values.join('\0'));
   }
 }

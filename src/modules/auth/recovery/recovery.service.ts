@@ -58,7 +58,10 @@ export class Recovery {
         { action: 'user.password.reset', objectKind: 'user', objectId: person.id, detail: { by: 'command line' } },
       ]);
     });
-    await this.throttle.forget(this.digests.subject('account', email.toLowerCase()));
+    await this.throttle.forget([
+      this.digests.subject('account', email.toLowerCase()),
+      this.digests.subject('user', person.organization_id, person.id),
+    ]);
   }
 
   /** Makes a key and returns it, this once. Without a slug, in the first organisation. @throws RecoveryRefused */

@@ -1,12 +1,16 @@
 import { isIPv6 } from 'node:net';
 
+/** Some proxies add the port of the client to its address. */
+const WITH_PORT = /^(?:\[(?<ipv6>[^\]]+)\](?::\d+)?|(?<ipv4>\d+\.\d+\.\d+\.\d+):\d+)$/;
 const MAPPED_IPV4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i;
 
 /**
  * The address that attempts are counted under. A household or a single server has a whole /64 of IPv6 (RFC 6177), so one address
  * of it counts as all.
  */
-export function throttledAddress(address: string): string {
+export function throttledAddress(from: string): string {
+  const { ipv4, ipv6 } = WITH_PORT.exec(from)?.groups ?? {};
+  const address = ipv4 ?? ipv6 ?? from;
   const [, mapped] = MAPPED_IPV4.exec(address) ?? [];
   if (mapped !== undefined) {
     return mapped;

@@ -6,6 +6,12 @@
  * is guessed from many addresses is not blocked either: addresses that it does not know have one attempt each in a window. Attempts that
  * are blocked are refused before the password is looked at, and leave no row.
  *
+ * Counts are kept twice. Those under the e-mail as it was sent decide on a 429: they depend on nothing but earlier requests and replies, so
+ * a 429 tells nothing of who has an account. But several organizations may have users with this e-mail, and who is one of them could
+ * reset the count by signing in, and have each attempt compared with the passwords of the others as well. So failures are also
+ * counted for each user whose password was compared. A user for whom an address has failed too often is passed over in silence from there:
+ * the reply is that of a wrong password, after the same work.
+ *
  * No connection is held while a password is checked or while an attempt waits for its turn, and what happens before the password was right
  * uses connections of its own (`PublicDatabase`).
  */
@@ -23,9 +29,25 @@ import { SessionsService } from './sessions.service.js';
 import { type AccountToSignIn, SignInQuery } from './sign-in.query.js';
 import { SignInTurns } from './sign-in-turns.js';
 
+/** Ten guesses a quarter of an hour are enough for a person and useless for a machine. */
+const MAX_FAILURES = 10;
+/** Reached only where the count of the e-mail was reset, or not asked: more, since signing in elsewhere with another password counts too. */
+const MAX_USER_FAILURES = 30;
+
+/** One password that is compared; of nobody where there are fewer users with the e-mail. */
+interface Try {
+  user: AccountToSignIn | null;
+  subjects: ThrottleSubjects;
+  /** Nothing is compared, and nothing counted. */
+  isBlocked: boolean;
+  hash: string | null;
+}
+
 @Injectable()
 export class LoginService {
   #operatorId: string | null = null;
+  /** Of their own, so that no flood of sign-ins delays those who are signed in. */
+  readonly #confirmations = new SignInTurns();
 
   constructor(
     private readonly signIns: SignInQuery,
@@ -73,11 +95,11 @@ export class LoginService {
     address: string,
   ): Promise<boolean> {
     const pair = this.digests.subject('confirmation', organizationId, userId, throttledAddress(address));
-    const subjects = { pair, account: null, address: null };
-    return this.turns.take(userId, async () => {
+    const subjects = { pair, account: null, address: null, maxFailures: MAX_FAILURES };
+    return this.#confirmations.take(userId, async () => {
       await this.#assertMayTry(subjects);
       const genuine = await verifyPassword(password, hash);
-      await (genuine ? this.throttle.noteSuccess(subjects) : this.throttle.countFailure(subjects, true));
+      await this.throttle.count([{ subjects, isRight: genuine }]);
       return genuine;
     });
   }
@@ -89,28 +111,57 @@ export class LoginService {
     address: string,
   ): Promise<AccountToSignIn[]> {
     const account = email.toLowerCase();
-    const subjects = {
+    const sent = {
       pair: this.digests.subject('pair', account, from),
       account: this.digests.subject('account', account),
       address: this.digests.subject('address', from),
+      maxFailures: MAX_FAILURES,
     };
-    const isKnown = await this.#assertMayTry(subjects);
+    const isKnown = await this.#assertMayTry(sent);
     const { accounts, checks } = await this.signIns.findAccounts(email, organization ?? null);
-    const hashes = Array.from({ length: checks }, (_, index) => accounts[index]?.password_hash ?? null);
-    const genuine = await Promise.all(hashes.map((hash) => verifyPassword(password, hash)));
-    const fitting = accounts.filter((_, index) => genuine[index]);
-    if (fitting.length > 0) {
-      await this.throttle.noteSuccess(subjects);
-    } else {
-      await this.throttle.countFailure(subjects, isKnown);
-      await this.#refused(accounts, address);
+    const tries = await this.#tries(account, accounts, checks, from);
+    const genuine = await Promise.all(tries.map(({ hash }) => verifyPassword(password, hash)));
+    const right = tries.flatMap(({ user }, index) => (user !== null && genuine[index] === true ? [user] : []));
+    const isRight = right.length > 0;
+    // An address that the account knows is not held to account for its typos.
+    const sentSubjects = isKnown ? { ...sent, address: null } : sent;
+    await this.throttle.count([
+      { subjects: sentSubjects, isRight },
+      ...tries.flatMap(({ user, isBlocked, subjects }, index) =>
+        user === null || isBlocked ? [] : [{ subjects, isRight: genuine[index] === true }],
+      ),
+    ]);
+    if (!isRight) {
+      const refused = tries.flatMap(({ user, isBlocked }) => (user === null || isBlocked ? [] : [user]));
+      await this.#refused(refused, accounts.length > 0, address);
     }
-    return fitting;
+    return right;
+  }
+
+  /** What is compared: as many passwords as `checks` says, whoever was found. */
+  async #tries(account: string, accounts: readonly AccountToSignIn[], checks: number, from: string): Promise<Try[]> {
+    const tries = Array.from({ length: checks }, (_, index) => {
+      const user = accounts[index] ?? null;
+      const names = user === null ? ['', account, String(index)] : [user.organization_id, user.user_id];
+      const subjects = {
+        pair: this.digests.subject('user-pair', ...names, from),
+        account: this.digests.subject('user', ...names),
+        address: null,
+        maxFailures: MAX_USER_FAILURES,
+      };
+      return { user, subjects };
+    });
+    const standings = await this.throttle.standings(tries.map(({ subjects }) => subjects));
+    return tries.map(({ user, subjects }, index) => {
+      const isBlocked = standings[index]?.waitSeconds !== null;
+      return { user, subjects, isBlocked, hash: isBlocked ? null : (user?.password_hash ?? null) };
+    });
   }
 
   /** @returns whether the account has signed in from this address before */
   async #assertMayTry(subjects: ThrottleSubjects): Promise<boolean> {
-    const { waitSeconds, isKnown } = await this.throttle.standing(subjects);
+    const [standing] = await this.throttle.standings([subjects]);
+    const { waitSeconds, isKnown } = standing ?? { waitSeconds: null, isKnown: false };
     if (waitSeconds !== null) {
       throw new DomainError('rate-limited', 'Too many attempts to sign in; wait before the next.', {
         retryAfterSeconds: waitSeconds,
@@ -120,9 +171,9 @@ export class LoginService {
   }
 
   /** One more transaction, whether there is an account or not: the answer comes no sooner for one that does not exist. */
-  async #refused(accounts: readonly AccountToSignIn[], address: string): Promise<void> {
-    const refused =
-      accounts.length > 0 ? accounts : [{ organization_id: await this.#operator(), user_id: null, epoch: 0 }];
+  async #refused(users: readonly AccountToSignIn[], isAnybody: boolean, address: string): Promise<void> {
+    const operatorId = await this.#operator();
+    const refused = isAnybody ? users : [{ organization_id: operatorId, user_id: null }];
     await this.database.transaction(async (tx) => {
       for (const { organization_id: organizationId, user_id: userId } of refused) {
         await this.trail.record(tx, unsafelySystemScope(organizationId, 'a sign-in was refused'), [

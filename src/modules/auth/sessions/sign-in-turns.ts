@@ -1,7 +1,8 @@
 /**
  * Sign-ins wait for their turn. Each takes a core for a fifth of a second, so only a few are worked on at once; the others wait here, where
  * they hold no connection of the database. Addresses take turns, so that a flood from one of them delays those from others by one sign-in
- * each, and both what waits of one address and what waits in all is bounded.
+ * each, and both what waits of one address and what waits in all is bounded. Where too many wait, the last of the address that has most
+ * makes room, so that few addresses cannot keep others out.
  */
 import { Injectable } from '@nestjs/common';
 import { DomainError } from '../../../kernel/errors.js';
@@ -12,10 +13,15 @@ const MAX_WAITING = 1_000;
 const MAX_WAITING_OF_ADDRESS = 250;
 const RETRY_AFTER_SECONDS = 5;
 
+interface Waiter {
+  resume: () => void;
+  refuse: (error: DomainError) => void;
+}
+
 @Injectable()
 export class SignInTurns {
   /** Waiters of each address; the address whose turn is next comes first. */
-  readonly #queues = new Map<string, (() => void)[]>();
+  readonly #queues = new Map<string, Waiter[]>();
   #waiting = 0;
   #underWay = 0;
 
@@ -40,14 +46,28 @@ export class SignInTurns {
         retryAfterSeconds: RETRY_AFTER_SECONDS,
       });
     }
-    if (this.#waiting >= MAX_WAITING) {
-      throw new DomainError('unavailable', 'Too many people are signing in just now; try again.', {
-        retryAfterSeconds: RETRY_AFTER_SECONDS,
-      });
+    if (this.#waiting >= MAX_WAITING && !this.#makeRoom(queue.length)) {
+      throw busy();
     }
     this.#queues.set(address, queue);
     this.#waiting += 1;
-    return new Promise((resolve) => queue.push(resolve));
+    return new Promise((resume, refuse) => queue.push({ resume, refuse }));
+  }
+
+  /** Refuses the last waiter of the address that has most; false where none has so many that it is fair. */
+  #makeRoom(own: number): boolean {
+    let longest: Waiter[] = [];
+    for (const queue of this.#queues.values()) {
+      longest = queue.length > longest.length ? queue : longest;
+    }
+    // The first of an address stays, so no queue is empty after this.
+    const last = longest.length > own + 1 ? longest.pop() : undefined;
+    if (last === undefined) {
+      return false;
+    }
+    this.#waiting -= 1;
+    last.refuse(busy());
+    return true;
   }
 
   /** The next waiter gets the place, so that the count stays as it is. */
@@ -59,11 +79,17 @@ export class SignInTurns {
     }
     const [address, queue] = next;
     this.#queues.delete(address);
-    const resume = queue.shift();
+    const waiter = queue.shift();
     if (queue.length > 0) {
       this.#queues.set(address, queue);
     }
     this.#waiting -= 1;
-    resume?.();
+    waiter?.resume();
   }
+}
+
+function busy(): DomainError {
+  return new DomainError('unavailable', 'Too many people are signing in just now; try again.', {
+    retryAfterSeconds: RETRY_AFTER_SECONDS,
+  });
 }
