@@ -62,7 +62,7 @@ describe('handing in a task', () => {
     const reply = await create({
       prompt: 'Read the handbook',
       payload: { pages: [1, 2] },
-      tags: ['a', 'b'],
+      tags: ['a', 'b', 'a'],
       metadata: { k: { n: 1 } },
     });
     expect(reply.status).toBe(201);

@@ -196,7 +196,7 @@ function filters(scope: ReadScope, query: TaskListQuery, by: string): Sql {
       ? sql`t.created_by = ${who}`
       : sql`t.created_by = any(array(select u.id from users u where ${tenant(scope, 'u')} and lower(u.email) = ${who}))`,
   );
-  add(query.tag, (tag) => sql`t.tags @> array[${tag}]::text[]`);
+  add(query.tag, (tags) => sql`t.tags @> ${tags}::text[]`);
   add(query.q, (text) => {
     const pattern = `%${text.replaceAll(/[\\%_]/g, '\\$&')}%`;
     return sql`(t.title ilike ${pattern} or t.prompt ilike ${pattern})`;

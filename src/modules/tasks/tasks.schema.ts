@@ -56,7 +56,11 @@ const tag = z
     (text) => characters(text) <= TASK_LIMITS.tagCharacters,
     `must be at most ${TASK_LIMITS.tagCharacters} characters`,
   );
-const tags = z.array(tag).max(TASK_LIMITS.tags);
+/** A tag given twice counts once. */
+const tags = z
+  .array(tag)
+  .max(TASK_LIMITS.tags)
+  .transform((given) => [...new Set(given)]);
 const model = z.string().min(1).max(200);
 const agentSlug = z.string().min(1).max(63);
 const priority = z.int().min(-100).max(100);
@@ -147,7 +151,10 @@ export const taskListQuery = listQuery.extend({
     .union([idQuery, z.email().max(320).toLowerCase()], { error: 'must be the id of a user or key, or an e-mail' })
     .optional()
     .describe('The id of a user or key, or a user’s e-mail.'),
-  tag: tag.optional(),
+  tag: z
+    .union([tag.transform((one) => [one]), tags])
+    .optional()
+    .describe('A tag that the task has. Repeat the parameter for tasks that have all of the tags: `tag=a&tag=b`.'),
   q: z.string().min(1).max(200).optional().describe('Text somewhere in the title or the prompt, whatever its case.'),
   scope: z
     .enum(['mine', 'team', 'shared', 'all'])
