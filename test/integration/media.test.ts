@@ -3,7 +3,6 @@ import { mkdir } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { crc32, deflateSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import sharp, { type Metadata } from 'sharp';
@@ -16,6 +15,7 @@ import { AgentAtWork } from '../support/agent-at-work.js';
 import { localLink, settledAsset, uploadAsset } from '../support/assets.js';
 import { hasBrowser, NO_BROWSER, openBrowser } from '../support/browser.js';
 import { panorama, type Sample, samples } from '../support/media.js';
+import { pngBomb } from '../support/png.js';
 import { firstOrganizationId } from '../support/seeds.js';
 import { type Reply, startServer, type TestServer } from '../support/server.js';
 
@@ -105,33 +105,11 @@ describe('a picture of every medium', () => {
   });
 });
 
-/** A PNG that says it has so many pixels each way: a few bytes that would unpack to gigabytes. */
-function bombOf(side: number): Buffer {
-  const chunk = (name: string, data: Buffer): Buffer => {
-    const body = Buffer.concat([Buffer.from(name, 'latin1'), data]);
-    const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
-    length.writeUInt32BE(data.length);
-    sum.writeUInt32BE(crc32(body));
-    return Buffer.concat([length, body, sum]);
-  };
-  const head = Buffer.alloc(13);
-  head.writeUInt32BE(side, 0);
-  head.writeUInt32BE(side, 4);
-  head.set([8, 2], 8);
-  const pixels = deflateSync(Buffer.alloc(side * 100));
-  return Buffer.concat([
-    Buffer.from('89504e470d0a1a0a', 'hex'),
-    chunk('IHDR', head),
-    chunk('IDAT', pixels),
-    chunk('IEND', Buffer.alloc(0)),
-  ]);
-}
-
 describe('hostile files', () => {
   /** The long form (`npm run soak -- assets`) makes hundreds of them. */
   test('get a card, or none, and never harm the server', async () => {
     const [image, , video, sound, , model] = files.map(({ bytes }) => bytes);
-    const bomb = bombOf(30_000);
+    const bomb = pngBomb(30_000);
     const hostile: [string, string, Buffer][] = [
       ['image', 'image/png', bomb],
       ['image', 'image/png', (image ?? Buffer.alloc(0)).subarray(0, 60)],

@@ -76,7 +76,7 @@ async function look(job: PreviewJob, onFacts: OnFacts): Promise<Preview> {
   }
   switch (kind) {
     case 'image':
-      return previewPicture(input, onFacts);
+      return previewPicture(input, ffmpeg, onFacts);
     case 'sound':
       return previewSound({ input, contentType, name, ffmpeg, onFacts });
     case 'video':

@@ -1,11 +1,10 @@
 import sharp, { type Sharp } from 'sharp';
 import { lookByFfmpeg } from './ffmpeg-facts.js';
-import { runFfmpeg } from './ffmpeg.js';
+import { frameByFfmpeg } from './ffmpeg-frame.js';
 import { lookAtMedia } from './media-facts.js';
 import type { MediaFacts, OnFacts, Preview } from './preview-job.js';
-import { toneMapped, type Transfer } from './tone-map.js';
+import type { Transfer } from './tone-map.js';
 
-const MAX_PICTURE_BYTES = 64 * 1024 * 1024;
 const MAX_PIXELS = 120_000_000;
 
 export async function previewVideo(input: string, ffmpeg: string | null, onFacts: OnFacts): Promise<Preview> {
@@ -18,7 +17,7 @@ export async function previewVideo(input: string, ffmpeg: string | null, onFacts
   const picture =
     ffmpeg === null
       ? null
-      : await frameByFfmpeg(ffmpeg, input, typeof seconds === 'number' ? seconds : 0, more?.transfer ?? null);
+      : await frameOf(ffmpeg, input, typeof seconds === 'number' ? seconds : 0, more?.transfer ?? null);
   const vp8 = look?.vp8 ?? null;
   if (picture === null && vp8 !== null) {
     return { picture: sharp(webpOf(vp8), { limitInputPixels: MAX_PIXELS }), metadata: facts, note: null };
@@ -33,14 +32,11 @@ function merged(facts: MediaFacts, surer: MediaFacts): MediaFacts {
   return { ...facts, ...Object.fromEntries(known) };
 }
 
-/** Pixels as they are to be shown, and no more than are needed. */
-const SCALE = "scale='min(4096,iw*sar)':ih,setsar=1,scale='min(1280,iw)':-2";
-
 /**
  * A picture from a little into it, since the very first one is often black; the first one where there is none so late, as in a video of one
  * frame. Null where there is none at all.
  */
-async function frameByFfmpeg(
+async function frameOf(
   ffmpeg: string,
   input: string,
   seconds: number,
@@ -48,34 +44,12 @@ async function frameByFfmpeg(
 ): Promise<Sharp | null> {
   const at = Math.min(3, Math.max(0, seconds / 10));
   for (const second of at > 0 ? [at, 0] : [0]) {
-    const frame = await frameAt(ffmpeg, input, second, transfer).catch(() => null);
+    const frame = await frameByFfmpeg(ffmpeg, input, { second, transfer }).catch(() => null);
     if (frame !== null) {
-      const picture = sharp(frame, { limitInputPixels: MAX_PIXELS });
-      return transfer === null ? picture : await toneMapped(picture, { transfer, isWide: true });
+      return frame;
     }
   }
   return null;
-}
-
-async function frameAt(
-  ffmpeg: string,
-  input: string,
-  second: number,
-  transfer: Transfer | null,
-): Promise<Buffer | null> {
-  const pieces: Buffer[] = [];
-  await runFfmpeg(ffmpeg, {
-    before: second > 0 ? ['-ss', String(second)] : [],
-    input,
-    after: [
-      ...['-an', '-sn', '-dn', '-frames:v', '1', '-vf', SCALE],
-      ...(transfer === null ? [] : ['-pix_fmt', 'rgb48be']),
-      ...['-f', 'image2pipe', '-c:v', 'png'],
-    ],
-    onBytes: (bytes) => pieces.push(bytes),
-    maxBytes: MAX_PICTURE_BYTES,
-  });
-  return pieces.length === 0 ? null : Buffer.concat(pieces);
 }
 
 /** A key frame of VP8 is what a lossy WebP is made of: with the container around it, it is one. */
