@@ -8,11 +8,15 @@ export const BODY_LIMIT_BYTES = { small: 64 * KIB, normal: 1024 * KIB, large: 2 
 /**
  * The route takes bodies of another size than the normal 1 MiB. Past it: 413. For methods: Nest passes over it on a class.
  * @param options `repairsText`: a NUL or half a surrogate pair in the body becomes U+FFFD instead of being refused; `isReport`: the body is
- * read as leniently as `parseJsonBody` can
+ * read as leniently as `parseJsonBody` can; `itemsMember`: the member whose items the route answers one by one
  */
 export function BodyLimit(
   size: keyof typeof BODY_LIMIT_BYTES,
-  { repairsText = false, isReport = false }: { repairsText?: boolean; isReport?: boolean } = {},
+  {
+    repairsText = false,
+    isReport = false,
+    itemsMember = null,
+  }: { repairsText?: boolean; isReport?: boolean; itemsMember?: string | null } = {},
 ): MethodDecorator {
-  return RouteConfig({ bodyLimitBytes: BODY_LIMIT_BYTES[size], repairsText, isReport });
+  return RouteConfig({ bodyLimitBytes: BODY_LIMIT_BYTES[size], repairsText, isReport, itemsMember });
 }

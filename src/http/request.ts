@@ -13,6 +13,8 @@ declare module 'fastify' {
     repairsText?: boolean;
     /** The body is a report of an error, of which only known members are read; see `parseJsonBody`. */
     isReport?: boolean;
+    /** The member of the body whose items are refused one by one; see `parseJsonItems`. */
+    itemsMember?: string | null;
     /** The route reads its body by itself; see `@RawBody`. */
     rawBody?: boolean;
   }

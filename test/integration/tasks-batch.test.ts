@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
 import { makeYard, type Yard } from '../support/actors.js';
-import { startServer, type Credential, type Reply, type TestServer } from '../support/server.js';
+import { BOOTSTRAP_KEY, startServer, type Credential, type Reply, type TestServer } from '../support/server.js';
 
 const AGENT = 'hand';
 
@@ -82,6 +82,73 @@ describe('a batch of tasks', () => {
       const single = await server.call('POST', '/api/v1/tasks', { body, as: yard.maintainer.token });
       expect(await stored(batch.body.results[index].task_id)).toEqual(await stored(single.body.task.id));
     }
+  });
+
+  describe('of which the text of an item cannot be read', () => {
+    const task = (prompt: string, more = ''): string => `{"agent":"${AGENT}","prompt":"${prompt}"${more}}`;
+    async function sendText(
+      text: string,
+      headers: Record<string, string> = {},
+    ): Promise<Pick<Reply, 'status' | 'body'>> {
+      const reply = await fetch(`${server.url}/api/v1/tasks/batch`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-api-key': BOOTSTRAP_KEY, ...headers },
+        body: text,
+      });
+      return { status: reply.status, body: await reply.json() };
+    }
+
+    test.each([
+      ['a number that would change', ',"payload":{"n":[1,12345678901234567890]}', '/tasks/1/payload/n/1'],
+      ['a repeated name', ',"metadata":{"a":1,"a":2}', '/tasks/1/metadata/a'],
+      ['a reserved name', ',"metadata":{"__proto__":1}', '/tasks/1/metadata/__proto__'],
+      ['a NUL', ',"title":"a\\u0000b"', '/tasks/1/title'],
+      ['half a surrogate pair', ',"title":"a\\ud83d"', '/tasks/1/title'],
+      [
+        'too many levels',
+        `,"payload":${'['.repeat(100)}${']'.repeat(100)}`,
+        expect.stringMatching(/^\/tasks\/1\/payload/),
+      ],
+      [
+        'too many members',
+        `,"payload":{${Array.from({ length: 2_001 }, (_, index) => `"m${index}":0`).join()}}`,
+        '/tasks/1/payload/m2000',
+      ],
+    ])('refuses that item alone: %s', async (_, member, path) => {
+      const { status, body } = await sendText(
+        `{"tasks": [ ${task('a, [b] {"}'.replaceAll('"', '\\"'))} , ${task('bad', member)},\n${task('also bad', member)},${task('last')} ]}`,
+      );
+      expect([status, body.results?.map((result: { status: number }) => result.status)]).toEqual([
+        200,
+        [201, 400, 400, 201],
+      ]);
+      expect(body.results[1].error).toMatchObject({ code: 'invalid-request', errors: [{ path }] });
+    });
+
+    test('refuses all for what is wrong around the items, and for text that is not JSON', async () => {
+      const bad = task('bad', ',"payload":12345678901234567890');
+      const before = await count();
+      for (const [text, code] of [
+        [`{"tasks":[${task('good')},${bad}],"other":12345678901234567890}`, 'invalid-request'],
+        [`{"tasks":[${task('good')},${bad}],"tasks":[]}`, 'invalid-request'],
+        [`{"tasks":[${task('good')},${bad},]}`, 'malformed-json'],
+        [`{"tasks":[${task('good')},${bad}]}}`, 'malformed-json'],
+        [`{"tasks":{"0":${bad}}}`, 'invalid-request'],
+        [`[${bad}]`, 'invalid-request'],
+      ] as const) {
+        const { status, body } = await sendText(text);
+        expect([text, status, body.code]).toEqual([text, 400, code]);
+      }
+      expect(await count()).toBe(before);
+    });
+
+    test('is the same request with the same text only', async () => {
+      const headers = { 'idempotency-key': 'batch-of-a-bad-number' };
+      const text = (number: string): string => `{"tasks":[${task('good')},${task('bad', `,"payload":${number}`)}]}`;
+      const first = await sendText(text('12345678901234567890'), headers);
+      expect(await sendText(text('12345678901234567890'), headers)).toEqual(first);
+      expect((await sendText(text('12345678901234567891'), headers)).status).toBe(422);
+    });
   });
 
   test('answers every item in its place, and refuses a bad one alone, as its own problem', async () => {

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DomainError } from '../../kernel/errors.js';
+import { parseJsonItems } from './json-items.js';
 import { parseJsonBody } from './parse-json-body.js';
 import type { ParsingBudget } from './parsing-budget.js';
 
@@ -52,7 +53,10 @@ function readBody(request: FastifyRequest, bytes: Buffer): unknown {
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     throw unsupported('Send the body without a content encoding.');
   }
-  return bytes.length === 0 ? undefined : parseJsonBody(bytes, bodyReading(request));
+  if (bytes.length === 0) return undefined;
+  const { itemsMember = null } = request.routeOptions.config;
+  const reading = bodyReading(request);
+  return itemsMember === null ? parseJsonBody(bytes, reading) : parseJsonItems(bytes, itemsMember, reading);
 }
 
 function bodyReading({ routeOptions: { config } }: FastifyRequest): { repairsText: boolean; isReport: boolean } {

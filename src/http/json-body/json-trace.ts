@@ -36,6 +36,27 @@ export function findRefusedName(bytes: Buffer): RefusedName | null {
   return null;
 }
 
+/** Where the items are of the array that is the member `member` of the outermost object; none where there is no such array. */
+export function findItems(bytes: Buffer, member: string): { start: number; end: number }[] {
+  const place = new Place();
+  const items: { start: number; end: number }[] = [];
+  let start = 0;
+  for (const token of tokensOf(bytes)) {
+    const wasAtItem = place.isAtItemOf(member);
+    place.pass(token, bytes);
+    if (wasAtItem && (token.kind === 'comma' || token.kind === 'close')) {
+      items.push({ start, end: token.start });
+      start = token.end;
+      if (token.kind === 'close') {
+        return items;
+      }
+    } else if (token.kind === 'open-array' && place.isAtItemOf(member)) {
+      start = token.end;
+    }
+  }
+  return items;
+}
+
 interface Token {
   kind: 'string' | 'open-array' | 'open-object' | 'close' | 'comma';
   start: number;
@@ -77,6 +98,12 @@ class Place {
       default:
         return assertNever(token.kind);
     }
+  }
+
+  /** Directly in the array that is this member of the outermost object, in none of its items. */
+  isAtItemOf(member: string): boolean {
+    const [root, array] = this.frames;
+    return this.frames.length === 2 && root?.kind === 'object' && root.name === member && array?.kind === 'array';
   }
 
   pointer(): string {

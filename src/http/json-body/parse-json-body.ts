@@ -6,6 +6,13 @@ import { hasRefusedName } from './json-names.js';
 import { scanJson, type ScanRefusal } from './json-scan.js';
 import { findRefusedName, pointerAt, type RefusedName } from './json-trace.js';
 
+/** How leniently a text is read; see `parseJsonBody`. */
+export interface JsonReading {
+  limits?: JsonLimits;
+  repairsText?: boolean;
+  isReport?: boolean;
+}
+
 /**
  * A JSON text (RFC 8259) as a value that is safe to work with.
  *
@@ -23,11 +30,7 @@ import { findRefusedName, pointerAt, type RefusedName } from './json-trace.js';
  */
 export function parseJsonBody(
   bytes: Uint8Array,
-  {
-    isReport = false,
-    repairsText = isReport,
-    limits = isReport ? REPORT_LIMITS : JSON_LIMITS,
-  }: { limits?: JsonLimits; repairsText?: boolean; isReport?: boolean } = {},
+  { isReport = false, repairsText = isReport, limits = isReport ? REPORT_LIMITS : JSON_LIMITS }: JsonReading = {},
 ): unknown {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (text.length === 0) throw malformed('The body is empty; a JSON value is expected.');

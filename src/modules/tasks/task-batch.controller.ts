@@ -26,7 +26,7 @@ export class TaskBatchController {
 
   @Post()
   @HttpCode(200)
-  @BodyLimit('large')
+  @BodyLimit('large', { itemsMember: 'tasks' })
   @Requires('task:create')
   @ApiOperation({
     summary: 'Hand in up to 1000 tasks',

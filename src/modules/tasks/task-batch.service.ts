@@ -13,6 +13,7 @@ import type { Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
 import { toFailure } from '../../http/failure.js';
 import { itemProblem } from '../../http/item-problem.js';
+import { RefusedItem } from '../../http/json-body/json-items.js';
 import { inputRefusal } from '../../http/validation.pipe.js';
 import { DomainError } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
@@ -173,6 +174,9 @@ class Batch {
 }
 
 function parsed(given: unknown): NewTask {
+  if (given instanceof RefusedItem) {
+    throw given.refusal;
+  }
   const result = newTask.safeParse(given);
   if (result.success) {
     return result.data;
