@@ -17,6 +17,7 @@ import { HealthController } from './http/health.controller.js';
 import { registerJsonBody } from './http/json-body/json-content-type-parser.js';
 import { knowSendersFirst } from './http/known-senders.js';
 import { refuseMalformedHttp, refuseThrough, refuseUnroutable } from './http/refusals-before-routing.js';
+import { refuseRepeatedHeaders } from './http/repeated-headers.js';
 import { registerRawBodies } from './http/raw-body.js';
 import { pathOf } from './http/request.js';
 import { routeInventory } from './http/route-inventory.js';
@@ -125,6 +126,7 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
     }
   });
 
+  refuseRepeatedHeaders(fastify);
   knowSendersFirst(fastify, { guard: app.get(AccessGuard), routes, budget });
   // Bodies are checked as they are parsed; this is for what the URL decodes to.
   fastify.addHook<{ Querystring: Record<string, unknown>; Params: Record<string, string> }>(

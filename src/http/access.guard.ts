@@ -5,6 +5,7 @@ import { DomainError } from '../kernel/errors.js';
 import { Authenticator } from './authenticator.js';
 import { withOrigin } from './request-origin.js';
 import './request.js';
+import { SharedAddress } from './shared-address.js';
 
 /**
  * The first wall: closed by default. A route that declares nothing never gets here, since it stops the start
@@ -12,7 +13,10 @@ import './request.js';
  */
 @Injectable()
 export class AccessGuard implements CanActivate {
-  constructor(private readonly authenticator: Authenticator) {}
+  constructor(
+    private readonly authenticator: Authenticator,
+    private readonly sharedAddress: SharedAddress,
+  ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const declaration = accessDeclaration(context.getHandler());
@@ -32,7 +36,7 @@ export class AccessGuard implements CanActivate {
    * @throws DomainError `unauthenticated`, `forbidden`
    */
   async admit(request: FastifyRequest, declaration: AccessDeclaration & { kind: 'requires' }): Promise<void> {
-    const known = request.actor ?? (await this.#authenticate(request, declaration, false));
+    const known = request.actor ?? (await this.#recognize(request, declaration));
     // A cached role may be too small as well as too great: only a fresh one refuses.
     const actor = may(known, declaration.action) ? known : await this.#authenticate(request, declaration, true);
     // Part of the origin is what the body names, so it is made again once the body is known.
@@ -42,6 +46,12 @@ export class AccessGuard implements CanActivate {
         internal: `${actor.role} lacks ${declaration.action}`,
       });
     }
+  }
+
+  async #recognize(request: FastifyRequest, declaration: AccessDeclaration): Promise<Actor> {
+    const actor = await this.#authenticate(request, declaration, false);
+    this.sharedAddress.note(request);
+    return actor;
   }
 
   #authenticate(request: FastifyRequest, declaration: AccessDeclaration, fresh: boolean): Promise<Actor> {

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Refusals } from '../engines/audit-trail/refusals.js';
 import { DomainError } from '../kernel/errors.js';
 import { Log } from '../kernel/log.js';
-import { ErrorPresenters } from './error-presenter.js';
+import { ErrorPresenters, type FailedRequest, type PresentedError } from './error-presenter.js';
 import { type Failure, toFailure } from './failure.js';
 import { pathOf } from './request.js';
 
@@ -30,6 +30,11 @@ export class ErrorFilter implements ExceptionFilter {
     } else {
       this.#send(failure, request, reply);
     }
+  }
+
+  /** How the surface of the request words a failure. */
+  present(failure: Failure, request: FailedRequest): PresentedError {
+    return this.presenters.present(failure, request);
   }
 
   #send(failure: Failure, request: FastifyRequest, reply: FastifyReply): void {

@@ -1,13 +1,21 @@
 import { Controller, Get, Res } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
-import { Public } from '../access/index.js';
+import { Public, Requires } from '../access/index.js';
 import { Database } from '../database/database.js';
 import { sql } from '../database/sql.js';
 import { Clock } from '../kernel/clock.js';
 import { AnyQuery } from './declared-input.guard.js';
 import { Returns } from './returns.js';
+import { SharedAddress } from './shared-address.js';
+
+const detailSchema = z
+  .object({
+    status: z.enum(['ok', 'unavailable']),
+    warnings: z.array(z.string()).describe('What should be changed in the configuration, a sentence each.'),
+  })
+  .meta({ id: 'HealthDetail' });
 
 const statusSchema = z.object({ status: z.enum(['ok', 'unavailable']) }).meta({ id: 'Health' });
 
@@ -24,6 +32,7 @@ export class HealthController {
   constructor(
     private readonly database: Database,
     private readonly clock: Clock,
+    private readonly sharedAddress: SharedAddress,
   ) {}
 
   /** From now on not ready: a stop has begun, and balancers should send no more. */
@@ -64,6 +73,26 @@ export class HealthController {
     }
     void reply.status(503).header('retry-after', '1');
     return { status: 'unavailable' };
+  }
+
+  @Get('detail')
+  @Requires('instance:operate')
+  @ApiBearerAuth('bearer')
+  @ApiSecurity('x-api-key')
+  @ApiOperation({
+    summary: 'Get readiness with warnings for the operator',
+    description:
+      'Returns the readiness of this process, and what its operator should change: for example, that all requests come from one private ' +
+      'address while `TRUST_PROXY` is not set.',
+  })
+  @Returns(200, detailSchema, {
+    description: 'The readiness and the warnings.',
+    example: { status: 'ok', warnings: [] },
+  })
+  async detail(): Promise<z.output<typeof detailSchema>> {
+    const isReady = !this.#draining && (await this.#databaseAnswers());
+    const { warning } = this.sharedAddress;
+    return { status: isReady ? 'ok' : 'unavailable', warnings: warning === null ? [] : [warning] };
   }
 
   #databaseAnswers(): Promise<boolean> {

@@ -10,6 +10,7 @@ import { HeavyReads } from './heavy-reads.js';
 import { IdempotencySweep } from './idempotency-sweep.js';
 import { ParsingBudget } from './json-body/parsing-budget.js';
 import { PublicUrl } from './public-url.js';
+import { SharedAddress } from './shared-address.js';
 
 /** What every controller stands on. The guard and the interceptor are made global by configure-app.ts. */
 @Global()
@@ -26,6 +27,7 @@ import { PublicUrl } from './public-url.js';
     HeavyReads,
     ParsingBudget,
     IdempotencySweep,
+    SharedAddress,
   ],
   exports: [
     ErrorPresenters,
@@ -36,6 +38,7 @@ import { PublicUrl } from './public-url.js';
     ArrayReplies,
     HeavyReads,
     ParsingBudget,
+    SharedAddress,
     DiscoveryModule,
   ],
 })

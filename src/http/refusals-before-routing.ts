@@ -7,6 +7,8 @@ import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DomainError } from '../kernel/errors.js';
 import type { ErrorFilter } from './error.filter.js';
+import { toFailure } from './failure.js';
+import { pathOf } from './request.js';
 
 /** The filter of each Fastify instance: Fastify wants these handlers before Nest has made anything. */
 const filters = new WeakMap<object, ErrorFilter>();
@@ -36,19 +38,40 @@ const HEADERS = {
   'x-frame-options': 'DENY',
 } as const;
 
+/** What Node's parser says of bytes that are no request. */
+interface MalformedHttp extends Error {
+  code?: string;
+  /** The bytes that arrived last, mostly with the head of the request. */
+  rawPacket?: unknown;
+}
+
 interface SocketRefusal {
   status: string;
-  title: string;
+  /** How it is worded; what is an invalid request to a surface has a status of its own here. */
+  title?: string;
   detail: string;
 }
 
 /** Fastify's `clientErrorHandler`: what arrived is no HTTP request, so the reply is written by hand and the connection ends. */
-export function refuseMalformedHttp(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) {
+export function refuseMalformedHttp(this: unknown, error: MalformedHttp, socket: Socket): void {
+  if (error.code !== 'ECONNRESET') {
+    refuseOnSocket(this, socket, error, pathIn(error.rawPacket));
+  }
+}
+
+/** Ends a request whose body does not come to an end. */
+export function refuseSlowBody(fastify: object, request: FastifyRequest): void {
+  const error = Object.assign(new Error('the body took too long'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
+  refuseOnSocket(fastify, request.raw.socket, error, pathOf(request));
+}
+
+function refuseOnSocket(fastify: unknown, socket: Socket, error: MalformedHttp, path: string): void {
+  if (socket.destroyed) {
     return;
   }
   if (socket.writable) {
-    socket.write(rawReply(refusalOf(error.code)));
+    const filter = typeof fastify === 'object' && fastify !== null ? filters.get(fastify) : undefined;
+    socket.write(rawReply(refusalOf(error.code), filter, path));
   }
   socket.destroy(error);
 }
@@ -67,30 +90,37 @@ function refusalOf(code: string | undefined): SocketRefusal {
         title: 'The headers are too large',
         detail: 'Send fewer or shorter headers.',
       };
-    default:
+    case 'HPE_UNEXPECTED_CONTENT_LENGTH':
+    case 'HPE_INVALID_CONTENT_LENGTH':
+    case 'HPE_INVALID_TRANSFER_ENCODING':
       return {
         status: '400 Bad Request',
-        title: 'The request is not valid',
-        detail: 'This is not a well-formed HTTP request.',
+        detail:
+          'The length of the body is not clear; send one Content-Length header, or Transfer-Encoding: chunked without one.',
       };
+    default:
+      return { status: '400 Bad Request', detail: 'This is not a well-formed HTTP request.' };
   }
 }
 
-function rawReply({ status, title, detail }: SocketRefusal): string {
+/** The path of the request whose head these bytes begin with; empty where that cannot be told. */
+function pathIn(bytes: unknown): string {
+  const head = bytes instanceof Uint8Array ? Buffer.from(bytes.subarray(0, 8192)).toString('latin1') : '';
+  const [, path] = /^[A-Z]+ (\/[^\s?#]*)\S* HTTP\/1\.[01]\r?\n/.exec(head) ?? [];
+  return path ?? '';
+}
+
+function rawReply({ status, title, detail }: SocketRefusal, filter: ErrorFilter | undefined, path: string): string {
   const requestId = randomUUID();
-  const body = JSON.stringify({
-    type: 'urn:taskyard:problem:invalid-request',
-    title,
-    status: Number(status.slice(0, 3)),
-    detail,
-    instance: '',
-    code: 'invalid-request',
-    request_id: requestId,
-    errors: [],
-  });
+  const failure = toFailure(new DomainError('invalid-request', detail));
+  const presented = filter?.present(
+    { ...failure, status: Number(status.slice(0, 3)), title: title ?? failure.title },
+    { path, route: path, requestId },
+  );
+  const body = JSON.stringify(presented?.body ?? { detail });
   const headers = [
     `HTTP/1.1 ${status}`,
-    'content-type: application/problem+json; charset=utf-8',
+    `content-type: ${presented?.contentType ?? 'application/json; charset=utf-8'}`,
     `content-length: ${Buffer.byteLength(body)}`,
     `x-request-id: ${requestId}`,
     ...Object.entries(HEADERS).map(([name, value]) => `${name}: ${value}`),

@@ -148,6 +148,20 @@ describe('an access token', () => {
     }
   });
 
+  it('is refused when a segment is spelled in another way than the one', async () => {
+    const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+    const [header = '', claims = '', signature = ''] = genuine.split('.');
+    const bytes = Buffer.from(signature, 'base64url');
+    const spellings = [...letters]
+      .map((letter) => signature.slice(0, -1) + letter)
+      .filter((text) => text !== signature && Buffer.from(text, 'base64url').equals(bytes));
+    expect(spellings.length).toBeGreaterThan(2);
+    for (const other of [...spellings, `${signature}=`, `${signature}==`]) {
+      expect([other, await status(`${header}.${claims}.${other}`)]).toEqual([other, 401]);
+    }
+    expect(await status(genuine)).toBe(200);
+  });
+
   it('is refused when one claim alone is not what it must be', async () => {
     const nowSeconds = Math.floor(server.clock.nowMs() / 1000);
     const changes: Record<string, object> = {

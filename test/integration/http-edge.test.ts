@@ -139,6 +139,69 @@ describe('what is not there', () => {
   });
 });
 
+describe('a request that can be read in two ways', () => {
+  const problem = (detail: string): unknown =>
+    expect.objectContaining({ code: 'invalid-request', title: 'The request is not valid', status: 400, detail });
+  const SURFACES: [path: string, worded: (detail: string) => unknown][] = [
+    ['/api/v1/me', problem],
+    ['/health/live', problem],
+    ['/nowhere', problem],
+    ['/v1/task', (error) => ({ error })],
+    ['/api/tasks', (error) => ({ status: 'error', error, tasks: [] })],
+    ['/api/v1/task', (error) => ({ error })],
+  ];
+  const KEY = BOOTSTRAP_KEY;
+  const REPEATED: [name: string, lines: string][] = [
+    ['Host', 'Host: elsewhere'],
+    ['Host', 'host: localhost'],
+    ['Authorization', `Authorization: Bearer ${KEY}\r\nauthorization: Bearer other`],
+    ['Authorization', `Authorization: Bearer ${KEY}\r\nAuthorization: Bearer ${KEY}`],
+    ['x-api-key', `x-api-key: ${KEY}\r\nX-API-Key: other`],
+    ['api-key', `api-key: other\r\napi-key: ${KEY}`],
+    ['apikey', `apikey: ${KEY}\r\napikey: ${KEY}`],
+    ['Content-Type', `api-key: ${KEY}\r\nContent-Type: application/json\r\nContent-Type: text/plain`],
+    ['Idempotency-Key', `api-key: ${KEY}\r\nIdempotency-Key: one\r\nIdempotency-Key: two`],
+    ['Last-Event-ID', `api-key: ${KEY}\r\nLast-Event-ID: 1\r\nLast-Event-ID: 2`],
+  ];
+
+  async function said(path: string, lines: string, method = 'GET'): Promise<{ status: string; body: unknown }> {
+    const text = await sendBytes(
+      server.url,
+      `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${lines}\r\n\r\n`,
+    );
+    const [head = '', body = ''] = text.split('\r\n\r\n');
+    return { status: head.slice(9, 12), body: JSON.parse(body) };
+  }
+
+  test.each(REPEATED)(
+    'is refused with 400 where it has two %s headers, as each surface words it: %s',
+    async (name, lines) => {
+      const detail = `The request has several ${name} headers; send one.`;
+      for (const [path, worded] of SURFACES) {
+        expect([path, await said(path, lines)]).toEqual([path, { status: '400', body: worded(detail) }]);
+      }
+    },
+  );
+
+  test('is refused with 400 where it says its length twice, as each surface words it', async () => {
+    const detail =
+      'The length of the body is not clear; send one Content-Length header, or Transfer-Encoding: chunked without one.';
+    for (const lines of ['Content-Length: 1\r\nContent-Length: 2', 'Content-Length: 1\r\nTransfer-Encoding: chunked']) {
+      for (const [path, worded] of SURFACES) {
+        expect([path, await said(`${path}?a=b`, lines, 'POST')]).toEqual([
+          path,
+          { status: '400', body: worded(detail) },
+        ]);
+      }
+    }
+  });
+
+  test('is none where other headers come twice', async () => {
+    const reply = await said('/api/v1/me', `api-key: ${KEY}\r\nAccept: text/plain\r\nAccept: */*\r\nX-A: 1\r\nX-A: 2`);
+    expect(reply.status).toBe('200');
+  });
+});
+
 describe('methods', () => {
   test.each(['TRACE', 'CONNECT', 'PROPFIND', 'SEARCH', 'LOCK', 'PURGE'])('%s is refused with a 4xx', async (method) => {
     const said = await sendBytes(

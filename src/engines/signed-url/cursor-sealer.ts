@@ -1,4 +1,5 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
+import { decodeBase64url } from '../../kernel/base64.js';
 import { DomainError } from '../../kernel/errors.js';
 import { SigningKeys, type SigningKey } from './signing-keys.js';
 
@@ -61,9 +62,8 @@ export class CursorSealer {
   }
 
   #decrypted(context: string, key: string, payload: string, mac: string): string {
-    const bytes = Buffer.from(payload, 'base64url');
-    // One spelling each: the last letter may carry bits that decoding drops.
-    if (bytes.toString('base64url') !== payload) throw invalidCursor();
+    const bytes = decodeBase64url(payload);
+    if (bytes === null) throw invalidCursor();
     const decipher = createDecipheriv(CIPHER, this.#cipherKey(key), ivOf(mac));
     const plain = Buffer.concat([decipher.update(bytes), decipher.final()]).toString('utf8');
     if (this.keys.verify(key, MAC_PURPOSE, [context, key, plain], mac)) return plain;

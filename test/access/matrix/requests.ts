@@ -23,6 +23,7 @@ export const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
   'GET /.well-known/jwks.json': { door: 'open', ok: 200, ask: get(() => '/.well-known/jwks.json') },
   'GET /health/live': { door: 'open', ok: 200, ask: get(() => '/health/live') },
   'GET /health/ready': { door: 'open', ok: 200, ask: get(() => '/health/ready') },
+  'GET /health/detail': { door: 'operate', ok: 200, ask: get(() => '/health/detail') },
   'GET /api/v1/me': { door: 'self', ok: 200, ask: get(() => `${V1}/me`) },
 
   'GET /api/v1/tasks': {

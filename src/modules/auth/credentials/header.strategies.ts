@@ -9,10 +9,9 @@ import { PassportStrategy } from '@nestjs/passport';
 import passport from 'passport';
 import { HeaderAPIKeyStrategy } from 'passport-headerapikey';
 
-/** Request headers as Node gives them: a repeated one is joined or dropped, but stands in the raw list twice. */
+/** Request headers as Node gives them. A request that repeats one of those read here has been refused (http/repeated-headers.ts). */
 export interface CredentialHeaders {
   headers: Readonly<Record<string, string | string[] | undefined>>;
-  rawHeaders: readonly string[];
 }
 
 @Injectable()
@@ -58,8 +57,7 @@ class BearerHeader extends passport.Strategy {
 
   override authenticate(request: CredentialHeaders): void {
     const [, token] = BEARER.exec(String(request.headers['authorization'] ?? '')) ?? [];
-    // Node keeps the first of several Authorization headers and a proxy may have looked at the last.
-    if (token === undefined || countOf('authorization', request.rawHeaders) > 1) {
+    if (token === undefined) {
       this.fail(400);
       return;
     }
@@ -84,10 +82,7 @@ export const HEADER_STRATEGIES = [ApiKeyHeaderStrategy, ApikeyHeaderStrategy, XA
  * What the strategy found in its header; null where the header holds nothing usable. It is shown the headers alone, so that no
  * credential can come from anywhere else.
  */
-export async function credentialIn(
-  header: CredentialHeader,
-  { headers, rawHeaders }: CredentialHeaders,
-): Promise<string | null> {
+export async function credentialIn(header: CredentialHeader, { headers }: CredentialHeaders): Promise<string | null> {
   return new Promise((resolve, reject) => {
     const done = (error: unknown, found: unknown): void => {
       if (error !== null && error !== undefined) {
@@ -98,17 +93,7 @@ export async function credentialIn(
     };
     const authenticate: unknown = passport.authenticate(header, { session: false }, done);
     if (authenticate instanceof Function) {
-      Reflect.apply(authenticate, null, [{ headers, rawHeaders }, {}, done]);
+      Reflect.apply(authenticate, null, [{ headers }, {}, done]);
     }
   });
-}
-
-function countOf(name: string, rawHeaders: readonly string[]): number {
-  let count = 0;
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    if (rawHeaders[index]?.toLowerCase() === name) {
-      count += 1;
-    }
-  }
-  return count;
 }

@@ -82,7 +82,7 @@ export class RequestAuthenticator extends Authenticator {
       if (headers[header] === undefined) {
         continue;
       }
-      const text = await credentialIn(header, { headers, rawHeaders: request.raw.rawHeaders });
+      const text = await credentialIn(header, { headers });
       if (text === null) {
         throw unauthenticated(`nothing usable in ${header}`);
       }

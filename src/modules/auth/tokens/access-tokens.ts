@@ -5,7 +5,8 @@
  * removed right is gone at once, and a token that outlives its session (signed out, password changed, reuse detected) is refused.
  *
  * What is verified, and why so strictly. The header must have `alg`, `typ` and `kid` and nothing else: `crit`, `b64`, `jwk`, `jku`
- * and `x5u` have each been a way to bring a key or skip a check, and what is not understood must not be passed over. The key is
+ * and `x5u` have each been a way to bring a key or skip a check, and what is not understood must not be passed over. Each segment is canonical
+ * base64url, so that a token has one spelling. The key is
  * chosen by `kid` among our own, each good for one algorithm; no second key is tried when the first does not fit. Verified
  * tokens are remembered under a digest of their whole text until they expire, since an ES256 verification costs more than the rest
  * of the request's authentication.
@@ -15,6 +16,7 @@ import { Injectable } from '@nestjs/common';
 import { type JwtModuleOptions, JwtSecretRequestType, JwtService } from '@nestjs/jwt';
 import { z } from 'zod';
 import { KeyRing, type TokenKey } from '../../../engines/keyring/keyring.js';
+import { decodeBase64url } from '../../../kernel/base64.js';
 import { BoundedCache, cacheKeyOf } from '../../../kernel/bounded-cache.js';
 import { Clock } from '../../../kernel/clock.js';
 
@@ -152,10 +154,11 @@ function newestKey(ring: KeyRing): TokenKey {
 }
 
 function keyIdOf(token: string): string | null {
-  const segments = token.split('.');
-  if (segments.length !== 3) {
+  // All three: the library does not mind a signature that is spelled in another way.
+  const [header, claims, signature, ...more] = token.split('.').map(decodeBase64url);
+  if (header == null || claims == null || signature == null || more.length > 0) {
     return null;
   }
-  const header: unknown = JSON.parse(Buffer.from(segments[0] ?? '', 'base64url').toString('utf8'));
-  return headerSchema.safeParse(header).data?.kid ?? null;
+  const named: unknown = JSON.parse(header.toString('utf8'));
+  return headerSchema.safeParse(named).data?.kid ?? null;
 }
