@@ -33,6 +33,8 @@ const server = await startProcess('node', ['dist/src/main.js'], {
   PORT: '0',
   ROLE: 'api',
   LOG_LEVEL: 'warn',
+  // All readers come from one address here.
+  MAX_CONNECTIONS_PER_ADDRESS: '10000',
 });
 const bare = await startProcess('node', [join(import.meta.dirname, 'streams/broadcaster.mjs')], {});
 const pool = new pg.Pool({ connectionString: database.url, max: senders });

@@ -7,8 +7,9 @@ import { AppConfig } from './config/app-config.js';
 import { Refusals } from './engines/audit-trail/refusals.js';
 import { AccessGuard } from './http/access.guard.js';
 import { BODY_LIMIT_BYTES } from './http/body-limit.js';
-import { limitConnections } from './http/connection-limits.js';
+import { OpenConnections } from './http/connection-limits.js';
 import { DeclaredInputGuard } from './http/declared-input.guard.js';
+import { continueAdmitted } from './http/expect-continue.js';
 import { ErrorFilter } from './http/error.filter.js';
 import { ErrorPresenters } from './http/error-presenter.js';
 import { FreshActorInterceptor } from './http/fresh-actor.interceptor.js';
@@ -25,6 +26,7 @@ import { ParsingBudget } from './http/json-body/parsing-budget.js';
 import { closeSilentConnections } from './http/silent-connections.js';
 import { cutStalledReplies } from './http/stalled-replies.js';
 import { drainUnreadBodies } from './http/unread-body.js';
+import { UnsentReplies } from './http/unsent-replies.js';
 import { ValidationPipe } from './http/validation.pipe.js';
 import { DomainError } from './kernel/errors.js';
 import { Log } from './kernel/log.js';
@@ -64,8 +66,7 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   const routes = routeInventory(app.get(DiscoveryService), app.get(MetadataScanner));
   refuseThrough(fastify, filter);
   closeSilentConnections(fastify);
-  limitConnections(
-    fastify,
+  const connections = new OpenConnections(
     {
       total: config.maxConnections,
       perAddress: config.maxConnectionsPerAddress,
@@ -73,8 +74,11 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
     },
     log,
   );
+  connections.limit(fastify);
   cutStalledReplies(fastify);
   drainUnreadBodies(fastify);
+  const unsent = new UnsentReplies();
+  unsent.count(fastify);
 
   await app.register(helmet, {
     contentSecurityPolicy: {
@@ -127,7 +131,14 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
   });
 
   refuseRepeatedHeaders(fastify);
-  knowSendersFirst(fastify, { guard: app.get(AccessGuard), routes, budget });
+  knowSendersFirst(fastify, { guard: app.get(AccessGuard), routes, budget, unsent });
+  fastify.addHook('preParsing', (request, _reply, payload, done) => {
+    if (request.actor !== undefined) {
+      connections.know(request.raw.socket);
+    }
+    done(null, payload);
+  });
+  continueAdmitted(fastify);
   // Bodies are checked as they are parsed; this is for what the URL decodes to.
   fastify.addHook<{ Querystring: Record<string, unknown>; Params: Record<string, string> }>(
     'preValidation',

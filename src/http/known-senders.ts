@@ -3,6 +3,7 @@ import type { AccessDeclaration } from '../access/index.js';
 import type { AccessGuard } from './access.guard.js';
 import type { ParsingBudget } from './json-body/parsing-budget.js';
 import type { RouteEntry } from './route-inventory.js';
+import type { UnsentReplies } from './unsent-replies.js';
 
 /**
  * Reads no body of a stranger, nor of one whose role does not allow the request: on every route that is not public, both are found out
@@ -12,7 +13,12 @@ import type { RouteEntry } from './route-inventory.js';
  */
 export function knowSendersFirst(
   fastify: FastifyInstance,
-  { guard, routes, budget }: { guard: AccessGuard; routes: readonly RouteEntry[]; budget: ParsingBudget },
+  {
+    guard,
+    routes,
+    budget,
+    unsent,
+  }: { guard: AccessGuard; routes: readonly RouteEntry[]; budget: ParsingBudget; unsent: UnsentReplies },
 ): void {
   const declarations = new Map<string, AccessDeclaration>(
     routes.map(({ method, path, declaration }) => [`${method} ${path}`, declaration]),
@@ -26,8 +32,11 @@ export function knowSendersFirst(
     }
     try {
       await guard.admit(request, declaration);
-      if (hasBody(request) && request.routeOptions.config.rawBody !== true && request.actor !== undefined) {
-        budget.assertLeft(request.actor.principalId);
+      if (request.actor !== undefined) {
+        unsent.assertRoom(request.actor.principalId);
+        if (hasBody(request) && request.routeOptions.config.rawBody !== true) {
+          budget.assertLeft(request.actor.principalId);
+        }
       }
     } catch (error) {
       if (!isShort(request)) {

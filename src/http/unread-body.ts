@@ -7,6 +7,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isHeldBack } from './expect-continue.js';
 
 /** Most of a body that is read to drop it. */
 const MAX_DRAINED_BYTES = 64 * 1024 * 1024;
@@ -40,6 +41,7 @@ function isStillArriving(raw: IncomingMessage): boolean {
   return (
     !raw.complete &&
     !raw.destroyed &&
+    !isHeldBack(raw) &&
     (headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0')
   );
 }

@@ -257,7 +257,7 @@ describe('a client that stops reading', () => {
 });
 
 describe('connections', () => {
-  test('past the limit of an address are closed at once, and one that ends makes room', async () => {
+  test('of callers past the limit of an address are closed at once, and one that ends makes room', async () => {
     const small = await startServer({ ROLE: 'api', MAX_CONNECTIONS_PER_ADDRESS: '2' });
     const port = Number(new URL(small.url).port);
     const open = async (): Promise<Socket> => {
@@ -270,7 +270,7 @@ describe('connections', () => {
       new Promise((resolve) => {
         socket.once('data', (bytes: Buffer) => resolve(bytes.toString('latin1').slice(0, 12)));
         socket.once('close', () => resolve('closed'));
-        socket.write('GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n');
+        socket.write(`GET /api/v1/me HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${BOOTSTRAP_KEY}\r\n\r\n`);
       });
     try {
       const [first, second] = [await open(), await open()];
@@ -288,7 +288,7 @@ describe('connections', () => {
     }
   });
 
-  test('past the limit in all are closed, also those of a trusted proxy, which has no limit of its own', async () => {
+  test('of callers past the limit in all are closed, also those of a trusted proxy, which has no limit of its own', async () => {
     const small = await startServer({
       ROLE: 'api',
       MAX_CONNECTIONS: '10',
@@ -306,7 +306,7 @@ describe('connections', () => {
             socket.on('error', () => undefined);
             socket.once('data', () => resolve('served'));
             socket.once('close', () => resolve('closed'));
-            socket.write('GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n');
+            socket.write(`GET /api/v1/me HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${BOOTSTRAP_KEY}\r\n\r\n`);
           }),
         );
       }

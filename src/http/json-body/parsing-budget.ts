@@ -9,7 +9,8 @@ interface Spent {
 
 /**
  * Time that one principal's bodies may take of the only thread: a second at once, and a quarter of each second in the long run, which is
- * tens of MiB a second of ordinary JSON. It is asked before a body is read, and charged with what parsing took.
+ * tens of MiB a second of ordinary JSON. It is asked before a body is read, and again before it is parsed, since many may have been read at
+ * once; it is charged with what parsing took.
  */
 @Injectable()
 export class ParsingBudget {
@@ -33,8 +34,14 @@ export class ParsingBudget {
     }
   }
 
-  /** Runs `parse` and charges what it took, whether or not it succeeds. Bodies of routes that need no credential are short and cost nothing here. */
+  /**
+   * Runs `parse` and charges what it took, whether or not it succeeds. Bodies of routes that need no credential are short and cost nothing here.
+   * @throws DomainError `rate-limited` where the principal has nothing left
+   */
   charge<Value>(principalId: string | null, parse: () => Value): Value {
+    if (principalId !== null) {
+      this.assertLeft(principalId);
+    }
     const begun = performance.now();
     try {
       return parse();

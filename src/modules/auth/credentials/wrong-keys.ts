@@ -12,7 +12,7 @@ import { AppConfig } from '../../../config/app-config.js';
 import { BoundedCache } from '../../../kernel/bounded-cache.js';
 import { Clock } from '../../../kernel/clock.js';
 import { DomainError } from '../../../kernel/errors.js';
-import { throttledAddress } from '../sessions/client-address.js';
+import { throttledAddress } from '../../../kernel/client-address.js';
 import type { LookUpLane } from './key-verifier.js';
 
 const REFILL_MS = 600_000;

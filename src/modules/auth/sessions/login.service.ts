@@ -23,7 +23,7 @@ import { verifyPassword } from '../../../engines/passwords/index.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { KeyDigests } from '../credentials/key-digests.js';
 import type { LoginRequest, TokenReply } from './auth.schema.js';
-import { throttledAddress } from './client-address.js';
+import { throttledAddress } from '../../../kernel/client-address.js';
 import { LoginThrottleRepository, type ThrottleSubjects } from './login-throttle.repository.js';
 import { SessionsService } from './sessions.service.js';
 import { type AccountToSignIn, SignInQuery } from './sign-in.query.js';
