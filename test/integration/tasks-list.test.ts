@@ -187,16 +187,32 @@ describe('pages', () => {
   });
 
   test('a page ends early rather than be many megabytes, and the next goes on from there', async () => {
-    for (const name of ['big 1', 'big 2', 'big 3', 'big 4', 'big 5']) {
+    const names = Array.from({ length: 10 }, (_, index) => `big ${index}`);
+    for (const name of names) {
       await create(name, { prompt: 'p'.repeat(1_000_000), payload: 'q'.repeat(900_000), tags: ['big'] });
     }
     const first = await list('?tag=big&sort=created_at');
-    expect(first.body.data.map((task: { title: string }) => task.title)).toEqual(['big 1', 'big 2', 'big 3', 'big 4']);
+    expect(first.body.data.map((task: { title: string }) => task.title)).toEqual(names.slice(0, 9));
     const second = await list(`?tag=big&sort=created_at&cursor=${first.body.next_cursor}`);
     expect([second.body.data.map((task: { title: string }) => task.title), second.body.next_cursor]).toEqual([
-      ['big 5'],
+      ['big 9'],
       null,
     ]);
+  });
+
+  test('long prompts are cut in the list, which says so, and whole in the detail', async () => {
+    const prompts = ['a'.repeat(4_096), 'a'.repeat(4_097), '😀'.repeat(4_096), `${'😀'.repeat(4_096)}a`, 'short'];
+    for (const prompt of prompts) {
+      await create('long', { prompt, tags: ['long'] });
+    }
+    const { body } = await list('?tag=long&sort=created_at');
+    const shown: { id: string; prompt: string; prompt_truncated: boolean }[] = body.data;
+    expect(shown.map(({ prompt, prompt_truncated }) => [prompt, prompt_truncated])).toEqual(
+      prompts.map((prompt) => [[...prompt].slice(0, 4_096).join(''), [...prompt].length > 4_096]),
+    );
+    for (const [index, { id }] of shown.entries()) {
+      expect((await server.call('GET', `/api/v1/tasks/${id}`)).body.task.prompt).toBe(prompts[index]);
+    }
   });
 });
 

@@ -4,7 +4,7 @@ import { resolveRunConfig } from '../agents/index.js';
 import { SchedulesService } from '../schedules/index.js';
 import { StreamLinks } from '../streams/index.js';
 import { toNeoStatus } from './neo.vocabulary.js';
-import type { StoredDetail, StoredItem, StoredTask } from './tasks.query.js';
+import type { StoredDetail, StoredListItem, StoredTask } from './tasks.query.js';
 import type { TaskDetail, TaskItem, TaskShown } from './task-view.schema.js';
 
 /** What is stored of a task as its surface shows it: the page's names, links signed for the reader, fire times. No I/O. */
@@ -51,8 +51,9 @@ export class TaskPresenter {
     };
   }
 
-  item(stored: StoredItem): TaskItem {
-    return { ...this.#task(stored.task), read_only: stored.read_only };
+  item(stored: StoredListItem): TaskItem {
+    const { task, prompt_truncated, read_only } = stored;
+    return { ...this.#task(task), prompt_truncated, read_only };
   }
 
   #task(stored: StoredTask): TaskShown {

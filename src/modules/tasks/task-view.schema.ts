@@ -69,7 +69,22 @@ const taskFields = {
 };
 
 const taskSchema = z.object(taskFields).meta({ id: 'Task' });
-const taskItemSchema = z.object({ ...taskFields, read_only: z.boolean() }).meta({ id: 'TaskItem' });
+
+/** Lists show no more of a prompt. */
+export const MAX_LISTED_PROMPT_CHARACTERS = 4_096;
+
+const taskItemSchema = z
+  .object({
+    ...taskFields,
+    prompt: z
+      .string()
+      .describe(
+        `The first ${MAX_LISTED_PROMPT_CHARACTERS} characters; \`GET /api/v1/tasks/{id}\` returns the whole prompt.`,
+      ),
+    prompt_truncated: z.boolean().describe('True if the prompt is longer than what is shown here.'),
+    read_only: z.boolean(),
+  })
+  .meta({ id: 'TaskItem' });
 export const taskPage = pageSchema(taskItemSchema, 'TaskPage');
 
 const streamStatus = z.enum(NEO_STATUSES);

@@ -65,7 +65,7 @@ const TASK: TaskDetail['task'] = {
   run_count: 1,
 };
 
-export const TASK_ITEM_EXAMPLE: TaskItem = { ...TASK, read_only: false };
+export const TASK_ITEM_EXAMPLE: TaskItem = { ...TASK, prompt_truncated: false, read_only: false };
 
 export const TASK_DETAIL_EXAMPLE: TaskDetail = {
   messages: [MESSAGE_EXAMPLE],

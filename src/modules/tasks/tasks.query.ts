@@ -27,6 +27,7 @@ import type { ResolvedRunConfig } from '../agents/index.js';
 import { type Message, latestMessagesJson, messagesTotal } from '../messages/index.js';
 import type { RunStatus, TaskStatus } from '../runs/index.js';
 import { type StoredScheduleInfo, scheduleInfoJson } from '../schedules/index.js';
+import { MAX_LISTED_PROMPT_CHARACTERS } from './task-view.schema.js';
 import type { TaskListQuery, Visibility } from './tasks.schema.js';
 
 /** A task as the database tells it. */
@@ -67,6 +68,11 @@ export interface StoredItem {
   read_only: boolean;
 }
 
+/** A task as lists show it: its prompt may be cut. */
+export interface StoredListItem extends StoredItem {
+  prompt_truncated: boolean;
+}
+
 export interface StoredStream {
   id: string;
   status: RunStatus;
@@ -92,16 +98,23 @@ export interface StoredDetail extends StoredItem {
 const MOST_MESSAGES = 200;
 const MOST_STREAMS = 100;
 
-/** A page ends early rather than be larger than this in prompts, payloads and metadata: a hundred tasks may have 3 MiB each. */
+/** A page ends early rather than be larger than this in prompts, payloads and metadata: a hundred tasks may have 2 MiB each. */
 const MOST_PAGE_BYTES = 8 * 1024 * 1024;
 
+/** The beginning of the prompt of the task `t`, as lists show it; of a long text PostgreSQL reads no more than that. */
+const LISTED_PROMPT = sql`left(t.prompt, ${raw(String(MAX_LISTED_PROMPT_CHARACTERS))})`;
+const IS_PROMPT_CUT = sql`(octet_length(t.prompt) > ${raw(String(MAX_LISTED_PROMPT_CHARACTERS))}
+  and length(left(t.prompt, ${raw(String(MAX_LISTED_PROMPT_CHARACTERS + 1))})) > ${raw(String(MAX_LISTED_PROMPT_CHARACTERS))})`;
+/** In bytes, at most; the length of a stored text is known without reading it. */
+const LISTED_PROMPT_BYTES = sql`least(octet_length(t.prompt), ${raw(String(4 * MAX_LISTED_PROMPT_CHARACTERS))})`;
+
 /** A {@link StoredTask} of the task row `alias`, as an expression. */
-export function taskJson(scope: ReadScope, alias: string): Sql {
+export function taskJson(scope: ReadScope, alias: string, prompt = sql`${raw(alias)}.prompt`): Sql {
   const t = raw(alias);
   return sql`json_build_object('created_at', iso_utc(${t}.created_at), 'id', ${t}.id, 'title', ${t}.title,
     'created_by', (select u.email from users u where u.organization_id = ${t}.organization_id and u.id = ${t}.created_by),
     'is_isolated', ${t}.is_isolated, 'model', ${t}.model, 'project_id', ${t}.project_id, 'secret_names', to_json(${t}.secret_names),
-    'updated_at', iso_utc(${t}.updated_at), 'status', ${t}.status, 'prompt', ${t}.prompt, 'payload', ${t}.payload,
+    'updated_at', iso_utc(${t}.updated_at), 'status', ${t}.status, 'prompt', ${prompt}, 'payload', ${t}.payload,
     'run_config', ${t}.run_config, 'agent_id', ${t}.agent_id,
     'agent', (select a.slug from agents a where a.organization_id = ${t}.organization_id and a.id = ${t}.agent_id),
     'team_id', ${t}.team_id, 'visibility', ${t}.visibility, 'account_id', ${t}.account_id,
@@ -140,17 +153,18 @@ export class TasksQuery {
    * The rows of one page, and the position of a row more, its `item` null, where there are more. The page is cut short before the
    * row that would take it past {@link MOST_PAGE_BYTES}; rows from there on have a null `item` too.
    */
-  async list(scope: ReadScope, query: TaskListQuery, page: KeysetPage): Promise<KeysetRow<StoredItem | null>[]> {
+  async list(scope: ReadScope, query: TaskListQuery, page: KeysetPage): Promise<KeysetRow<StoredListItem | null>[]> {
     const found = finding(scope, query, page);
-    const rows = await this.database.json<KeysetRow<StoredItem | null>[]>(
+    const rows = await this.database.json<KeysetRow<StoredListItem | null>[]>(
       scope,
       sql`select coalesce(json_agg(json_build_object('at', t.page_at, 'id', t.id, 'item',
             case when t.page_position <= ${page.limit}::int and (t.page_position = 1 or t.page_bytes <= ${MOST_PAGE_BYTES}::bigint)
-              then json_build_object('task', ${taskJson(scope, 't')}, 'read_only', not ${contributableTask(scope, 't')}) end)
+              then json_build_object('task', ${taskJson(scope, 't', LISTED_PROMPT)}, 'prompt_truncated', ${IS_PROMPT_CUT},
+                'read_only', not ${contributableTask(scope, 't')}) end)
           order by t.page_position), '[]'::json)
         from (
           select t.*, ${keysetAt('t', page)} as page_at, row_number() over (order by ${keysetOrder('t', page)}) as page_position,
-            sum(octet_length(t.prompt) + coalesce(octet_length(t.payload::text), 0) + octet_length(t.metadata::text))
+            sum(${LISTED_PROMPT_BYTES} + coalesce(octet_length(t.payload::text), 0) + octet_length(t.metadata::text))
               over (order by ${keysetOrder('t', page)}) as page_bytes
           from (select t.* from ${found.from} where ${readableTask(scope, 't')} and ${filters(scope, query, found.by)}
               and ${keysetBegin(found.by, page)}
