@@ -5,6 +5,7 @@ import { type z } from 'zod';
 import { type Command, loadAgentsFile } from './agents-file.js';
 import { ConfigError } from './config-error.js';
 import { environmentSchema, type Environment } from './environment.schema.js';
+import type { RowLimitVariable } from './row-limits.environment.js';
 
 export { ConfigError };
 
@@ -20,6 +21,9 @@ export class AppConfig {
   readonly databasePoolSize: number;
   readonly maxConnections: number;
   readonly maxConnectionsPerAddress: number;
+  readonly maxWaitingClaims: { readonly perKey: number; readonly perOrganization: number };
+  /** Of each organization, by the variable that sets it; 0: no limit. */
+  readonly rowLimits: Readonly<Record<RowLimitVariable, number>>;
   readonly redisUrl: string | null;
   readonly trustProxy: false | string[];
   readonly corsOrigins: readonly string[];
@@ -59,6 +63,11 @@ export class AppConfig {
     this.databasePoolSize = environment.DATABASE_POOL_SIZE;
     this.maxConnections = environment.MAX_CONNECTIONS;
     this.maxConnectionsPerAddress = environment.MAX_CONNECTIONS_PER_ADDRESS;
+    this.maxWaitingClaims = Object.freeze({
+      perKey: environment.MAX_WAITING_CLAIMS_PER_KEY,
+      perOrganization: environment.MAX_WAITING_CLAIMS_PER_ORGANIZATION,
+    });
+    this.rowLimits = environment;
     this.redisUrl = environment.REDIS_URL ?? null;
     this.trustProxy =
       environment.TRUST_PROXY === 'false' ? false : environment.TRUST_PROXY.split(',').map((item) => item.trim());

@@ -1,5 +1,6 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
+import { rowLimitVariables } from './row-limits.environment.js';
 
 const port = z.coerce.number().int().min(0).max(65_535);
 const wholeBytes = z.coerce
@@ -56,6 +57,21 @@ export const environmentSchema = z.object({
     .max(1_000_000)
     .default(2_000)
     .describe('The same for one address; proxies that TRUST_PROXY names are exempt.'),
+  MAX_WAITING_CLAIMS_PER_KEY: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(100)
+    .describe('Most claims of one key or user that wait for work at once in this process; more are told to come back.'),
+  MAX_WAITING_CLAIMS_PER_ORGANIZATION: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(1_000)
+    .describe('The same for all keys and users of an organization.'),
+  ...rowLimitVariables,
   REDIS_URL: z
     .url({ protocol: /^rediss?$/ })
     .optional()

@@ -9,6 +9,8 @@ import { EmbeddedPostgres } from './embedded/embedded-postgres.js';
 import { Idempotency } from './idempotency.js';
 import { migrate } from './migrator.js';
 import { migrations } from './migrations.js';
+import { RowLimits } from './row-limits.js';
+import { RowLimitsQuery } from './row-limits.query.js';
 import { YoungTables } from './young-tables.js';
 
 /** Connections for what callers without a credential can cause; see {@link PublicDatabase}. */
@@ -72,9 +74,11 @@ export class DatabaseModule implements OnApplicationShutdown {
           useFactory: ({ open, url }: DatabaseHandle) => new PublicDatabase(open.dataSource, open.pool, url),
         },
         Idempotency,
+        RowLimits,
+        RowLimitsQuery,
         YoungTables,
       ],
-      exports: [Database, PublicDatabase, Idempotency],
+      exports: [Database, PublicDatabase, Idempotency, RowLimits],
     };
   }
 

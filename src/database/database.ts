@@ -14,6 +14,7 @@ import { KeyedLimiter } from '../kernel/keyed-limiter.js';
 import { live } from './scope.sql.js';
 import { isRetryable, toDomainError } from './sql-errors.js';
 import { Sql, sql } from './sql.js';
+import { StatementNames } from './statement-names.js';
 
 /** The actor is not what the cache said: epoch raised, disabled or expired. Nothing was read or written. */
 export class StaleActorError extends Error {
@@ -26,30 +27,6 @@ const RETRIES = 3;
 /** Reads of one principal that wait while others of its own are under way; they hold half of the pool at most. */
 const MAX_WAITING_READS = 1_000;
 
-/** Prepared statements are kept per connection for good, so only so many texts get a name. */
-const MOST_PREPARED = 400;
-
-interface PreparedQuery {
-  name?: string;
-  text: string;
-  values: unknown[];
-}
-
-/** Gives each statement text a short name, the same for the life of the process. */
-class StatementNames {
-  readonly #names = new Map<string, string>();
-
-  prepared(statement: Sql): PreparedQuery {
-    const text = statement.text;
-    let name = this.#names.get(text);
-    if (name === undefined && this.#names.size < MOST_PREPARED) {
-      name = `s${this.#names.size + 1}`;
-      this.#names.set(text, name);
-    }
-    return name === undefined ? { text, values: statement.values } : { name, text, values: statement.values };
-  }
-}
-
 type Observer = (text: string, values: readonly unknown[]) => void;
 
 /** A transaction under way; ends when the function it was given to returns (commit) or throws (rollback). */
@@ -58,6 +35,7 @@ export class Tx {
   readonly #client: PoolClient;
   readonly #observers: ReadonlySet<Observer>;
   readonly #afterCommit: (() => void)[] = [];
+  readonly #onRollback: (() => void)[] = [];
 
   constructor(
     readonly manager: EntityManager,
@@ -75,8 +53,19 @@ export class Tx {
     this.#afterCommit.push(effect);
   }
 
+  /** Calls `effect` once what was done up to now is undone: with the transaction, or with the {@link attempt} that it belongs to. */
+  onRollback(effect: () => void): void {
+    this.#onRollback.push(effect);
+  }
+
+  /** @internal the database calls it */
+  rolledBack(): void {
+    this.#undo(0);
+  }
+
   /** @internal the database calls it */
   committed(): void {
+    this.#onRollback.length = 0;
     for (const effect of this.#afterCommit) {
       effect();
     }
@@ -108,6 +97,7 @@ export class Tx {
    */
   async attempt<Result>(work: () => Promise<Result>): Promise<Result> {
     const told = this.#afterCommit.length;
+    const undoable = this.#onRollback.length;
     await this.execute(sql`savepoint attempt`);
     try {
       const result = await work();
@@ -117,6 +107,7 @@ export class Tx {
       await this.execute(sql`rollback to savepoint attempt`);
       await this.execute(sql`release savepoint attempt`);
       this.#afterCommit.length = told;
+      this.#undo(undoable);
       throw error;
     }
   }
@@ -125,6 +116,12 @@ export class Tx {
   async assertLive(scope: ReadScope): Promise<void> {
     if (!scope.isSystem && (await this.row(sql`select 1 where ${live(scope)}`)) === null) {
       throw new StaleActorError();
+    }
+  }
+
+  #undo(from: number): void {
+    for (const effect of this.#onRollback.splice(from)) {
+      effect();
     }
   }
 
@@ -244,15 +241,17 @@ export class Database {
 
   async #once<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
     const runner: QueryRunner = this.dataSource.createQueryRunner();
+    let tx: Tx | null = null;
     try {
       const client = pooled(await runner.connect());
       await runner.startTransaction();
-      const tx = new Tx(runner.manager, client, this.#names, this.observers);
+      tx = new Tx(runner.manager, client, this.#names, this.observers);
       const result = await work(tx);
       await runner.commitTransaction();
       tx.committed();
       return result;
     } catch (error) {
+      tx?.rolledBack();
       // A connection handed back inside an aborted transaction would poison its next user.
       if (runner.isTransactionActive) {
         await runner.rollbackTransaction().catch(() => undefined);

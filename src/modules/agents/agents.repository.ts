@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../database/keyset.sql.js';
 import { isRetryable, toDomainError } from '../../database/sql-errors.js';
 import { type Sql, all, assignments, join, jsonb, sql } from '../../database/sql.js';
@@ -87,7 +88,10 @@ export interface AgentForExecution {
 
 @Injectable()
 export class AgentsRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   async list(scope: ReadScope, page: KeysetPage, query: AgentListQuery): Promise<KeysetRow<AgentView>[]> {
     const ofSlug = query.slug === undefined ? sql`true` : sql`a.slug = ${query.slug}`;
@@ -166,6 +170,7 @@ export class AgentsRepository {
 
   /** @throws DomainError `already-exists` for a slug in use */
   async insert(scope: WriteScope, tx: Tx, agent: NewAgentRow): Promise<void> {
+    await this.rowLimits.assertRoom(scope, tx, 'agents');
     try {
       await tx.execute(sql`
         insert into agents (organization_id, id, slug, name, kind, version, description, config, max_attempts, timeout_seconds,

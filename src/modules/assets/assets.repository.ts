@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { createdBetween, type KeysetPage, type KeysetRow, keysetRows } from '../../database/keyset.sql.js';
 import { contributableTask, live, readableTask, tenant } from '../../database/scope.sql.js';
 import { type Sql, all, jsonb, raw, sql } from '../../database/sql.js';
@@ -27,7 +28,10 @@ export interface ReadyAssetRow {
 
 @Injectable()
 export class AssetsRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   /** The asset; null where it is absent or its task not readable. */
   async find(scope: ReadScope, id: string): Promise<StoredAsset | null> {
@@ -57,6 +61,7 @@ export class AssetsRepository {
 
   /** Stores an asset whose bytes are kept already. False where there is no such task. */
   async insertReady(scope: WriteScope, tx: Tx, row: ReadyAssetRow): Promise<boolean> {
+    await this.rowLimits.assertRoom(scope, tx, 'assets');
     const inserted = await tx.execute(sql`
       insert into assets (organization_id, id, task_id, run_id, name, type, content_type, size_bytes, sha256, status, metadata, fence, created_by,
         job, job_due_at)

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { contributableTask, live, tenant } from '../../database/scope.sql.js';
 import { type Sql, any, sql } from '../../database/sql.js';
 import { holds, parseFence } from '../runs/index.js';
@@ -46,11 +47,15 @@ export interface AssetCounts {
 
 @Injectable()
 export class UploadsRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   /** Inserts what is announced; false where the task is not there to be added to, or the lease is not held. */
   async announce(scope: WriteScope, tx: Tx, row: AnnouncedRow): Promise<boolean> {
     const fetched = row.externalUrl !== null;
+    await this.rowLimits.assertRoom(scope, tx, 'assets');
     const inserted = await tx.execute(sql`
       insert into assets (organization_id, id, task_id, run_id, name, type, content_type, status, declared_size_bytes, declared_sha256,
         part_size_bytes, upload_expires_at, upload_fence, external_url, job, job_due_at, reserved_bytes, fence, created_by)

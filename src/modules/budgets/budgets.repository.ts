@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../database/keyset.sql.js';
 import { tenant } from '../../database/scope.sql.js';
 import { type Sql, assignments, join, sql } from '../../database/sql.js';
@@ -41,7 +42,10 @@ export const BUDGET_JSON = sql`(select json_build_object('id', b.id, 'name', b.n
 
 @Injectable()
 export class BudgetsRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   async list(scope: ReadScope, page: KeysetPage, query: BudgetListQuery): Promise<KeysetRow<BudgetView>[]> {
     const ofKind = query.kind === undefined ? sql`true` : sql`b.scope_kind = ${query.kind}`;
@@ -65,21 +69,13 @@ export class BudgetsRepository {
       from budgets b where b.id = ${id} and ${tenant(scope, 'b')} for no key update of b`);
   }
 
-  /** How many budgets the organisation has; two that ask at once are answered one after the other. */
-  async count(scope: WriteScope, tx: Tx): Promise<number> {
-    await tx.rows(sql`select 1 from organizations o where o.id = ${scope.organizationId} for no key update of o`);
-    const counted = await tx.row<{ count: number }>(
-      sql`select count(*)::int as count from budgets b where ${tenant(scope, 'b')}`,
-    );
-    return counted?.count ?? 0;
-  }
-
   /** True where what the scope names is there. */
   async subjectExists(scope: WriteScope, tx: Tx, kind: BudgetKind, id: string): Promise<boolean> {
     return (await tx.row(sql`select 1 from ${subjects(kind)} where s.id = ${id} and ${tenant(scope, 's')}`)) !== null;
   }
 
   async insert(scope: WriteScope, tx: Tx, budget: BudgetRow): Promise<void> {
+    await this.rowLimits.assertRoom(scope, tx, 'budgets');
     const { limitCents, ...rest } = budget;
     await tx.manager.insert(BudgetEntity, {
       organizationId: scope.organizationId,

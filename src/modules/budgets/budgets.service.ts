@@ -8,14 +8,12 @@ import { Database } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import { ListPages } from '../../http/list-query.js';
-import { DomainError, invalid, notFound } from '../../kernel/errors.js';
+import { invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
 import { BudgetsRepository, type BudgetRow } from './budgets.repository.js';
 import type { BudgetListQuery, BudgetPatch, BudgetView, NewBudgetInput } from './budgets.schema.js';
 
-/** Each is looked at with every cost, so there are not too many. */
-const MOST_BUDGETS = 100;
 const SWEPT_AT_ONCE = 500;
 
 @Injectable()
@@ -47,12 +45,6 @@ export class BudgetsService {
     const scope = writeScope(actor, 'budget:manage');
     const budget = newBudget(input);
     return this.idempotency.run(scope, ticket, async (tx) => {
-      if ((await this.repository.count(scope, tx)) >= MOST_BUDGETS) {
-        throw new DomainError(
-          'limit-reached',
-          `An organization has at most ${MOST_BUDGETS} budgets; delete some first.`,
-        );
-      }
       const { scopeKind, scopeId } = budget;
       if (scopeId !== null && !(await this.repository.subjectExists(scope, tx, scopeKind, scopeId))) {
         throw invalid('/scope/id', `There is no such ${scopeKind}.`);

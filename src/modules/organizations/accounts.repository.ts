@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../database/keyset.sql.js';
 import { type Sql, assignments, join, sql } from '../../database/sql.js';
 import { AccountEntity } from './account.entity.js';
@@ -28,7 +29,10 @@ function managed(scope: ReadScope): Sql {
 
 @Injectable()
 export class AccountsRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   async list(scope: ReadScope, page: KeysetPage, query: AccountListQuery): Promise<KeysetRow<AccountView>[]> {
     const ofKind = query.kind === undefined ? sql`true` : sql`ac.kind = ${query.kind}`;
@@ -68,6 +72,7 @@ export class AccountsRepository {
     account: { id: string; name: string; kind: AccountView['kind']; email: string | null; userId: string | null },
   ): Promise<void> {
     const { organizationId, actor } = scope;
+    await this.rowLimits.assertRoom(scope, tx, 'accounts');
     try {
       await tx.manager.insert(AccountEntity, { organizationId, ...account, createdBy: actor.creatorId });
     } catch (error) {

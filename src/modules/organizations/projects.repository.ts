@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../database/keyset.sql.js';
 import { type Sql, assignments, join, sql } from '../../database/sql.js';
 import type { ListQuery } from '../../http/list-query.js';
@@ -38,7 +39,10 @@ function active(scope: ReadScope): Sql {
 
 @Injectable()
 export class ProjectsRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   async list(scope: ReadScope, page: KeysetPage, query: ProjectListQuery): Promise<KeysetRow<ProjectView>[]> {
     const ofTeam = query.team_id === undefined ? sql`true` : sql`pr.team_id = ${query.team_id}`;
@@ -74,6 +78,7 @@ export class ProjectsRepository {
 
   async insert(scope: WriteScope, tx: Tx, project: { id: string; name: string; teamId: string | null }): Promise<void> {
     const { organizationId, actor } = scope;
+    await this.rowLimits.assertRoom(scope, tx, 'projects');
     await tx.manager.insert(ProjectEntity, { organizationId, ...project, createdBy: actor.creatorId });
   }
 

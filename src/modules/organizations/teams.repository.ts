@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, TeamRole, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../database/keyset.sql.js';
 import { type Sql, assignments, join, sql } from '../../database/sql.js';
 import type { ListQuery } from '../../http/list-query.js';
@@ -33,7 +34,10 @@ function maintained(scope: ReadScope): Sql {
 
 @Injectable()
 export class TeamsRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   async list(scope: ReadScope, page: KeysetPage, query: ListQuery): Promise<KeysetRow<TeamView>[]> {
     const where = sql`${readableTeam(scope, 't')} and ${createdBetween('t', query)}`;
@@ -58,6 +62,7 @@ export class TeamsRepository {
   }
 
   async insert(scope: WriteScope, tx: Tx, team: { id: string; name: string; slug: string }): Promise<void> {
+    await this.rowLimits.assertRoom(scope, tx, 'teams');
     try {
       await tx.manager.insert(TeamEntity, { organizationId: scope.organizationId, ...team });
     } catch (error) {

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, UserRole, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../database/keyset.sql.js';
 import { type Sql, assignments, join, raw, sql } from '../../database/sql.js';
 import type { ListQuery } from '../../http/list-query.js';
@@ -36,6 +37,7 @@ export class UsersRepository {
   constructor(
     private readonly database: Database,
     private readonly principals: PrincipalsRepository,
+    private readonly rowLimits: RowLimits,
   ) {}
 
   async list(scope: ReadScope, page: KeysetPage, query: ListQuery): Promise<KeysetRow<UserView>[]> {
@@ -66,6 +68,8 @@ export class UsersRepository {
   /** A principal, a person and their account. @throws DomainError `already-exists` for an e-mail in use */
   async insert(scope: WriteScope, tx: Tx, user: NewUser): Promise<void> {
     const { organizationId } = scope;
+    await this.rowLimits.assertRoom(scope, tx, 'users');
+    await this.rowLimits.assertRoom(scope, tx, 'accounts');
     await this.principals.insert(scope, tx, { id: user.id, kind: 'user', role: user.role });
     try {
       const { id, email, displayName, passwordHash } = user;

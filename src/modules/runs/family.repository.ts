@@ -2,6 +2,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { live, readableTask, tenant } from '../../database/scope.sql.js';
 import { type Sql, raw, sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
@@ -55,10 +56,14 @@ export function childIdsJson(alias: string): Sql {
 
 @Injectable()
 export class FamilyRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   /** Starts the children of a run whose lease the transaction holds locked. */
   async start(scope: WriteScope, tx: Tx, parentId: string, children: readonly NewChild[]): Promise<StartedChild[]> {
+    await this.rowLimits.assertRoom(scope, tx, 'openRuns', children.length);
     const wanted = JSON.stringify(
       children.map((child, index) => ({
         position: index + 1,

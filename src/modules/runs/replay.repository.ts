@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../access/index.js';
 import type { Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { contributableTask, live } from '../../database/scope.sql.js';
 import { sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
@@ -15,6 +16,8 @@ export interface ReplaySource extends KeySettings {
 
 @Injectable()
 export class ReplayRepository {
+  constructor(private readonly rowLimits: RowLimits) {}
+
   /** Whether the agent or the payload of a run is gone; null where the run is not there for this actor to run again. Locks its task, and the run
    * against retention, which may be about to delete the payload. */
   async source(scope: WriteScope, tx: Tx, runId: string): Promise<ReplaySource | null> {
@@ -38,6 +41,7 @@ export class ReplayRepository {
     runId: string,
     replay: { id: string; idempotencyKey: string | null },
   ): Promise<{ number: number } | null> {
+    await this.rowLimits.assertRoom(scope, tx, 'openRuns');
     return tx.row<{ number: number }>(sql`
       with old as (
         select r.* from runs r where r.organization_id = ${scope.organizationId} and r.id = ${runId}

@@ -30,6 +30,7 @@ import { AppendGatherer } from './append-gatherer.js';
 import { GatheredAppendRepository } from './gathered-append.repository.js';
 import { WorkerRepository } from './worker.repository.js';
 import { WorkerClaims } from './worker-claims.js';
+import { WaitingClaims } from './waiting-claims.js';
 import { WorkerSightings } from './worker-sightings.js';
 import { WorkerWaitsController } from './worker-waits.controller.js';
 import { Said } from './said.js';
@@ -55,6 +56,7 @@ import { WorkerService } from './worker.service.js';
     SweepsRepository,
     SightingsRepository,
     WorkerClaims,
+    WaitingClaims,
     WorkerSightings,
     RunStopsRepository,
     RunStopper,

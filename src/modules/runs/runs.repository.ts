@@ -5,6 +5,7 @@
 import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { contributableTask, live, tenant } from '../../database/scope.sql.js';
 import { type Sql, jsonb, sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
@@ -56,7 +57,10 @@ export interface CancelOutcome {
 
 @Injectable()
 export class RunsRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   /** What decides a new run's configuration; null where the task is not there for this actor to run. */
   async settings(scope: WriteScope, tx: Tx, taskId: string): Promise<RunSettings | null> {
@@ -74,6 +78,7 @@ export class RunsRepository {
    */
   async create(scope: WriteScope, tx: Tx, run: NewRun): Promise<CreatedRun | null> {
     const status = run.delayedUntil === null ? 'queued' : 'delayed';
+    await this.rowLimits.assertRoom(scope, tx, 'openRuns');
     const apiKeyId = scope.actor.kind === 'api_key' ? scope.actor.principalId : null;
     return tx.row<CreatedRun & Record<string, unknown>>(sql`
       with task as (

@@ -40,10 +40,10 @@ export class WorkerController {
   @ApiOperation({
     summary: 'Lease due runs, waiting for some if asked to',
     description:
-      'Leases up to `max` due runs of the agents named. Each comes with a fence, which every later request for the run must carry. With `wait_seconds`, the request waits for work.',
+      'Leases up to `max` due runs of the agents named. Each comes with a fence, which every later request for the run must carry. With `wait_seconds`, the request waits for work; when too many claims of the key or the organization wait already, the response is 429 with `Retry-After`.',
   })
   @Returns(200, claimReplySchema, { description: 'The runs leased; none when nothing was due.', example: { runs: [] } })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden')
+  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'limit-reached')
   claim(
     @CurrentActor() actor: Actor,
     @Body({ schema: claimSchema }) input: ClaimInput,

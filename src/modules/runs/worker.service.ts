@@ -25,6 +25,7 @@ import {
   type Ending,
   type LeasedEnding,
 } from './worker.repository.js';
+import { WaitingClaims } from './waiting-claims.js';
 import { WorkerSightings } from './worker-sightings.js';
 import type { ClaimInput, CompleteInput, EventsInput, EventsReply, FailInput, WorkerEvent } from './worker.schema.js';
 
@@ -61,6 +62,7 @@ export class WorkerService {
     private readonly questions: QuestionsService,
     private readonly children: ChildrenService,
     private readonly said: Said,
+    private readonly waiting: WaitingClaims,
   ) {}
 
   /** Waiting claims are answered with none from now on, so that a stop need not wait for them. */
@@ -70,24 +72,31 @@ export class WorkerService {
 
   /**
    * Leases due runs to the caller, waiting for some if asked to. Waiting holds neither connection nor transaction.
-   * @throws DomainError `invalid-request` for an agent that is not there or not this key's to run
+   * @throws DomainError `invalid-request` for an agent that is not there or not this key's to run, `limit-reached` where there is nothing, and
+   *   too many claims wait already
    */
   async claim(actor: Actor, input: ClaimInput, gone: AbortSignal): Promise<{ runs: ClaimedWork[] }> {
     const scope = writeScope(actor, 'worker:act');
     const signal = AbortSignal.any([gone, this.#draining.signal]);
     const workerId = input.worker_id ?? anonymousWorker();
     const until = performance.now() + input.wait_seconds * 1000;
-    while (!signal.aborted) {
-      const { runs, agentIds } = await this.claims.take(scope, input.agents, { workerId, most: input.max });
-      await this.sightings.note(scope, agentIds, input.worker_id ?? UNNAMED_WORKER, runs.length > 0);
-      if (runs.length > 0) {
-        return { runs };
+    let leave: (() => void) | null = null;
+    try {
+      while (!signal.aborted) {
+        const { runs, agentIds } = await this.claims.take(scope, input.agents, { workerId, most: input.max });
+        await this.sightings.note(scope, agentIds, input.worker_id ?? UNNAMED_WORKER, runs.length > 0);
+        if (runs.length > 0) {
+          return { runs };
+        }
+        const leftMs = until - performance.now();
+        if (leftMs <= 0) {
+          break;
+        }
+        leave ??= this.waiting.enter(actor);
+        await this.bus.wait(workTopic(scope.organizationId), Math.min(leftMs, LOOK_AGAIN_MS), signal);
       }
-      const leftMs = until - performance.now();
-      if (leftMs <= 0) {
-        break;
-      }
-      await this.bus.wait(workTopic(scope.organizationId), Math.min(leftMs, LOOK_AGAIN_MS), signal);
+    } finally {
+      leave?.();
     }
     await this.database.assertLive(scope);
     return { runs: [] };

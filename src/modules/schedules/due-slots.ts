@@ -26,6 +26,7 @@ export const SLOT_REASONS = {
   'agent-paused': 'The agent was paused.',
   'agent-deleted': 'The agent has been deleted.',
   budget: 'A budget was used up.',
+  limit: 'The organization had as many runs that have not ended as it may.',
   concurrency: 'The concurrency key of the task was at its limit, and the agent drops the newest.',
   disabled: 'The schedule or its task was disabled before it could start.',
   down: 'No server was up in time, and the schedule does not catch up.',

@@ -196,7 +196,7 @@ export class ScheduleFiring {
     const settlements: Settlement[] = [];
     let begun = performance.now();
     for (const schedule of schedules) {
-      const refusal = how.refusal ?? refusalOf(schedule, circumstances.get(schedule.id));
+      const refusal = how.refusal ?? this.#refusalOf(schedule, circumstances.get(schedule.id));
       try {
         settlements.push(this.#decide(schedule, circumstances.get(schedule.id), refusal, how.untilMs));
       } catch (error) {
@@ -214,6 +214,12 @@ export class ScheduleFiring {
   async #circumstances(tx: Tx, schedules: readonly LockedSchedule[]): Promise<Map<string, Circumstances>> {
     const asking = schedules.filter(({ overlap, hasBudgets }) => overlap !== 'allow' || hasBudgets);
     return asking.length === 0 ? new Map() : this.repository.circumstances(tx, asking);
+  }
+
+  #refusalOf(schedule: LockedSchedule, circumstances: Circumstances | undefined): SlotReason | null {
+    const refusal = refusalOf(schedule, circumstances);
+    // Known before anything is written, so that what is due of others need not be written in halves for it.
+    return refusal === null && this.runs.isFull(schedule.organizationId) ? 'limit' : refusal;
   }
 
   #decide(
@@ -353,7 +359,7 @@ export class ScheduleFiring {
         if (!isOff && (found?.liveRuns ?? 0) > 0) {
           continue;
         }
-        const refusal = isOff ? 'disabled' : refusalOf(schedule, found);
+        const refusal = isOff ? 'disabled' : this.#refusalOf(schedule, found);
         const run = runOf(schedule, newId());
         const reason = refusal ?? (await this.#makeWaiting(tx, run));
         await this.repository.settleWaiting(tx, schedule, { runId: reason === 'waits' ? run.id : null, reason });
@@ -384,7 +390,8 @@ function skipReasonOf(error: unknown): SlotReason | null {
   if (isAgentDeleted(error)) {
     return 'agent-deleted';
   }
-  return error instanceof DomainError && error.code === 'budget-exceeded' ? 'budget' : null;
+  const code = error instanceof DomainError ? error.code : null;
+  return code === 'budget-exceeded' ? 'budget' : code === 'limit-reached' ? 'limit' : null;
 }
 
 /** Why nothing of a schedule may fire now; null: it may. */

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../database/keyset.sql.js';
 import { contributableTask, readableTask, tenant } from '../../database/scope.sql.js';
 import { type Sql, all, raw, sql } from '../../database/sql.js';
@@ -95,7 +96,10 @@ const WITH_TASK = sql`schedules s join tasks t on t.organization_id = s.organiza
 
 @Injectable()
 export class SchedulesRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   /** The schedule, or null where it, or its task, is not there for this actor. */
   async find(scope: ReadScope, id: string, tx: Tx | null = null): Promise<StoredSchedule | null> {
@@ -151,6 +155,7 @@ export class SchedulesRepository {
 
   /** Adds a schedule to a task, without its next slot; false where the task is not this actor's to change. */
   async insert(scope: WriteScope, tx: Tx, id: string, taskId: string, values: ScheduleValues): Promise<boolean> {
+    await this.rowLimits.assertRoom(scope, tx, 'schedules');
     const inserted = await tx.execute(sql`
       insert into schedules (organization_id, id, task_id, name, cron, every_seconds, at, timezone, starts_at, ends_at, enabled, overlap,
         catch_up, catch_up_window_seconds, jitter_seconds, pause_after_failures, task_enabled, created_by)

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../database/keyset.sql.js';
 import { live, tenant } from '../../database/scope.sql.js';
 import { type Sql, raw, sql } from '../../database/sql.js';
@@ -26,7 +27,10 @@ export interface GivenVersion extends SealedVersion {
 
 @Injectable()
 export class SecretsRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   async list(scope: ReadScope, page: KeysetPage, query: ListQuery): Promise<KeysetRow<SecretView>[]> {
     const where = sql`${tenant(scope, 's')} and ${createdBetween('s', query)}`;
@@ -34,19 +38,18 @@ export class SecretsRepository {
     return (await this.database.json<KeysetRow<SecretView>[]>(scope, select)) ?? [];
   }
 
-  async count(scope: WriteScope, tx: Tx): Promise<number> {
-    const row = await tx.row<{ count: number }>(
-      sql`select count(*)::int as count from secrets s where ${tenant(scope, 's')}`,
-    );
-    return row?.count ?? 0;
-  }
-
-  /** Id and next version of the name, its row locked; made where there is none. Of two first puts the second waits for the first. */
+  /**
+   * Id and next version of the name, its row locked; made where there is none. Of two first puts the second waits for the first.
+   * @throws DomainError `limit-reached`
+   */
   async reserve(
     scope: WriteScope,
     tx: Tx,
     secret: { id: string; name: string; fingerprint: string },
   ): Promise<{ id: string; version: number }> {
+    if ((await this.known(scope, tx, [secret.name])).length === 0) {
+      await this.rowLimits.assertRoom(scope, tx, 'secrets');
+    }
     const row = await tx.row<{ id: string; version: number }>(sql`
       insert into secrets as s (organization_id, id, name, version, fingerprint, updated_by)
       values (${scope.organizationId}, ${secret.id}, ${secret.name}, 1, ${secret.fingerprint}, ${scope.actor.principalId})

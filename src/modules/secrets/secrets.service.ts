@@ -6,14 +6,12 @@ import { Envelope } from '../../engines/envelope/envelope.js';
 import { KeyRing } from '../../engines/keyring/keyring.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import { ListPages, type ListQuery } from '../../http/list-query.js';
-import { DomainError, invalid, notFound } from '../../kernel/errors.js';
+import { invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
 import { secretContext } from './secret-context.js';
 import { SecretsRepository } from './secrets.repository.js';
 import { secretNameSchema, type SecretPut, type SecretView } from './secrets.schema.js';
-
-const MOST_SECRETS = 1000;
 
 /** Secrets as admins keep them: written, replaced, deleted, and never shown. */
 @Injectable()
@@ -47,9 +45,6 @@ export class SecretsService {
     const fingerprint = this.#fingerprint(scope.organizationId, input.value);
     return this.database.write(scope, async (tx) => {
       const secret = await this.repository.reserve(scope, tx, { id: newId(), name, fingerprint });
-      if (secret.version === 1 && (await this.repository.count(scope, tx)) > MOST_SECRETS) {
-        throw new DomainError('limit-reached', `An organization has at most ${MOST_SECRETS} secrets.`);
-      }
       const context = secretContext(scope.organizationId, secret.id, secret.version);
       await this.repository.addVersion(scope, tx, { ...secret, name }, this.envelope.seal(context, input.value));
       return required(await this.repository.find(scope, tx, secret.id));

@@ -2,6 +2,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { contributableTask, manageableTask, readableTask, tenant } from '../../database/scope.sql.js';
 import { type Sql, any, assignments, join, jsonb, sql } from '../../database/sql.js';
 import { readableAccount, readableProject, readableTeam } from '../organizations/index.js';
@@ -70,7 +71,10 @@ export interface ReferenceStandings {
 
 @Injectable()
 export class TasksRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   /** How the actor stands to what a task is to refer to; null ids are answered for as if given and found. */
   async standings(
@@ -103,6 +107,7 @@ export class TasksRepository {
 
   /** Inserts tasks, in the order given; one statement, however many. */
   async insert(scope: WriteScope, tx: Tx, tasks: readonly (TaskValues & { id: string })[]): Promise<void> {
+    await this.rowLimits.assertRoom(scope, tx, 'tasks', tasks.length);
     const rows = tasks.map((task) => ({
       id: task.id,
       title: task.title,

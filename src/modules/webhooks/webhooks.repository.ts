@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
+import { RowLimits } from '../../database/row-limits.js';
 import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../database/keyset.sql.js';
 import { tenant } from '../../database/scope.sql.js';
 import { assignments, join, sql } from '../../database/sql.js';
@@ -24,7 +25,10 @@ const WEBHOOK_JSON = sql`(select json_build_object('id', e.id, 'url', e.url, 'de
 
 @Injectable()
 export class WebhooksRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   async list(scope: ReadScope, page: KeysetPage, query: WebhookListQuery): Promise<KeysetRow<WebhookView>[]> {
     const where = sql`${tenant(scope, 'e')} and ${createdBetween('e', query)}`;
@@ -45,16 +49,8 @@ export class WebhooksRepository {
       select e.url, e.enabled from webhook_endpoints e where e.id = ${id} and ${tenant(scope, 'e')} for no key update of e`);
   }
 
-  /** How many endpoints the organisation has; two that ask at once are answered one after the other. */
-  async count(scope: WriteScope, tx: Tx): Promise<number> {
-    await tx.rows(sql`select 1 from organizations o where o.id = ${scope.organizationId} for no key update of o`);
-    const counted = await tx.row<{ count: number }>(
-      sql`select count(*)::int as count from webhook_endpoints e where ${tenant(scope, 'e')}`,
-    );
-    return counted?.count ?? 0;
-  }
-
   async insert(scope: WriteScope, tx: Tx, endpoint: NewWebhook & { id: string }): Promise<void> {
+    await this.rowLimits.assertRoom(scope, tx, 'webhooks');
     await tx.manager.insert(WebhookEndpointEntity, {
       organizationId: scope.organizationId,
       ...endpoint,

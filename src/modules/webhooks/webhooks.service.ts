@@ -25,9 +25,6 @@ import type {
   WebhookWithSecret,
 } from './webhooks.schema.js';
 
-/** Each is looked at by every change that might be told. */
-const MOST_ENDPOINTS = 50;
-
 const SHOWN_ONCE = 'Keep the secret now: it cannot be shown again.';
 const SHOWN_BEFORE = 'The secret was shown in the first reply only; rotate it where that reply was lost.';
 const ROTATED = `${SHOWN_ONCE} For ${OVERLAP_HOURS} hours the old one signs beside it.`;
@@ -69,12 +66,6 @@ export class WebhooksService {
     this.#assertUrl(input.url);
     let secret: string | null = null;
     const { value, replayed } = await this.idempotency.run(scope, ticket, async (tx) => {
-      if ((await this.repository.count(scope, tx)) >= MOST_ENDPOINTS) {
-        throw new DomainError(
-          'limit-reached',
-          `An organization has at most ${MOST_ENDPOINTS} webhooks; delete some first.`,
-        );
-      }
       const id = newId();
       await this.repository.insert(scope, tx, { id, ...input });
       secret = await this.secrets.renew(scope, tx, id);

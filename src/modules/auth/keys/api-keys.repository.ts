@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, Role, TeamRole, UserRole, WriteScope } from '../../../access/index.js';
 import { Database, type Tx } from '../../../database/database.js';
+import { RowLimits } from '../../../database/row-limits.js';
 import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../../database/keyset.sql.js';
 import { tenant } from '../../../database/scope.sql.js';
 import { sql } from '../../../database/sql.js';
@@ -61,6 +62,7 @@ export class ApiKeysRepository {
   constructor(
     private readonly database: Database,
     private readonly principals: PrincipalsRepository,
+    private readonly rowLimits: RowLimits,
   ) {}
 
   async list(scope: ReadScope, query: ApiKeyListQuery, page: KeysetPage): Promise<KeysetRow<ApiKey>[]> {
@@ -84,6 +86,7 @@ export class ApiKeysRepository {
     const { organizationId } = scope;
     const { id, name, userId, teamRole, isBootstrap, createdBy, createdWith } = key;
     const heldToTeams = key.teamIds.length > 0;
+    await this.rowLimits.assertRoom(scope, tx, 'apiKeys');
     await this.principals.insert(scope, tx, { id, kind: 'api_key', role: key.role, expiresAt: key.expiresAt });
     await tx.manager.insert(ApiKeyEntity, {
       organizationId,

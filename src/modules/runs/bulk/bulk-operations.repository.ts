@@ -6,6 +6,7 @@
 import { Injectable } from '@nestjs/common';
 import type { ReadScope, WriteScope } from '../../../access/index.js';
 import { Database, type Tx } from '../../../database/database.js';
+import { RowLimits } from '../../../database/row-limits.js';
 import { createdBetween, type KeysetPage, type KeysetRow, keysetRows } from '../../../database/keyset.sql.js';
 import { contributableTask, tenant } from '../../../database/scope.sql.js';
 import { type Sql, all, jsonb, sql } from '../../../database/sql.js';
@@ -41,7 +42,10 @@ const OPERATION = sql`jsonb_build_object('id', o.id, 'action', o.action, 'filter
 
 @Injectable()
 export class BulkOperationsRepository {
-  constructor(private readonly database: Database) {}
+  constructor(
+    private readonly database: Database,
+    private readonly rowLimits: RowLimits,
+  ) {}
 
   /**
    * Makes the operation and writes down what it matches of the runs that the actor may contribute to. Answers how many those are; past
@@ -49,6 +53,9 @@ export class BulkOperationsRepository {
    */
   async insert(scope: WriteScope, tx: Tx, operation: NewOperation, most: number): Promise<number> {
     const { id, action, filter, dryRun } = operation;
+    if (!dryRun) {
+      await this.rowLimits.assertRoom(scope, tx, 'bulkOperations');
+    }
     const made = await tx.row<{ matched: number }>(sql`
       with matched as materialized (
         select r.id from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id

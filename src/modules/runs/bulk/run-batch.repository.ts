@@ -2,6 +2,7 @@
 import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../../access/index.js';
 import type { Tx } from '../../../database/database.js';
+import { RowLimits } from '../../../database/row-limits.js';
 import { contributableTask, live } from '../../../database/scope.sql.js';
 import { sql } from '../../../database/sql.js';
 import { insertServerEvents } from '../../streams/index.js';
@@ -30,6 +31,8 @@ export interface BatchedRuns {
 
 @Injectable()
 export class RunBatchRepository {
+  constructor(private readonly rowLimits: RowLimits) {}
+
   /** What decides the runs' configurations, by task; what is not this actor's to run is left out. */
   async settings(scope: WriteScope, tx: Tx, taskIds: readonly string[]): Promise<Map<string, BatchSettings>> {
     const rows = await tx.rows<BatchSettings & { taskId: string } & Record<string, unknown>>(sql`
@@ -47,6 +50,7 @@ export class RunBatchRepository {
     runs: readonly BatchedRun[],
     options: { batchId: string; idempotencyKey: string | null },
   ): Promise<BatchedRuns> {
+    await this.rowLimits.assertRoom(scope, tx, 'openRuns', runs.length);
     const { actor, isSystem } = scope;
     const given = JSON.stringify(
       runs.map(({ id, taskId, runConfig }) => ({ id, task_id: taskId, run_config: runConfig })),

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { unsafelySystemScope } from '../../../access/index.js';
 import type { Tx } from '../../../database/database.js';
+import { RowLimits } from '../../../database/row-limits.js';
 import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../../engines/event-bus/event-bus.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { resolveRunConfig } from '../../agents/index.js';
@@ -40,6 +41,7 @@ export class ScheduledRuns {
     private readonly repository: ScheduledRunsRepository,
     private readonly admission: RunAdmission,
     private readonly bus: EventBus,
+    private readonly rowLimits: RowLimits,
   ) {}
 
   /**
@@ -51,6 +53,7 @@ export class ScheduledRuns {
     if (runs.length === 0) {
       return;
     }
+    await this.#assertRoom(tx, runs);
     const places = new Map<string, number>();
     const rows = runs.map(({ settings, ...run }) => {
       const config = this.#config(settings);
@@ -96,6 +99,22 @@ export class ScheduledRuns {
     const changed = await this.repository.cancelLive(scope, tx, taskId, scheduleId);
     // What the canceled ones started is found by the sweep over families.
     tx.afterCommit(() => changed.forEach((id) => this.bus.publish(streamTopic(id))));
+  }
+
+  /** True where the organization has as many runs that have not ended as it may. */
+  isFull(organizationId: string): boolean {
+    return this.rowLimits.isFull(organizationId, 'openRuns');
+  }
+
+  async #assertRoom(tx: Tx, runs: readonly ScheduledRun[]): Promise<void> {
+    const counts = new Map<string, number>();
+    for (const { organizationId } of runs) {
+      counts.set(organizationId, (counts.get(organizationId) ?? 0) + 1);
+    }
+    for (const [organizationId, count] of counts) {
+      const scope = unsafelySystemScope(organizationId, 'hold runs of schedules to the limits of their organization');
+      await this.rowLimits.assertRoom(scope, tx, 'openRuns', count);
+    }
   }
 
   #config(settings: ScheduledSettings): string {
