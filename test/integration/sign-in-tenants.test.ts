@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { sql } from '../../src/database/sql.js';
 import { DomainError } from '../../src/kernel/errors.js';
-import { throttledAddress } from '../../src/modules/auth/sessions/client-address.js';
+import { throttledAddress } from '../../src/kernel/client-address.js';
 import { LoginThrottleRepository } from '../../src/modules/auth/sessions/login-throttle.repository.js';
 import { SignInTurns } from '../../src/modules/auth/sessions/sign-in-turns.js';
 import { PASSWORD } from '../support/actors.js';
