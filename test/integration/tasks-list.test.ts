@@ -208,7 +208,7 @@ describe('pages', () => {
     const { body } = await list('?tag=long&sort=created_at');
     const shown: { id: string; prompt: string; prompt_truncated: boolean }[] = body.data;
     expect(shown.map(({ prompt, prompt_truncated }) => [prompt, prompt_truncated])).toEqual(
-      prompts.map((prompt) => [[...prompt].slice(0, 4_096).join(''), [...prompt].length > 4_096]),
+      prompts.map((prompt) => [Array.from(prompt).slice(0, 4_096).join(''), Array.from(prompt).length > 4_096]),
     );
     for (const [index, { id }] of shown.entries()) {
       expect((await server.call('GET', `/api/v1/tasks/${id}`)).body.task.prompt).toBe(prompts[index]);
