@@ -302,12 +302,23 @@ describe('bytes', () => {
     ],
     ['text/plain', 'dir/', 'attachment; filename="file"', 'text/plain'],
   ])('%s named %j is served as %s', async (contentType, name, disposition, servedType) => {
-    const id = await leave(await seedRun(server), randomBytes(3), { name, contentType, type: 'file' });
+    // No text, so that no charset is told.
+    const id = await leave(await seedRun(server), Buffer.from([0, 1, 2]), { name, contentType, type: 'file' });
     const reply = await content(id);
 
     expect(reply.status).toBe(200);
     expect(reply.headers.get('content-disposition')).toBe(disposition);
     expect(reply.headers.get('content-type')).toBe(servedType);
+  });
+
+  test('of a text that a run leaves are served with the charset that was found, beside its own metadata', async () => {
+    const text = Buffer.from('Gr\xf6\xdfe;Stra\xdfe;\xdcbung;M\xfcller\n', 'latin1');
+    const id = await leave(await seedRun(server), text, { name: 'a.csv', contentType: 'text/csv', type: 'file' });
+    const shown = await server.call('GET', `/api/v1/assets/${id}`);
+    const reply = await content(id);
+
+    expect(shown.body.metadata).toMatchObject({ charset: 'windows-1252' });
+    expect(reply.headers.get('content-type')).toBe('text/csv; charset=windows-1252');
   });
 
   test('that are not there yet, or were lost, are 404, and no link is shown for the former', async () => {

@@ -9,7 +9,8 @@ import { AssetIntake } from './asset-intake.js';
 import { ORIGINAL } from './asset-parts.js';
 import type { Asset, AssetPatch, AssetType } from './assets.schema.js';
 import { AssetsService } from './assets.service.js';
-import { HEAD_BYTES, kindRefusal, settleType, UNKNOWN_TYPE } from './content-types.js';
+import { settleType, typeForKind } from './content-agreement.js';
+import { HEAD_BYTES, kindRefusal, UNKNOWN_TYPE } from './content-types.js';
 
 /** Changes of assets whose bytes are there. */
 @Injectable()
@@ -75,7 +76,7 @@ export class AssetChangesService {
       return asset.contentType;
     }
     const declared = asset.contentType === UNKNOWN_TYPE ? null : asset.contentType;
-    const contentType = await settleType(await this.#head(scope, id), declared, asset.name);
+    const contentType = typeForKind(type, await settleType(await this.#head(scope, id), declared, asset.name));
     const refusal = kindRefusal(type, contentType);
     if (refusal !== null) {
       throw new DomainError('content-mismatch', `The content type of this asset is ${contentType}, but ${refusal}.`);

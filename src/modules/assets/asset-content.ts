@@ -9,7 +9,14 @@ import { Log } from '../../kernel/log.js';
 import { AssetsRepository, type StoredAsset } from './assets.repository.js';
 import type { ContentQuery } from './assets.schema.js';
 import { ORIGINAL, THUMBNAIL } from './asset-parts.js';
-import { dispositionOf, entityTag, matchesTag, namesTag, requestedRange, servedType } from './content-headers.js';
+import {
+  contentTypeHeader,
+  dispositionOf,
+  entityTag,
+  matchesTag,
+  namesTag,
+  requestedRange,
+} from './content-headers.js';
 
 /** One request for an asset's bytes. */
 export interface ContentVisit {
@@ -122,7 +129,7 @@ function sharing(request: FastifyRequest, query: ContentQuery): Record<string, s
 function describe(asset: StoredAsset, range: ByteRange | null, sizeBytes: number): Record<string, string> {
   const lengthBytes = range === null ? sizeBytes : range.end - range.start + 1;
   return {
-    'content-type': servedType(asset.content_type),
+    'content-type': contentTypeHeader(asset.content_type, asset.metadata['charset']),
     'content-length': String(lengthBytes),
     'content-disposition': dispositionOf(asset.content_type, asset.name),
     'accept-ranges': 'bytes',

@@ -22,6 +22,7 @@ import { Log } from '../../kernel/log.js';
 import { WorkerService } from '../runs/index.js';
 import type { AssetType } from './assets.schema.js';
 import { ContentCheck } from './content-check.js';
+import { typeForKind } from './content-agreement.js';
 import { kindOf, kindRefusal, UNKNOWN_TYPE } from './content-types.js';
 import { AssetReservations, quotaReached } from './asset-reservations.js';
 import { ASSET_WORK_TOPIC, ORIGINAL } from './asset-parts.js';
@@ -63,11 +64,11 @@ export class AssetIntake {
     } catch (error) {
       if (isConflict(error)) {
         const found = await this.#adopt(key, check);
-        await this.#finish(scope, asset, check.contentType, found, isTold);
+        await this.#finish(scope, asset, check, found, isTold);
       }
       throw error;
     }
-    await this.#finish(scope, asset, check.contentType, stored, isTold);
+    await this.#finish(scope, asset, check, stored, isTold);
   }
 
   /** @throws DomainError `payload-too-large` */
@@ -134,18 +135,19 @@ export class AssetIntake {
   async #finish(
     scope: WriteScope,
     asset: UploadRow,
-    contentType: string,
+    check: ContentCheck,
     stored: StoredBlob,
     isTold: boolean,
   ): Promise<void> {
     const { id, name, runId, fence } = asset;
     try {
-      const type = settledKind(asset, contentType);
+      const { type, contentType } = settledKind(asset, check.contentType);
+      const metadata = check.charset === null ? {} : { charset: check.charset };
       const finish = async (tx: Tx): Promise<void> => {
         if (runId !== null && fence !== null) {
           await this.workers.appendAsset(tx, scope, runId, fence, { id, name, type, status: 'ready' });
         }
-        if (!(await this.repository.finish(scope, tx, id, { contentType, type, ...stored }))) {
+        if (!(await this.repository.finish(scope, tx, id, { contentType, type, metadata, ...stored }))) {
           await tx.assertLive(scope);
           throw new DomainError('conflict', 'This asset does not wait for bytes any more.');
         }
@@ -188,14 +190,19 @@ function isConflict(error: unknown): boolean {
   return error instanceof DomainError && error.code === 'conflict';
 }
 
-/** The kind an asset is of, once its bytes are known: where nobody said what they are, they say it. @throws DomainError `content-mismatch` */
-function settledKind(announced: Pick<UploadRow, 'type' | 'contentType'>, contentType: string): AssetType {
+/** What an asset is, once its bytes are known: where nobody said what they are, they say it. @throws DomainError `content-mismatch` */
+function settledKind(
+  announced: Pick<UploadRow, 'type' | 'contentType'>,
+  contentType: string,
+): { type: AssetType; contentType: string } {
   if (announced.type === 'file' && announced.contentType === UNKNOWN_TYPE) {
-    return kindOf(contentType);
+    return { type: kindOf(contentType), contentType };
   }
-  const refusal = kindRefusal(announced.type, contentType);
+  const { type } = announced;
+  const suitable = announced.contentType === UNKNOWN_TYPE ? typeForKind(type, contentType) : contentType;
+  const refusal = kindRefusal(type, suitable);
   if (refusal !== null) {
     throw new DomainError('content-mismatch', `The bytes are ${contentType}, but ${refusal}.`);
   }
-  return announced.type;
+  return { type, contentType: suitable };
 }

@@ -16,14 +16,16 @@ export const assetSchema = z
     run_id: z.uuid().nullable(),
     name: z.string(),
     type: z.enum(ASSET_TYPES),
-    content_type: z.string(),
+    content_type: z.string().describe('As announced until the bytes are there; then what they are.'),
     size: z.int().nullable().describe('Bytes; null until they are there.'),
     sha256: z.string().nullable().describe('Lower-case hex; null until the bytes are there.'),
     status: z.enum(ASSET_STATUSES),
     url: z.url().nullable().describe('The bytes, without another credential, for an hour; null until they are there.'),
     thumbnail: z.url().nullable().describe('A picture of it, likewise; null where there is none.'),
     embed: z.string().nullable().describe('HTML that shows it, likewise; null where there is none.'),
-    metadata: z.record(z.string(), z.unknown()).describe('`width`, `height`, `duration_seconds` and the like.'),
+    metadata: z
+      .record(z.string(), z.unknown())
+      .describe('`width`, `height`, `duration_seconds`, `charset` (of a text) and the like.'),
     error: z.string().nullable(),
     created_at: z.iso.datetime(),
   })

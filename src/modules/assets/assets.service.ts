@@ -13,7 +13,10 @@ import type { Page } from '../../kernel/page.js';
 import { AssetLinks } from './asset-links.js';
 import { AssetIntake } from './asset-intake.js';
 import { ORIGINAL, THUMBNAIL } from './asset-parts.js';
-import { HEAD_BYTES, kindOf, kindRefusal, mediaType, settleType, sniff } from './content-types.js';
+import { settleType } from './content-agreement.js';
+import { ContentReading } from './content-reading.js';
+import { sniff } from './content-signatures.js';
+import { isTextType, kindOf, kindRefusal, mediaType, UNKNOWN_TYPE } from './content-types.js';
 import { AssetsRepository, type StoredAsset } from './assets.repository.js';
 import type { Asset, AssetListQuery, AssetStatus, AssetType } from './assets.schema.js';
 
@@ -95,16 +98,18 @@ export class AssetsService {
     asset: RunAsset,
     commit: (tx: Tx, asset: AssetNotice) => Promise<void>,
   ): Promise<{ id: string }> {
-    const { taskId, runId, name, bytes, metadata, signal } = asset;
+    const { taskId, runId, name, bytes, signal } = asset;
     const id = newId();
     const key = blobKey(scope.organizationId, id, ORIGINAL);
     const maxBytes = this.config.assetMaxBytes;
     const limits = signal === undefined ? { maxBytes } : { maxBytes, signal };
     // A look before the bytes are written; the transaction below decides.
     await this.intake.assertWithinQuota(scope);
-    const head = new HeadOf(bytes);
-    const { sizeBytes, sha256 } = await this.blobs.put(key, head.body(), limits);
-    const kept = await keptAs(head.bytes, asset);
+    const reading = new ContentReading();
+    const { sizeBytes, sha256 } = await this.blobs.put(key, readBy(reading, bytes), limits);
+    const kept = await keptAs(reading.head, asset);
+    const charset = isTextType(mediaType(kept.contentType) ?? UNKNOWN_TYPE) ? reading.charset() : null;
+    const metadata = charset === null ? asset.metadata : { ...asset.metadata, charset };
     try {
       await this.database.transaction(async (tx) => {
         await commit(tx, { id, name, type: kept.type, status: 'ready' });
@@ -173,26 +178,10 @@ export class AssetsService {
   }
 }
 
-/** Lets a body pass, and keeps its first bytes. */
-class HeadOf {
-  readonly #pieces: Uint8Array[] = [];
-  #length = 0;
-
-  constructor(private readonly source: AsyncIterable<Uint8Array>) {}
-
-  get bytes(): Uint8Array {
-    return Buffer.concat(this.#pieces);
-  }
-
-  async *body(): AsyncGenerator<Uint8Array> {
-    for await (const piece of this.source) {
-      if (this.#length < HEAD_BYTES) {
-        const part = Buffer.from(piece.subarray(0, HEAD_BYTES - this.#length));
-        this.#pieces.push(part);
-        this.#length += part.length;
-      }
-      yield piece;
-    }
+async function* readBy(reading: ContentReading, bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const piece of bytes) {
+    reading.add(piece);
+    yield piece;
   }
 }
 
@@ -201,14 +190,10 @@ async function keptAs(
   head: Uint8Array,
   { type, contentType, name }: RunAsset,
 ): Promise<{ type: AssetType; contentType: string }> {
-  try {
-    await settleType(head, mediaType(contentType), name);
+  const declared = mediaType(contentType) ?? UNKNOWN_TYPE;
+  const found = await settleType(head, declared, name).catch(() => sniff(head));
+  if (found === null || declared === UNKNOWN_TYPE || declared === found) {
     return { type, contentType };
-  } catch {
-    const found = await sniff(head);
-    if (found === null) {
-      return { type, contentType };
-    }
-    return { type: kindRefusal(type, found) === null ? type : kindOf(found), contentType: found };
   }
+  return { type: kindRefusal(type, found) === null ? type : kindOf(found), contentType: found };
 }

@@ -1,6 +1,8 @@
 import { DomainError } from '../../kernel/errors.js';
 import type { StoredBlob } from '../../engines/blob-store/blob-store.js';
-import { HEAD_BYTES, settleType } from './content-types.js';
+import { settleType } from './content-agreement.js';
+import { ContentReading } from './content-reading.js';
+import { isTextType } from './content-types.js';
 
 /** What was said of bytes before they came; null where nothing was. */
 export interface Announced {
@@ -23,6 +25,7 @@ export class ChecksumMismatch extends DomainError {
  */
 export class ContentCheck {
   #contentType: string | null = null;
+  #charset: string | null = null;
 
   constructor(private readonly announced: Announced) {}
 
@@ -34,25 +37,29 @@ export class ContentCheck {
     return this.#contentType;
   }
 
+  /** The charset of a text, once all of it has passed; null where there is none to tell. */
+  get charset(): string | null {
+    return this.#charset;
+  }
+
   /** The bytes as they come. @throws DomainError `content-mismatch` where they are of another kind or more than announced */
   async *of(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     const { name, contentType, sizeBytes } = this.announced;
-    let head = Buffer.alloc(0);
+    const reading = new ContentReading();
     let seen = 0;
     for await (const piece of body) {
       seen += piece.byteLength;
       if (sizeBytes !== null && seen > sizeBytes) {
         throw new DomainError('content-mismatch', `More than the ${sizeBytes} bytes announced arrived.`);
       }
-      if (this.#contentType === null) {
-        head = Buffer.concat([head, piece.subarray(0, HEAD_BYTES - head.length)]);
-        if (head.length === HEAD_BYTES) {
-          this.#contentType = await settleType(head, contentType, name);
-        }
+      reading.add(piece);
+      if (this.#contentType === null && reading.isHeadFull) {
+        this.#contentType = await settleType(reading.head, contentType, name);
       }
       yield piece;
     }
-    this.#contentType ??= await settleType(head, contentType, name);
+    this.#contentType ??= await settleType(reading.head, contentType, name);
+    this.#charset = isTextType(this.#contentType) ? reading.charset() : null;
   }
 
   /** For the blob store, which calls it before it shows anything. @throws DomainError `content-mismatch` */

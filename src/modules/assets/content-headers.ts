@@ -3,6 +3,8 @@
  * that nothing in it ever runs with this server's origin.
  */
 import type { ByteRange } from '../../engines/blob-store/blob-store.js';
+import { isTextType } from './content-types.js';
+import { isCharset } from './text-charset.js';
 
 /**
  * Types a browser may show in place: pictures made of pixels, sound, video. What can hold a script or a form (HTML, SVG, XML, PDF)
@@ -10,6 +12,7 @@ import type { ByteRange } from '../../engines/blob-store/blob-store.js';
  */
 const INLINE = new Set([
   'image/png',
+  'image/apng',
   'image/jpeg',
   'image/gif',
   'image/webp',
@@ -45,6 +48,12 @@ export function servedType(contentType: string): string {
     return 'application/octet-stream';
   }
   return ACTIVE.test(type) ? 'text/plain' : type;
+}
+
+/** `Content-Type`: the media type, and the charset that was found in a text. @param charset as it stands in the asset's metadata */
+export function contentTypeHeader(contentType: string, charset: unknown): string {
+  const type = servedType(contentType);
+  return isTextType(type) && isCharset(charset) ? `${type}; charset=${charset}` : type;
 }
 
 /**

@@ -1,85 +1,123 @@
-/**
- * What bytes are, by their first bytes, and whether that is what was said of them. Pure, but for the library that knows the signatures.
- *
- * The first bytes beat the name and the declared type: what is announced as a picture and is none would be shown as one, and is
- * refused. Text has no signature, so a type of text is believed where the bytes are text, and of types that always have a signature
- * one must be found.
- */
-import { isUtf8 } from 'node:buffer';
+/** Names of media types: which there are, what several names of one are called here, and which kinds of asset they suit. Pure. */
 import { extname } from 'node:path/posix';
-import { fileTypeFromBuffer } from 'file-type';
-import { DomainError } from '../../kernel/errors.js';
 import type { AssetType } from './assets.schema.js';
 
-/** As many first bytes as the signatures need. */
-export const HEAD_BYTES = 4100;
+/** As many first bytes as are looked at. Signatures need less; charsets, directories of pictures and padding are read further in. */
+export const HEAD_BYTES = 65_536;
 
 export const UNKNOWN_TYPE = 'application/octet-stream';
 
-/** One name for each type that has several. */
-const ALIASES: Readonly<Record<string, string>> = {
-  'image/jpg': 'image/jpeg',
-  'image/pjpeg': 'image/jpeg',
-  'image/x-png': 'image/png',
-  'audio/mp3': 'audio/mpeg',
-  'audio/x-mp3': 'audio/mpeg',
-  'audio/wave': 'audio/wav',
-  'audio/x-wav': 'audio/wav',
-  'audio/vnd.wave': 'audio/wav',
-  'audio/x-flac': 'audio/flac',
-  'audio/m4a': 'audio/mp4',
-  'audio/x-m4a': 'audio/mp4',
-  'audio/opus': 'audio/ogg',
-  'audio/x-aiff': 'audio/aiff',
-  'application/ogg': 'audio/ogg',
-  'video/x-m4v': 'video/mp4',
-  'video/x-msvideo': 'video/avi',
-  'video/vnd.avi': 'video/avi',
-  'video/x-matroska': 'video/matroska',
-  'application/x-zip-compressed': 'application/zip',
-  'application/x-gzip': 'application/gzip',
-  'text/xml': 'application/xml',
+/** Types that have several names, under the one that is kept. Browsers take theirs from the system, so a file has several. */
+const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
+  'image/jpeg': ['image/jpg', 'image/pjpeg', 'image/jfif'],
+  'image/png': ['image/x-png'],
+  'image/apng': ['image/vnd.mozilla.apng', 'image/x-apng'],
+  'image/bmp': ['image/x-bmp', 'image/x-ms-bmp'],
+  'image/tiff': ['image/tif', 'image/x-tiff', 'image/x-tif'],
+  'image/x-icon': ['image/vnd.microsoft.icon', 'image/ico', 'image/icon', 'image/x-win-bitmap', 'application/ico'],
+  'image/vnd.adobe.photoshop': ['image/x-psd', 'image/x-photoshop', 'image/psd', 'application/x-photoshop'],
+  'image/x-adobe-dng': ['image/dng', 'image/x-dng'],
+  'image/x-nikon-nef': ['image/nef', 'image/x-nef'],
+  'image/x-canon-cr2': ['image/cr2', 'image/x-cr2'],
+  'image/x-canon-cr3': ['image/cr3', 'image/x-cr3'],
+  'image/x-sony-arw': ['image/arw', 'image/x-arw'],
+  'image/x-fujifilm-raf': ['image/raf', 'image/x-raf', 'image/x-fuji-raf'],
+  'image/x-olympus-orf': ['image/orf', 'image/x-orf'],
+  'image/x-panasonic-rw2': ['image/rw2', 'image/x-rw2', 'image/x-panasonic-raw2'],
+  'audio/mpeg': ['audio/mp3', 'audio/x-mp3', 'audio/x-mpeg', 'audio/mpeg3', 'audio/mpg'],
+  'audio/wav': ['audio/wave', 'audio/x-wav', 'audio/vnd.wave', 'audio/x-pn-wav'],
+  'audio/flac': ['audio/x-flac'],
+  'audio/mp4': ['audio/m4a', 'audio/x-m4a', 'audio/x-m4b', 'audio/x-mp4'],
+  'audio/aac': ['audio/x-aac', 'audio/aacp', 'audio/vnd.dlna.adts', 'audio/x-hx-aac-adts'],
+  'audio/ogg': [
+    'audio/opus',
+    'application/ogg',
+    'audio/x-ogg',
+    'audio/vorbis',
+    'audio/x-vorbis+ogg',
+    'audio/x-opus+ogg',
+  ],
+  'audio/ac3': ['audio/vnd.dolby.dd-raw'],
+  'audio/aiff': ['audio/x-aiff', 'audio/aif'],
+  'audio/midi': ['audio/x-midi', 'audio/mid', 'audio/sp-midi'],
+  'audio/matroska': ['audio/x-matroska'],
+  'audio/x-ms-wma': ['audio/wma', 'audio/x-ms-asf'],
+  'video/mp4': ['video/x-m4v', 'video/m4v', 'application/mp4'],
+  'video/quicktime': ['video/mov', 'video/x-quicktime'],
+  'video/avi': ['video/x-msvideo', 'video/vnd.avi', 'video/msvideo'],
+  'video/matroska': ['video/x-matroska'],
+  'video/mpeg': ['video/mpg', 'video/x-mpeg', 'video/x-mpg', 'video/mp1s', 'video/mp2p', 'video/x-mpeg-system'],
+  'video/mp2t': ['video/vnd.dlna.mpeg-tts', 'video/m2ts', 'video/x-mpegts'],
+  'video/x-ms-wmv': ['video/wmv', 'video/x-ms-wm'],
+  'video/x-ms-asf': ['video/asf', 'application/vnd.ms-asf', 'application/x-ms-asf', 'video/x-ms-asf-plugin'],
+  'model/stl': ['application/vnd.ms-pki.stl', 'model/x.stl-ascii', 'model/x.stl-binary', 'application/sla'],
+  'model/obj': ['application/x-tgif', 'text/prs.wavefront-obj'],
+  'model/3mf': ['application/vnd.ms-3mfdocument', 'application/vnd.ms-package.3dmanufacturing-3dmodel+xml'],
+  'application/pdf': ['application/x-pdf'],
+  'application/postscript': [
+    'application/eps',
+    'application/x-eps',
+    'image/eps',
+    'image/x-eps',
+    'application/x-postscript',
+  ],
+  'application/rtf': ['text/rtf', 'text/richtext', 'application/x-rtf'],
+  'application/zip': ['application/x-zip-compressed', 'application/x-zip'],
+  'application/gzip': [
+    'application/x-gzip',
+    'application/x-compressed-tar',
+    'application/x-tgz',
+    'application/x-gtar-compressed',
+    'application/gzip-compressed',
+    'application/x-tar-gz',
+  ],
+  'application/x-bzip2': [
+    'application/x-bzip',
+    'application/bzip2',
+    'application/bzip',
+    'application/x-bz2',
+    'application/x-bzip-compressed-tar',
+    'application/x-bzip2-compressed-tar',
+  ],
+  'application/x-xz': ['application/xz', 'application/x-xz-compressed-tar'],
+  'application/zstd': ['application/x-zstd', 'application/x-zstd-compressed-tar'],
+  'application/x-tar': ['application/tar', 'application/x-gtar'],
+  'application/x-7z-compressed': ['application/x-7z'],
+  'application/vnd.rar': ['application/x-rar-compressed', 'application/x-rar', 'application/rar'],
+  'application/java-archive': ['application/x-java-archive', 'application/x-jar', 'application/jar'],
+  'application/vnd.debian.binary-package': [
+    'application/x-debian-package',
+    'application/x-deb',
+    'application/deb',
+    'application/x-debian-binary-package',
+  ],
+  'application/x-unix-archive': ['application/x-archive'],
+  'application/x-rpm': ['application/x-redhat-package-manager'],
+  'application/x-elf': [
+    'application/x-sharedlib',
+    'application/x-executable',
+    'application/x-pie-executable',
+    'application/x-object',
+    'application/x-core',
+  ],
+  'application/x-msdownload': [
+    'application/vnd.microsoft.portable-executable',
+    'application/x-dosexec',
+    'application/x-ms-dos-executable',
+    'application/exe',
+    'application/x-exe',
+  ],
+  'application/vnd.sqlite3': ['application/x-sqlite3', 'application/x-sqlite'],
+  'application/xml': ['text/xml'],
 };
 
-/** Containers hold sound or pictures, and their first bytes do not tell which. */
-const CONTAINERS: readonly (readonly string[])[] = [
-  ['audio/mp4', 'video/mp4', 'video/quicktime', 'video/3gpp', 'audio/aac'],
-  ['audio/webm', 'video/webm', 'video/matroska', 'audio/matroska'],
-  ['audio/ogg', 'video/ogg'],
-  ['image/heic', 'image/heif', 'image/avif'],
-];
+const ALIASES: ReadonlyMap<string, string> = new Map(
+  Object.entries(SYNONYMS).flatMap(([type, names]) => names.map((name) => [name, type])),
+);
 
-/** Types whose first bytes always say so. */
-const SIGNED = new Set([
-  'image/jpeg',
-  'image/png',
-  'image/gif',
-  'image/webp',
-  'image/avif',
-  'image/heic',
-  'image/bmp',
-  'image/tiff',
-  'audio/wav',
-  'audio/flac',
-  'audio/ogg',
-  'audio/mp4',
-  'audio/webm',
-  'audio/mpeg',
-  'video/mp4',
-  'video/quicktime',
-  'video/webm',
-  'video/ogg',
-  'video/avi',
-  'video/matroska',
-  'model/gltf-binary',
-  'model/vnd.usdz+zip',
-  'application/pdf',
-  'application/zip',
-  'application/gzip',
-]);
-
+/** Types that are text, whatever their charset. Without a signature of their own, they are believed where the bytes are text. */
 const TEXT =
-  /^text\/|^(application\/(json|xml|javascript|x-ndjson|yaml)|image\/svg\+xml|model\/(obj|gltf\+json|mtl))$|\+(json|xml)$/;
+  /^text\/|^(application\/(json|xml|javascript|x-javascript|ecmascript|x-ndjson|x-subrip|yaml|x-yaml|toml|sql|x-sh)|image\/svg\+xml|model\/(obj|gltf\+json|mtl))$|\+(json|xml)$/;
 const MEDIA_TYPE = /^[a-z0-9!#$&^_.+-]{1,127}\/[a-z0-9!#$&^_.+-]{1,127}$/;
 
 const BY_EXTENSION: Readonly<Record<string, string>> = {
@@ -90,17 +128,55 @@ const BY_EXTENSION: Readonly<Record<string, string>> = {
   '.ply': 'model/ply',
   '.usdz': 'model/vnd.usdz+zip',
   '.svg': 'image/svg+xml',
+  '.heic': 'image/heic',
+  '.dng': 'image/x-adobe-dng',
+  '.nef': 'image/x-nikon-nef',
+  '.cr2': 'image/x-canon-cr2',
+  '.arw': 'image/x-sony-arw',
+  '.pef': 'image/x-pentax-pef',
+  '.srw': 'image/x-samsung-srw',
+  '.eps': 'application/postscript',
+  '.wmv': 'video/x-ms-wmv',
+  '.wma': 'audio/x-ms-wma',
+  '.m4a': 'audio/mp4',
+  '.m4b': 'audio/mp4',
+  '.mka': 'audio/matroska',
+  '.weba': 'audio/webm',
+  '.ogv': 'video/ogg',
+  '.jar': 'application/java-archive',
+  '.apk': 'application/vnd.android.package-archive',
+  '.doc': 'application/msword',
+  '.xls': 'application/vnd.ms-excel',
+  '.ppt': 'application/vnd.ms-powerpoint',
+  '.msg': 'application/vnd.ms-outlook',
   '.json': 'application/json',
+  '.jsonl': 'application/x-ndjson',
+  '.ndjson': 'application/x-ndjson',
+  '.xml': 'application/xml',
+  '.yaml': 'application/yaml',
+  '.yml': 'application/yaml',
   '.txt': 'text/plain',
+  '.log': 'text/plain',
   '.md': 'text/markdown',
   '.csv': 'text/csv',
+  '.tsv': 'text/tab-separated-values',
+  '.srt': 'application/x-subrip',
   '.html': 'text/html',
 };
 
 /** A media type without parameters, under its usual name; null for what is none. */
 export function mediaType(text: string): string | null {
   const type = (text.split(';')[0] ?? '').trim().toLowerCase();
-  return MEDIA_TYPE.test(type) ? (ALIASES[type] ?? type) : null;
+  return MEDIA_TYPE.test(type) ? (ALIASES.get(type) ?? type) : null;
+}
+
+export function isTextType(contentType: string): boolean {
+  return TEXT.test(contentType);
+}
+
+/** The type that a name suggests; null where it suggests none. */
+export function typeOfName(name: string): string | null {
+  return BY_EXTENSION[extname(name).toLowerCase()] ?? null;
 }
 
 /** The kind of asset that bytes of a type are, where nobody said. */
@@ -131,77 +207,9 @@ export function kindRefusal(kind: AssetType, contentType: string): string | null
     file: [],
   };
   const allowed = families[kind];
-  return allowed.length === 0 || allowed.some((family) => contentType.startsWith(`${family}/`))
+  // A picture as a program: the registered name of EPS says nothing of pictures.
+  const isPostScript = kind === 'image' && contentType === 'application/postscript';
+  return allowed.length === 0 || isPostScript || allowed.some((family) => contentType.startsWith(`${family}/`))
     ? null
     : `an asset of type ${kind} has a content type of ${allowed.map((family) => `${family}/…`).join(' or ')}`;
-}
-
-/** What the first bytes say; null where they say nothing. Never throws. */
-export async function sniff(head: Uint8Array): Promise<string | null> {
-  const found = await fileTypeFromBuffer(head).catch(() => undefined);
-  return found === undefined ? bySignature(head) : mediaType(found.mime);
-}
-
-/** Of files that tell their exact kind further in than the first bytes reach, where the library gives up. */
-const SIGNATURES: readonly (readonly [offset: number, bytes: string, type: string])[] = [
-  [0, '\x89PNG\r\n\x1a\n', 'image/png'],
-  [0, '\x1a\x45\xdf\xa3', 'video/matroska'],
-  [0, 'OggS', 'audio/ogg'],
-  [0, 'PK\x03\x04', 'application/zip'],
-  [4, 'ftyp', 'video/mp4'],
-];
-
-function bySignature(head: Uint8Array): string | null {
-  const text = Buffer.from(head.subarray(0, 16)).toString('latin1');
-  return SIGNATURES.find(([offset, bytes]) => text.startsWith(bytes, offset))?.[2] ?? null;
-}
-
-/**
- * The type to keep: the declared one where the bytes bear it out, the found one where none was declared.
- * @param declared as `mediaType` gives it; null or the unknown type declare nothing
- * @throws DomainError `content-mismatch`
- */
-export async function settleType(head: Uint8Array, declared: string | null, name: string): Promise<string> {
-  const found = await sniff(head);
-  if (declared === null || declared === UNKNOWN_TYPE) {
-    const guess = BY_EXTENSION[extname(name).toLowerCase()];
-    const mayGuess =
-      guess !== undefined && (found === null ? isText(head) && !SIGNED.has(guess) : agrees(guess, found));
-    return mayGuess ? guess : (found ?? UNKNOWN_TYPE);
-  }
-  // A text may begin like something else by chance: what it is does not depend on that.
-  const bornOut =
-    TEXT.test(declared) && isText(head)
-      ? true
-      : found === null
-        ? !SIGNED.has(declared) && !TEXT.test(declared)
-        : agrees(declared, found);
-  if (!bornOut) {
-    const what = found === null ? (TEXT.test(declared) ? 'are not text' : 'are nothing known') : `are ${found}`;
-    throw new DomainError('content-mismatch', `The bytes ${what}, and ${declared} was announced.`);
-  }
-  return declared;
-}
-
-function agrees(declared: string, found: string): boolean {
-  return (
-    declared === found ||
-    CONTAINERS.some((container) => container.includes(declared) && container.includes(found)) ||
-    (found === 'application/zip' &&
-      (/\+zip$/.test(declared) || /^application\/(vnd\.|epub|java-archive)/.test(declared))) ||
-    (found === 'application/xml' && /(\/|\+)xml$|^model\//.test(declared)) ||
-    // Office documents say which they are deeper inside.
-    (found === 'application/x-cfb' && /^application\/(vnd\.ms-|msword)/.test(declared)) ||
-    (/^application\/vnd\.openxmlformats/.test(found) && /^application\/(vnd\.openxmlformats|zip)/.test(declared))
-  );
-}
-
-/** UTF-8 without NUL, but for a character that the end may cut. */
-function isText(head: Uint8Array): boolean {
-  if (head.includes(0)) {
-    return false;
-  }
-  return [0, 1, 2, 3].some((cut) =>
-    isUtf8(head.subarray(0, Math.max(0, head.length - (head.length < HEAD_BYTES ? 0 : cut)))),
-  );
 }

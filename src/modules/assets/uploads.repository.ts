@@ -3,7 +3,7 @@ import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { RowLimits } from '../../database/row-limits.js';
 import { contributableTask, live, tenant } from '../../database/scope.sql.js';
-import { type Sql, any, sql } from '../../database/sql.js';
+import { type Sql, any, jsonb, sql } from '../../database/sql.js';
 import { holds, parseFence } from '../runs/index.js';
 import type { AssetStatus, AssetType } from './assets.schema.js';
 
@@ -96,11 +96,11 @@ export class UploadsRepository {
     scope: WriteScope,
     tx: Tx,
     id: string,
-    bytes: { contentType: string; type: AssetType; sizeBytes: number; sha256: string },
+    bytes: { contentType: string; type: AssetType; metadata: object; sizeBytes: number; sha256: string },
   ): Promise<boolean> {
     const finished = await tx.execute(sql`
       update assets a set status = 'ready', size_bytes = ${bytes.sizeBytes}::bigint, sha256 = ${bytes.sha256}, type = ${bytes.type},
-        content_type = ${bytes.contentType}, upload_expires_at = null, upload_fence = null, job_attempts = 0,
+        content_type = ${bytes.contentType}, metadata = a.metadata || ${jsonb(bytes.metadata)}, upload_expires_at = null, upload_fence = null, job_attempts = 0,
         job = case when ${bytes.type} <> 'file' then 'preview' end,
         job_due_at = case when ${bytes.type} <> 'file' then clock_timestamp() end, updated_at = clock_timestamp()
       from tasks t where ${tenant(scope, 'a')} and a.id = ${id} and a.status in ('pending', 'uploading', 'processing')

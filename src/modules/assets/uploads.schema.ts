@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ASSET_TYPES, assetSchema } from './assets.schema.js';
-import { mediaType } from './content-types.js';
+import { mediaType, UNKNOWN_TYPE } from './content-types.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -22,7 +22,8 @@ const contentTypeSchema = z
   .string()
   .max(255)
   .transform((text, context) => {
-    const type = mediaType(text);
+    // Browsers give an empty type for files that they do not know.
+    const type = text.trim() === '' ? UNKNOWN_TYPE : mediaType(text);
     if (type === null) {
       context.addIssue({ code: 'custom', message: 'must be a media type, such as image/png' });
       return z.NEVER;
@@ -45,7 +46,9 @@ export const announceSchema = z
       .describe('Of a worker that holds the run: the bytes come in under its lease, or not at all.'),
     name: assetNameSchema,
     type: z.enum(ASSET_TYPES).optional().describe('Absent: what the content type says.'),
-    content_type: contentTypeSchema.optional().describe('Required but for `external_url`.'),
+    content_type: contentTypeSchema
+      .optional()
+      .describe('Required but for `external_url`. Empty or `application/octet-stream`: what the bytes say.'),
     size: size.optional().describe('Bytes, exactly. Required but for `external_url`.'),
     sha256: sha256Schema.optional().describe('Of the bytes, which are held to it.'),
     part_size: z

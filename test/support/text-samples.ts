@@ -1,0 +1,98 @@
+import type { ContentSample } from './content-samples.js';
+import { ascii, WESTERN_CSV, LATIN_1_LOG, WORDS, utf16be, encoded } from './content-files.js';
+
+/** Texts in many charsets. */
+export function textSamples(): ContentSample[] {
+  return [
+    {
+      type: 'file',
+      kind: 'CSV in Windows-1252',
+      name: 'a.csv',
+      announced: ['text/csv'],
+      kept: 'text/csv',
+      charset: 'windows-1252',
+      bytes: ascii(WESTERN_CSV),
+    },
+    {
+      type: 'file',
+      kind: 'log in Latin-1 beyond the first bytes',
+      name: 'a.log',
+      announced: ['text/plain'],
+      kept: 'text/plain',
+      charset: 'windows-1252',
+      bytes: ascii(`${LATIN_1_LOG}J\xf6rg hat die Datei ge\xf6ffnet\n`),
+    },
+    {
+      type: 'file',
+      kind: 'CSV in UTF-16 with a mark',
+      name: 'b.csv',
+      announced: ['text/csv'],
+      kept: 'text/csv',
+      charset: 'utf-16le',
+      bytes: Buffer.from(`\ufeff${WORDS}`, 'utf16le'),
+    },
+    {
+      type: 'file',
+      kind: 'CSV in big-endian UTF-16 with a mark',
+      name: 'c.csv',
+      announced: ['text/csv'],
+      kept: 'text/csv',
+      charset: 'utf-16be',
+      bytes: utf16be(`\ufeff${WORDS}`),
+    },
+    {
+      type: 'file',
+      kind: 'CSV in UTF-16 without a mark',
+      name: 'd.csv',
+      announced: ['text/csv'],
+      kept: 'text/csv',
+      charset: 'utf-16le',
+      bytes: Buffer.from(WORDS, 'utf16le'),
+    },
+    {
+      type: 'file',
+      kind: 'CSV in big-endian UTF-16 without a mark',
+      name: 'e.csv',
+      announced: ['text/csv'],
+      kept: 'text/csv',
+      charset: 'utf-16be',
+      bytes: utf16be(WORDS),
+    },
+    {
+      type: 'file',
+      kind: 'XML in UTF-16',
+      name: 'a.xml',
+      announced: ['text/xml', 'application/xml'],
+      kept: 'application/xml',
+      charset: 'utf-16le',
+      bytes: Buffer.from('\ufeff<?xml version="1.0" encoding="UTF-16"?><a/>', 'utf16le'),
+    },
+    {
+      type: 'file',
+      kind: 'text in UTF-8',
+      name: 'a.txt',
+      announced: ['text/plain'],
+      kept: 'text/plain',
+      charset: 'utf-8',
+      bytes: Buffer.from('BMW fährt nach Αθήνα.\n'),
+    },
+    {
+      type: 'file',
+      kind: 'text in Shift_JIS',
+      name: 'b.txt',
+      announced: ['text/plain'],
+      kept: 'text/plain',
+      charset: 'shift_jis',
+      bytes: encoded('日本語のファイルです。これはテストのための文章です。\n', 'shift_jis'),
+    },
+    {
+      type: 'file',
+      kind: 'text in Windows-1251',
+      name: 'c.txt',
+      announced: ['text/plain'],
+      kept: 'text/plain',
+      charset: 'windows-1251',
+      bytes: encoded('Привет, мир! Это журнал сервера, в котором много разных слов.\n', 'windows-1251'),
+    },
+  ];
+}
