@@ -3,6 +3,7 @@ import { Client } from 'pg';
 import type { QueryRunner } from 'typeorm';
 import { DeletableTeams1764000000031 } from '../../migrations/1764000000031-deletable-teams.js';
 import { sql } from '../../src/database/sql.js';
+import { newId } from '../../src/kernel/ids.js';
 import { key, makeYard, team, type Yard } from '../support/actors.js';
 import { type Reply, startServer, type TestServer } from '../support/server.js';
 
@@ -140,6 +141,37 @@ test('a key that is limited to teams reaches nothing when its teams are gone, ho
     const claim = await server.call('POST', '/api/v1/worker/claim', { as: text, body: { agents: ['work'], max: 1 } });
     expect(claim.status).toBe(401);
   }
+});
+
+test('a key that is created while its team is deleted is seen by the deletion', async () => {
+  const teamId = await team(server, 'raced');
+  const client = new Client({ connectionString: server.databaseUrl });
+  await client.connect();
+  const principal = { id: newId(), name: 'created meanwhile' };
+  await client.query('begin');
+  await client.query('select 1 from teams where id = $1 for key share', [teamId]);
+  const deletion = remove(`/api/v1/teams/${teamId}`);
+  for (let isBlocked = false; !isBlocked;) {
+    const blocked = await client.query(
+      'select 1 from pg_locks l where not l.granted and pg_backend_pid() = any(pg_blocking_pids(l.pid))',
+    );
+    isBlocked = blocked.rows.length > 0;
+  }
+  await client.query(
+    `with t as (select organization_id from teams where id = $1),
+      p as (insert into principals (organization_id, id, kind, role) select organization_id, $2, 'api_key', 'member' from t)
+      insert into api_keys (organization_id, id, name) select organization_id, $2, $3 from t`,
+    [teamId, principal.id, principal.name],
+  );
+  await client.query(
+    'insert into api_key_teams (organization_id, api_key_id, team_id) select organization_id, $2, id from teams where id = $1',
+    [teamId, principal.id],
+  );
+  await client.query('commit');
+  await client.end();
+  const refused = await deletion;
+  expect([refused.status, refused.body.code]).toEqual([409, 'still-referenced']);
+  expect(refused.body.detail).toContain(principal.name);
 });
 
 test('keys that were limited before the upgrade stay limited after it, and so do those made during it', async () => {

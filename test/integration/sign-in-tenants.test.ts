@@ -3,6 +3,7 @@ import { Client } from 'pg';
 import { sql } from '../../src/database/sql.js';
 import { DomainError } from '../../src/kernel/errors.js';
 import { throttledAddress } from '../../src/kernel/client-address.js';
+import { KeyDigests } from '../../src/modules/auth/credentials/key-digests.js';
 import { LoginThrottleRepository } from '../../src/modules/auth/sessions/login-throttle.repository.js';
 import { SignInTurns } from '../../src/modules/auth/sessions/sign-in-turns.js';
 import { PASSWORD } from '../support/actors.js';
@@ -85,7 +86,29 @@ test('spellings that the database takes for one e-mail do not multiply the guess
   expect(kept).toEqual([1, 1, 2]);
 });
 
-test('the sweep and a forgotten account wait for no sign-in that is being counted, and it for neither', async () => {
+test('a password that the operator resets can be used at once, whatever failed before', async () => {
+  const email = 'reset@shared.example';
+  await addUser(undefined, email, PASSWORD);
+  await login(ELSEWHERE, email, 'a wrong password');
+  await server.database
+    .execute(sql`update login_throttles set failures = 90, blocked_until = clock_timestamp() + interval '1 hour'
+    where account is not null`);
+  expect((await login(ELSEWHERE, email, PASSWORD)).status).toBe(429);
+  const digests = server.app.get(KeyDigests, { strict: false });
+  const user = await server.database.row<{
+    organization_id: string;
+    id: string;
+  }>(sql`select u.organization_id, u.id from users u
+    join organizations o on o.id = u.organization_id where u.email = ${email}`);
+  const throttle = server.app.get(LoginThrottleRepository, { strict: false });
+  await throttle.forget([
+    digests.subject('account', email),
+    digests.subject('user', user?.organization_id ?? '', user?.id ?? ''),
+  ]);
+  expect((await login(ELSEWHERE, email, PASSWORD)).status).toBe(200);
+});
+
+test('the sweep passes over what a sign-in is counting, so that neither waits for the other', async () => {
   const throttle = server.app.get(LoginThrottleRepository, { strict: false });
   await server.database.execute(sql`insert into login_throttles (subject, failures, window_started_at)
     select sha256(convert_to(n::text, 'UTF8')), 1, clock_timestamp() - interval '2 hours' from generate_series(1, 3) n`);
