@@ -118,6 +118,32 @@ describe('a receiver', () => {
     await unhook(other);
   });
 
+  test('whose kept connection breaks before the reply gets the message once more under the same id, as the same attempt', async () => {
+    const { id } = await hook(['task.deleted']);
+    const known = new WeakSet<object>();
+    const broken: string[] = [];
+    receiver.answer = (one, response, { socket }) => {
+      if (known.has(socket)) {
+        broken.push(one.id);
+        socket.resetAndDestroy();
+        return;
+      }
+      known.add(socket);
+      response.writeHead(204).end();
+    };
+    // How long a connection is kept is up to the sender: send until one is used again.
+    for (let sent = 0; broken.length === 0 && sent < 50; sent += 1) {
+      const { body } = await server.call('POST', `${V1}/webhooks/${id}/test`, { body: {} });
+      await settled(`webhook_id=${id}`, (rows) =>
+        rows.some((row) => row.id === body.id && row.status === 'delivered' && row.attempt_count === 1),
+      );
+    }
+    expect(broken).toHaveLength(1);
+    const copies = receiver.at(path).filter((one) => one.id === broken[0]);
+    expect(copies.map((one) => one.headers['taskyard-attempt'])).toEqual(['1', '1']);
+    await unhook(id);
+  });
+
   test('on one path does not hold up the other webhooks of its origin, nor the other callbacks', async () => {
     const bad = await hook(['task.deleted']);
     const badPath = path;
