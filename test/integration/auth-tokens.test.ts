@@ -152,7 +152,7 @@ describe('an access token', () => {
     const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
     const [header = '', claims = '', signature = ''] = genuine.split('.');
     const bytes = Buffer.from(signature, 'base64url');
-    const spellings = [...letters]
+    const spellings = Array.from(letters)
       .map((letter) => signature.slice(0, -1) + letter)
       .filter((text) => text !== signature && Buffer.from(text, 'base64url').equals(bytes));
     expect(spellings.length).toBeGreaterThan(2);

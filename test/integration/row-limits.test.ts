@@ -104,7 +104,9 @@ describe('runs of an organization that have not ended', () => {
       await queue.act(parent, 'children', { runs: [{ agent: queue.agent }] }),
       await server.call('POST', `/api/v1/runs/${replayed.runId}/replay`),
       await server.call('POST', `/api/v1/tasks/${taskId}/runs`, { body: {} }),
-      await server.call('POST', `/api/v1/tasks/${taskId}/messages`, { body: { parts: [{ type: 'text', text: 'again' }] } }),
+      await server.call('POST', `/api/v1/tasks/${taskId}/messages`, {
+        body: { parts: [{ type: 'text', text: 'again' }] },
+      }),
       await schedules.post(`${id}/trigger`),
     ];
     expect(refused.map(refusal)).toEqual(refused.map(() => REFUSED));
