@@ -7,6 +7,7 @@ import { EgressModule } from './engines/egress/egress.module.js';
 import { EnvelopeModule } from './engines/envelope/envelope.module.js';
 import { EventBusModule } from './engines/event-bus/event-bus.module.js';
 import { KeyringModule } from './engines/keyring/keyring.module.js';
+import { PasswordsModule } from './engines/passwords/index.js';
 import { HttpModule } from './http/http.module.js';
 import { Clock, SystemClock } from './kernel/clock.js';
 import { Log } from './kernel/log.js';
@@ -71,6 +72,7 @@ export class AppModule {
         ProcessModule.with(config, log, clock),
         DatabaseModule.register([...entities]),
         KeyringModule,
+        PasswordsModule,
         EnvelopeModule,
         AuditTrailModule,
         EgressModule,

@@ -42,6 +42,7 @@ export class AppConfig {
   /** Null: for good. */
   readonly auditRetentionDays: number | null;
   readonly wrongKeysPerAddress: number;
+  readonly passwordHashCost: number;
   readonly logLevel: Environment['LOG_LEVEL'];
   readonly bootstrapApiKey: string | null;
   readonly bootstrapAdmin: { readonly email: string; readonly password: string } | null;
@@ -84,6 +85,7 @@ export class AppConfig {
     this.ffmpegPath = environment.FFMPEG_PATH ?? findFfmpeg();
     this.auditRetentionDays = environment.AUDIT_RETENTION_DAYS ?? null;
     this.wrongKeysPerAddress = environment.WRONG_KEYS_PER_ADDRESS;
+    this.passwordHashCost = environment.PASSWORD_HASH_COST;
     this.logLevel = environment.LOG_LEVEL;
     this.bootstrapApiKey = environment.BOOTSTRAP_API_KEY ?? null;
     this.bootstrapAdmin =

@@ -177,6 +177,15 @@ export const environmentSchema = z.object({
     .max(1_000_000)
     .default(500)
     .describe('Wrong keys and tokens that one address may send in ten minutes before it is told to wait.'),
+  PASSWORD_HASH_COST: z.coerce
+    .number()
+    .int()
+    .min(10)
+    .max(17)
+    .default(15)
+    .describe(
+      'Cost of password hashes: log2 of N of scrypt. One more doubles time and memory. Under 15 is for tests only.',
+    ),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')

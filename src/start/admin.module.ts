@@ -6,6 +6,7 @@ import { DatabaseModule } from '../database/database.module.js';
 import type { Tx } from '../database/database.js';
 import { AuditTrailModule } from '../engines/audit-trail/audit-trail.module.js';
 import { KeyringModule } from '../engines/keyring/keyring.module.js';
+import { PasswordsModule } from '../engines/passwords/index.js';
 import { SystemClock } from '../kernel/clock.js';
 import type { Log } from '../kernel/log.js';
 import { AuditVerificationModule } from '../modules/audit/index.js';
@@ -37,6 +38,7 @@ export class AdminModule {
         ProcessModule.with(config, log, new SystemClock()),
         DatabaseModule.register([...entities]),
         KeyringModule,
+        PasswordsModule,
         AuditTrailModule,
         NoSetupModule,
         RecoveryModule,

@@ -100,7 +100,7 @@ describe('a common password is refused', () => {
   });
 
   test('and does not keep out who has one already', async () => {
-    const hash = await hashPassword('Password1234');
+    const hash = await hashPassword('Password1234', 10);
     await server.database.execute(sql`update users set password_hash = ${hash} where id = ${yard.outsider.id}`);
     expect((await login(yard.outsider.email, 'Password1234')).status).toBe(200);
   });

@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
 import { newId } from '../../src/kernel/ids.js';
-import { isOutdated, verifyPassword } from '../../src/engines/passwords/index.js';
-import { hashPassword } from '../../src/engines/passwords/passwords.js';
+import { hashPassword, verifyPassword } from '../../src/engines/passwords/passwords.js';
 import { type Yard, PASSWORD, makeYard, signIn } from '../support/actors.js';
 import { type TestServer, startServer } from '../support/server.js';
 import { worded } from '../support/worded.js';
@@ -231,14 +230,15 @@ describe('lists', () => {
 
 describe('passwords', () => {
   test('verify only what was hashed, and never where there is no hash', async () => {
-    const hash = await hashPassword(PASSWORD);
+    const hash = await hashPassword(PASSWORD, 15);
+    expect(hash).toMatch(/^\$scrypt\$ln=15,r=8,p=3\$/);
     expect(hash).not.toContain(PASSWORD);
-    expect(await hashPassword(PASSWORD)).not.toBe(hash);
-    expect(await verifyPassword(PASSWORD, hash)).toBe(true);
-    expect(await verifyPassword(`${PASSWORD} `, hash)).toBe(false);
-    expect(await verifyPassword(PASSWORD, null)).toBe(false);
-    expect(await verifyPassword(PASSWORD, 'plain')).toBe(false);
-    expect(isOutdated(hash)).toBe(false);
-    expect(isOutdated(hash.replace('ln=15', 'ln=14'))).toBe(true);
+    expect(await hashPassword(PASSWORD, 15)).not.toBe(hash);
+    expect(await verifyPassword(PASSWORD, hash, 15)).toBe(true);
+    expect(await verifyPassword(`${PASSWORD} `, hash, 15)).toBe(false);
+    expect(await verifyPassword(PASSWORD, null, 15)).toBe(false);
+    expect(await verifyPassword(PASSWORD, 'plain', 15)).toBe(false);
+    // A hash says how it was made, so that hashes of another cost stay good.
+    expect(await verifyPassword(PASSWORD, hash, 10)).toBe(true);
   });
 });

@@ -15,7 +15,7 @@ export interface ServerProcess {
 export function startProcess(environment: Readonly<Record<string, string>>): ServerProcess {
   const child = spawn(process.execPath, [builtPath('src/main.ts')], {
     cwd: process.cwd(),
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], PORT: '0', ...environment },
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], PORT: '0', PASSWORD_HASH_COST: '10', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';

@@ -58,6 +58,7 @@ export async function startServer(environment: Readonly<Record<string, string>> 
     ROOT_KEY: Buffer.alloc(32, 7).toString('base64'),
     BOOTSTRAP_API_KEY: BOOTSTRAP_KEY,
     WRONG_KEYS_PER_ADDRESS: '1000000',
+    PASSWORD_HASH_COST: '10',
     LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent',
     ...environment,
   });

@@ -1,2 +1,2 @@
-export { type NewPassword, hashNewPassword } from './new-password.js';
-export { isOutdated, verifyPassword } from './passwords.js';
+export { type NewPassword, PasswordHasher } from './password-hasher.js';
+export { PasswordsModule } from './passwords.module.js';

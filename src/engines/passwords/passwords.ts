@@ -2,7 +2,7 @@
  * Passwords at rest: scrypt (RFC 7914) with a random salt, in the PHC string form, so that each hash says how it was made and a
  * change of cost needs no migration.
  *
- * The cost, N=2^15 r=8 p=3, is one of the equivalent settings of the OWASP password storage cheat sheet: 32 MiB and about a fifth of
+ * The default cost, N=2^15 r=8 p=3, is one of the equivalent settings of the OWASP password storage cheat sheet: 32 MiB and about a fifth of
  * a second. The usual N=2^17 p=1 wants 128 MiB for each sign-in under way, more than the rest of the server. Only so many are
  * worked on at once; the others wait, so that a burst of sign-ins neither takes memory without bound nor fills libuv's threads,
  * which files and DNS need too.
@@ -16,27 +16,33 @@ interface Cost {
   p: number;
 }
 
-const COST: Cost = { ln: 15, r: 8, p: 3 };
+const BLOCK_SIZE = 8;
+const PARALLELIZATION = 3;
 const SALT_BYTES = 16;
 const HASH_BYTES = 32;
 const FORM = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})$/;
 /** A stored hash may be of another cost than today's, but not of one that would exhaust the process. */
 const MOST_LN = 17;
 
-/** The PHC string of a password. Compatibility forms of the same characters count as the same password (NFKC). */
-export async function hashPassword(password: string): Promise<string> {
+/**
+ * The PHC string of a password. Compatibility forms of the same characters count as the same password (NFKC).
+ * @param ln log2 of N
+ */
+export async function hashPassword(password: string, ln: number): Promise<string> {
   const salt = randomBytes(SALT_BYTES);
-  return format(COST, salt, await derive(password, salt, COST));
+  const cost = costOf(ln);
+  return format(cost, salt, await derive(password, salt, cost));
 }
 
 /**
  * True where the password is the one hashed. With no hash (nobody has this name, or they have no password) it does the same work
  * and is false, so that the time of an answer does not tell who exists.
+ * @param ln log2 of the N that new hashes are made with
  */
-export async function verifyPassword(password: string, hash: string | null): Promise<boolean> {
+export async function verifyPassword(password: string, hash: string | null, ln: number): Promise<boolean> {
   const stored = hash === null ? null : parse(hash);
   const { cost, salt, digest } = stored ?? {
-    cost: COST,
+    cost: costOf(ln),
     salt: Buffer.alloc(SALT_BYTES),
     digest: Buffer.alloc(HASH_BYTES),
   };
@@ -44,10 +50,8 @@ export async function verifyPassword(password: string, hash: string | null): Pro
   return same && stored !== null;
 }
 
-/** True where a hash was made at another cost than today's: to be made again at the next good sign-in. */
-export function isOutdated(hash: string): boolean {
-  const cost = parse(hash)?.cost;
-  return cost === undefined || cost.ln !== COST.ln || cost.r !== COST.r || cost.p !== COST.p;
+function costOf(ln: number): Cost {
+  return { ln, r: BLOCK_SIZE, p: PARALLELIZATION };
 }
 
 function format(cost: Cost, salt: Buffer, digest: Buffer): string {

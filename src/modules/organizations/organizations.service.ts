@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, readScope, unsafelySystemScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { hashNewPassword } from '../../engines/passwords/index.js';
+import { PasswordHasher } from '../../engines/passwords/index.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import { ListPages, type ListQuery } from '../../http/list-query.js';
 import { mergePatch } from '../../http/merge-patch.js';
@@ -46,6 +46,7 @@ export class OrganizationsService {
     private readonly users: UsersRepository,
     private readonly principals: PrincipalsRepository,
     private readonly setup: NewOrganizationSetup,
+    private readonly passwords: PasswordHasher,
     sealer: CursorSealer,
   ) {
     this.#pages = new ListPages(sealer, 'organizations');
@@ -100,7 +101,7 @@ export class OrganizationsService {
     const scope = writeScope(actor, 'instance:operate');
     const { email, password, display_name } = input.owner;
     const words = [email, display_name ?? '', input.name, input.slug];
-    const passwordHash = await hashNewPassword({ password, path: '/owner/password', words });
+    const passwordHash = await this.passwords.hash({ password, path: '/owner/password', words });
     return this.idempotency.run(scope, ticket, async (tx) => {
       const { organizationId } = await this.found(tx, {
         name: input.name,

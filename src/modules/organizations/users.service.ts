@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type UserRole, type WriteScope, outranks, readScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { hashNewPassword } from '../../engines/passwords/index.js';
+import { PasswordHasher } from '../../engines/passwords/index.js';
 import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
 import { ListPages, type ListQuery } from '../../http/list-query.js';
 import { DomainError, forbidden, notFound } from '../../kernel/errors.js';
@@ -23,6 +23,7 @@ export class UsersService {
     private readonly repository: UsersRepository,
     private readonly principals: PrincipalsRepository,
     private readonly keys: DependentKeys,
+    private readonly passwords: PasswordHasher,
     sealer: CursorSealer,
   ) {
     this.#pages = new ListPages(sealer, 'users');
@@ -47,7 +48,7 @@ export class UsersService {
     assertOutranks(scope, input.role);
     const { email, display_name: displayName, role } = input;
     const words = [email, displayName];
-    const passwordHash = await hashNewPassword({ password: input.password, path: '/password', words });
+    const passwordHash = await this.passwords.hash({ password: input.password, path: '/password', words });
     return this.idempotency.run(scope, ticket, async (tx) => {
       const id = newId();
       await this.repository.insert(scope, tx, { id, email, displayName, role, passwordHash });

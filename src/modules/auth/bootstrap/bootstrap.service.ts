@@ -11,7 +11,7 @@ import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { type WriteScope, unsafelySystemScope } from '../../../access/index.js';
 import { AppConfig, ConfigError } from '../../../config/app-config.js';
 import { Database, type Tx } from '../../../database/database.js';
-import { hashNewPassword } from '../../../engines/passwords/index.js';
+import { PasswordHasher } from '../../../engines/passwords/index.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import { Log } from '../../../kernel/log.js';
@@ -44,6 +44,7 @@ export class Bootstrap implements OnApplicationBootstrap {
     private readonly keys: ApiKeysRepository,
     private readonly digests: KeyDigests,
     private readonly log: Log,
+    private readonly passwords: PasswordHasher,
   ) {}
 
   /** @throws ConfigError where BOOTSTRAP_API_KEY or BOOTSTRAP_ADMIN_PASSWORD cannot be used */
@@ -63,7 +64,7 @@ export class Bootstrap implements OnApplicationBootstrap {
       slug: 'main',
       operatesInstance: true,
       owner:
-        admin === null ? null : { email: admin.email, displayName: admin.email, passwordHash: await hashOf(admin) },
+        admin === null ? null : { email: admin.email, displayName: admin.email, passwordHash: await this.#hash(admin) },
     });
     const chosen = this.#chosenKey();
     const key = chosen ?? makeKey('key');
@@ -83,7 +84,7 @@ export class Bootstrap implements OnApplicationBootstrap {
     }
     const admin = this.config.bootstrapAdmin;
     if (admin !== null && !(await this.repository.hasPerson(scope, tx, admin.email))) {
-      const passwordHash = await hashOf(admin);
+      const passwordHash = await this.#hash(admin);
       await this.users.add(scope, tx, { email: admin.email, displayName: admin.email, role: 'owner', passwordHash });
       this.log.info('the person of BOOTSTRAP_ADMIN_EMAIL was added');
     }
@@ -169,15 +170,15 @@ export class Bootstrap implements OnApplicationBootstrap {
   #secretOf(key: NewKey) {
     return { ...this.digests.of(key.text), publicId: key.publicId, lastFour: key.text.slice(-4) };
   }
-}
 
-async function hashOf({ email, password }: { email: string; password: string }): Promise<string> {
-  try {
-    return await hashNewPassword({ password, path: '/BOOTSTRAP_ADMIN_PASSWORD', words: [email] });
-  } catch (error) {
-    throw error instanceof DomainError && error.code === 'invalid-request'
-      ? new ConfigError(`BOOTSTRAP_ADMIN_PASSWORD ${error.message}.`)
-      : error;
+  async #hash({ email, password }: { email: string; password: string }): Promise<string> {
+    try {
+      return await this.passwords.hash({ password, path: '/BOOTSTRAP_ADMIN_PASSWORD', words: [email] });
+    } catch (error) {
+      throw error instanceof DomainError && error.code === 'invalid-request'
+        ? new ConfigError(`BOOTSTRAP_ADMIN_PASSWORD ${error.message}.`)
+        : error;
+    }
   }
 }
 

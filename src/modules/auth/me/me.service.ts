@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, READ_ACTIONS, WRITE_ACTIONS, may, readScope, writeScope } from '../../../access/index.js';
 import { Database } from '../../../database/database.js';
-import { hashNewPassword } from '../../../engines/passwords/index.js';
+import { PasswordHasher } from '../../../engines/passwords/index.js';
 import { forbidden, invalid, notFound } from '../../../kernel/errors.js';
 import { UsersService, raiseEpochs } from '../../organizations/index.js';
 import { LoginService } from '../sessions/login.service.js';
@@ -18,6 +18,7 @@ export class MeService {
     private readonly logins: LoginService,
     private readonly sessions: SessionsRepository,
     private readonly users: UsersService,
+    private readonly passwords: PasswordHasher,
   ) {}
 
   async get(actor: Actor): Promise<Me> {
@@ -48,7 +49,7 @@ export class MeService {
     if (!(await this.logins.confirm({ organizationId: actor.organizationId, userId, hash }, change.current, address))) {
       throw invalid('/current', 'This is not your password.');
     }
-    const newHash = await hashNewPassword({ password: change.new, path: '/new', words });
+    const newHash = await this.passwords.hash({ password: change.new, path: '/new', words });
     await this.database.write(scope, async (tx) => {
       await this.users.setPasswordHash(tx, scope, userId, newHash);
       await this.sessions.endAll(scope, tx, userId, 'password');

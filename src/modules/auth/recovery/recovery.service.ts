@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Role, unsafelySystemScope } from '../../../access/index.js';
 import { Database } from '../../../database/database.js';
 import { AuditTrail } from '../../../engines/audit-trail/audit-trail.js';
-import { hashNewPassword } from '../../../engines/passwords/index.js';
+import { PasswordHasher } from '../../../engines/passwords/index.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import { UsersService, passwordField, raiseEpochs } from '../../organizations/index.js';
@@ -30,6 +30,7 @@ export class Recovery {
     private readonly keys: ApiKeysRepository,
     private readonly digests: KeyDigests,
     private readonly trail: AuditTrail,
+    private readonly passwords: PasswordHasher,
   ) {}
 
   /**
@@ -101,7 +102,7 @@ export class Recovery {
 
   async #hash(password: string, words: readonly string[]): Promise<string> {
     try {
-      return await hashNewPassword({ password, path: '/password', words });
+      return await this.passwords.hash({ password, path: '/password', words });
     } catch (error) {
       throw error instanceof DomainError && error.code === 'invalid-request'
         ? new RecoveryRefused(`The password ${error.message}.`)

@@ -19,7 +19,7 @@ import { Injectable } from '@nestjs/common';
 import { unsafelySystemScope } from '../../../access/index.js';
 import { PublicDatabase } from '../../../database/database.js';
 import { AuditTrail } from '../../../engines/audit-trail/audit-trail.js';
-import { verifyPassword } from '../../../engines/passwords/index.js';
+import { PasswordHasher } from '../../../engines/passwords/index.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { KeyDigests } from '../credentials/key-digests.js';
 import type { LoginRequest, TokenReply } from './auth.schema.js';
@@ -54,6 +54,7 @@ export class LoginService {
     private readonly throttle: LoginThrottleRepository,
     private readonly turns: SignInTurns,
     private readonly digests: KeyDigests,
+    private readonly passwords: PasswordHasher,
     private readonly sessions: SessionsService,
     private readonly database: PublicDatabase,
     private readonly trail: AuditTrail,
@@ -98,7 +99,7 @@ export class LoginService {
     const subjects = { pair, account: null, address: null, maxFailures: MAX_FAILURES };
     return this.#confirmations.take(userId, async () => {
       await this.#assertMayTry(subjects);
-      const genuine = await verifyPassword(password, hash);
+      const genuine = await this.passwords.verify(password, hash);
       await this.throttle.count([{ subjects, isRight: genuine }]);
       return genuine;
     });
@@ -120,7 +121,7 @@ export class LoginService {
     const isKnown = await this.#assertMayTry(sent);
     const { accounts, checks } = await this.signIns.findAccounts(email, organization ?? null);
     const tries = await this.#tries(account, accounts, checks, from);
-    const genuine = await Promise.all(tries.map(({ hash }) => verifyPassword(password, hash)));
+    const genuine = await Promise.all(tries.map(({ hash }) => this.passwords.verify(password, hash)));
     const right = tries.flatMap(({ user }, index) => (user !== null && genuine[index] === true ? [user] : []));
     const isRight = right.length > 0;
     // An address that the account knows is not held to account for its typos.
