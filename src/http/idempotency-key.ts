@@ -4,6 +4,7 @@ import { ApiHeader } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { IdempotencyTicket } from '../database/idempotency.js';
 import { KeyRing } from '../engines/keyring/keyring.js';
+import { canonicalJson } from '../kernel/canonical-json.js';
 import { DomainError } from '../kernel/errors.js';
 
 const KEY = /^[\x21-\x7e]{1,255}$/;
@@ -31,7 +32,7 @@ const Keyed = createParamDecorator(
         },
       );
     }
-    const asked = JSON.stringify([request.method, request.url, canonical(request.body)]);
+    const asked = JSON.stringify([request.method, request.url, canonicalJson(request.body)]);
     return { route: `${request.method} ${request.routeOptions.url ?? ''}`, key, asked };
   },
   [documentHeader],
@@ -81,17 +82,4 @@ function documentHeader(target: object, method: string | symbol | undefined): vo
       schema: { type: 'string', minLength: 1, maxLength: 255, pattern: '^[\\x21-\\x7e]{1,255}$' },
     })(target, method, descriptor);
   }
-}
-
-/** The same value for the same JSON, whatever the order of its keys. Depth is bounded by the body parser. */
-function canonical(value: unknown): unknown {
-  if (Array.isArray(value)) {
-    return value.map(canonical);
-  }
-  if (typeof value === 'object' && value !== null) {
-    return Object.entries(value)
-      .sort(([left], [right]) => (left < right ? -1 : 1))
-      .map(([name, item]) => [name, canonical(item)]);
-  }
-  return value === undefined ? null : value;
 }

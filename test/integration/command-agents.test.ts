@@ -1,17 +1,15 @@
 import { watch } from 'node:fs';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { sql } from '../../src/database/sql.js';
-import { ConfigError, loadConfig } from '../../src/config/app-config.js';
 import { ended, follow, type LogEvent } from '../support/ended.js';
 import { cloneDatabase } from '../support/databases.js';
+import { childrenOf, isDead } from '../support/processes.js';
 import { startProcess } from '../support/server-process.js';
 import { BOOTSTRAP_KEY, call, type CallOptions, startServer, type TestServer } from '../support/server.js';
 
@@ -19,7 +17,6 @@ const PROGRAM = join(import.meta.dirname, 'fixtures/commands/program.mjs');
 const SECRET = 'a secret of the server';
 const QUOTA = 1_000_000_000;
 
-const execFileAsync = promisify(execFile);
 let folder: string;
 let server: TestServer;
 let work: string;
@@ -84,31 +81,6 @@ async function run(steps: Step[], more: object = {}) {
 
 const said = (events: LogEvent[], type: string) =>
   events.filter((event) => event.type === type).map(({ data }) => data);
-
-async function childrenOf(parent: number): Promise<number[]> {
-  const numbers = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  const parents = await Promise.all(
-    numbers.map((number) =>
-      readFile(`/proc/${number}/stat`, 'utf8').then(
-        (stat) => Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]),
-        () => 0,
-      ),
-    ),
-  );
-  return numbers.flatMap((number, index) => (parents[index] === parent ? [Number(number)] : []));
-}
-
-/** Dead, or a zombie that nobody has collected: it can do nothing any more. */
-async function isDead(pid: number): Promise<boolean> {
-  if (process.platform !== 'linux') {
-    return execFileAsync('ps', ['-o', 'stat=', '-p', String(pid)]).then(
-      ({ stdout }) => stdout.startsWith('Z'),
-      () => true,
-    );
-  }
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
-  return stat === null || /^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
-}
 
 /** Resolves when a lock is gone: all of its program is over then. */
 async function freed(lock: string | undefined): Promise<void> {
@@ -181,6 +153,59 @@ describe('a command agent', () => {
       ['info', 'x'.repeat(16_383)],
       ['info', '😀'],
     ]);
+  });
+
+  test.each([
+    ['a number that a double would change', '{"a":12345678901234567890}'],
+    ['more than 64 levels', `{"a":${'['.repeat(5_000)}${']'.repeat(5_000)}}`],
+    ['too many members', `{${Array.from({ length: 3_000 }, (_, index) => `"m${index}":1`).join()}}`],
+    ['NaN', '{"a":NaN}'],
+  ])('fails, once, where its output has %s', async (_what, output) => {
+    for (const text of [`{"type":"output","data":${output}}`, `{"type":"complete","data":{"output":${output}}}`]) {
+      const { run: done } = await run([{ do: 'say', text }], { max_attempts: 3 });
+      expect([done.status, done.error?.name, done.attempt]).toEqual(['failed', 'InvalidOutput', 1]);
+    }
+  });
+
+  test('may begin its output, and its output file, with a byte order mark', async () => {
+    const line = await run([{ do: 'say', text: '\uFEFF{"type":"output","data":{"answer":42}}' }]);
+    expect(line.run).toMatchObject({ status: 'completed', output: { answer: 42 } });
+    const file = await run([{ do: 'write', path: './output.json', text: '\uFEFF{"answer":42}' }]);
+    expect(file.run).toMatchObject({ status: 'completed', output: { answer: 42 } });
+  });
+
+  test('may end in the words of the HTTP protocol: complete', async () => {
+    const text = '{"type":"complete","data":{"output":{"answer":42},"cost_in_cents":1.5}}';
+    expect((await run([{ do: 'say', text }])).run).toMatchObject({
+      status: 'completed',
+      output: { answer: 42 },
+      cost_in_cents: 1.5,
+    });
+    const empty = '{"type":"complete","data":{"output":null,"cost_in_cents":null}}';
+    expect((await run([{ do: 'say', text: empty }])).run).toMatchObject({ status: 'completed', output: {} });
+  });
+
+  test('may end in the words of the HTTP protocol: fail, whatever its exit code, and its files are kept', async () => {
+    for (const code of [0, 3]) {
+      const { run: done, events } = await run(
+        [
+          { do: 'say', text: '{"type":"fail","data":{"error":{"name":"NoFuel","message":"Empty."},"retry":false}}' },
+          { do: 'say', text: 'goodbye' },
+          { do: 'write', path: './out/notes.txt', text: 'words' },
+          { do: 'exit', code },
+        ],
+        { max_attempts: 3 },
+      );
+      expect([done.status, done.error, done.attempt]).toEqual([
+        'failed',
+        { name: 'NoFuel', message: 'Empty.', stack_trace: null },
+        1,
+      ]);
+      expect([said(events, 'log').map(({ text }) => text), said(events, 'asset')]).toEqual([
+        ['goodbye'],
+        [expect.objectContaining({ name: 'notes.txt' })],
+      ]);
+    }
   });
 
   test('may be as short as the example', async () => {
@@ -460,35 +485,4 @@ describe('a server that is killed outright', () => {
       await forget();
     },
   );
-});
-
-describe('AGENTS_FILE', () => {
-  const load = async (content: unknown) => {
-    const path = join(folder, `bad-${serial}.json`);
-    await writeFile(path, typeof content === 'string' ? content : JSON.stringify(content));
-    return () => loadConfig({ AGENTS_FILE: path });
-  };
-
-  test.each([
-    ['no JSON', '{', 'not JSON'],
-    ['no commands', {}, 'commands'],
-    ['a relative program', { commands: { x: { program: 'node' } } }, 'absolute'],
-    ['a program that is not there', { commands: { x: { program: '/nowhere/at/all' } } }, 'no executable file'],
-    ['a program that is a folder', { commands: { x: { program: '/tmp' } } }, 'no executable file'],
-    ['an unknown setting', { commands: { x: { program: process.execPath, shell: true } } }, 'shell'],
-    ['a name with a slash', { commands: { '../x': { program: process.execPath } } }, 'commands'],
-    [
-      'a secret of the server’s passed on',
-      { commands: { x: { program: process.execPath, pass_env: ['ROOT_KEY'] } } },
-      'not passed on',
-    ],
-  ])('with %s stops the start with a sentence', async (_what, content, part) => {
-    const loading = await load(content);
-    expect(loading).toThrow(ConfigError);
-    expect(loading).toThrow(part);
-  });
-
-  test('that is not there stops the start', () => {
-    expect(() => loadConfig({ AGENTS_FILE: join(folder, 'absent.json') })).toThrow(ConfigError);
-  });
 });

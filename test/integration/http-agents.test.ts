@@ -254,6 +254,61 @@ describe('an http agent', () => {
     expect(received).toHaveLength(1);
   });
 
+  const ndjson = (data: string): [string, string] => ['application/x-ndjson', `{"type":"complete","data":${data}}\n`];
+  const sse = (data: string): [string, string] => ['text/event-stream', `event: complete\ndata: ${data}\n\n`];
+
+  test.each([
+    ['a number that a double would change', '{"a":12345678901234567890}'],
+    ['more than 64 levels', `{"a":${'['.repeat(5_000)}${']'.repeat(5_000)}}`],
+    ['NaN', '{"a":NaN}'],
+  ])('that completes with %s has failed, once, in each form of its reply', async (_what, output) => {
+    await server.call('PATCH', `/api/v1/agents/${agentId}`, { body: { max_attempts: 3 } });
+    for (const [type, text] of [
+      ndjson(`{"output":${output}}`),
+      sse(`{"output":${output}}`),
+      ['application/json', output] as const,
+    ]) {
+      replyWith(type, text);
+      const { run } = await ended(server, (await start()).runId);
+      expect([type, run.status, run.error?.name, run.attempt]).toEqual([type, 'failed', 'InvalidOutput', 1]);
+    }
+  });
+
+  test.each([
+    ['members that are null', ...ndjson('{"output":null,"cost_in_cents":null}'), {}],
+    ['no data, but its output', 'application/x-ndjson', '{"type":"complete","output":{"a":1}}', { a: 1 }],
+    ['a byte order mark in front', 'application/x-ndjson', `\uFEFF${ndjson('{"output":{"a":1}}')[1]}`, { a: 1 }],
+    ['no blank line after its last event', 'text/event-stream', sse('{"output":{"a":1}}')[1].trimEnd(), { a: 1 }],
+    ['a byte order mark before its JSON', 'application/json', '\uFEFF{"a":1}', { a: 1 }],
+  ])('may complete with %s', async (_what, type, text, output) => {
+    replyWith(type, text);
+    expect((await ended(server, (await start()).runId)).run).toMatchObject({ status: 'completed', output });
+  });
+
+  test('whose connection breaks after an event without a blank line has not said it', async () => {
+    answer = ({ response }) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write('event: complete\ndata: {"output":{}}\n', () => response.destroy());
+    };
+    const { run } = await ended(server, (await start()).runId);
+    expect([run.status, run.error?.name]).toEqual(['failed', 'BrokenReply']);
+  });
+
+  test.each([
+    ['its data alone', '{"type":"fail","data":"boom"}', { name: 'Error', message: 'boom' }],
+    ['members of its data', '{"type":"fail","data":{"message":"boom","name":"E"}}', { name: 'E', message: 'boom' }],
+    ['members beside its type', '{"type":"fail","error":"boom"}', { name: 'Error', message: 'boom' }],
+    [
+      'a name in the error, the rest beside it',
+      '{"type":"fail","data":{"error":{"name":"E","message":""},"message":"boom","stack":"at x"}}',
+      { name: 'E', message: 'boom', stack_trace: 'at x' },
+    ],
+  ])('is heard where the text of its failure is %s', async (_what, text, error) => {
+    replyWith('application/x-ndjson', text);
+    const { run } = await ended(server, (await start()).runId);
+    expect(run).toMatchObject({ status: 'failed', error });
+  });
+
   test('may answer with text that cannot be stored, which is replaced', async () => {
     replyWith('application/json', '{"a":"x\\u0000\\ud83d"}');
     const { run } = await ended(server, (await start()).runId);

@@ -67,6 +67,17 @@ describe('a failure that its worker does not want to be tried again', () => {
     expect(await errorOf(held)).toMatchObject({ name, message });
   });
 
+  test('has the words that stand beside an error that has none', async () => {
+    for (const members of [
+      '"message": "top", "name": "E"',
+      '"error": {"name": "E"}, "message": "top", "stack": "at x"',
+    ]) {
+      const held = await lease();
+      expect((await report('fail', held, `${members}, "retry": false`)).status).toBe(200);
+      expect(await errorOf(held)).toMatchObject({ name: 'E', message: 'top' });
+    }
+  });
+
   test('keeps the beginning of long texts, never half of a character', async () => {
     const held = await lease();
     const error = { name: 'N'.repeat(500), message: `x${'😀'.repeat(20_000)}`, stack: 's'.repeat(100_000) };
@@ -144,6 +155,100 @@ describe('a batch of events is taken', () => {
     expect(await dataOf(held, 'problem')).toEqual([kept]);
     await report('complete', held, '"output": {}');
   });
+});
+
+describe('optional members that are null count as absent', () => {
+  test.each([
+    ['message', '{"id": null, "role": "assistant", "parts": [{"type": "text", "text": "x"}]}', { role: 'assistant' }],
+    ['delta', '{"message_id": null, "text": "x"}', { text: 'x' }],
+    ['tool_call', '{"id": "c", "name": "n", "input": null, "requires_approval": null}', { id: 'c', input: null }],
+    ['tool_result', '{"id": "c", "output": null, "is_error": null}', { id: 'c', output: null }],
+    ['usage', '{"model": null, "input_tokens": 1, "output_tokens": null, "cost_in_cents": null}', { input_tokens: 1 }],
+  ])('in the data of %s', async (type, data, kept) => {
+    const held = await lease();
+    const reply = await report('events', held, `"events": [{"type": "${type}", "data": ${data}}], "batch_id": null`);
+    expect([reply.status, reply.text]).toEqual([200, expect.any(String)]);
+    const [found] = await dataOf(held, type);
+    expect(found).toMatchObject(kept);
+    expect(Object.entries(found ?? {}).filter(([name, value]) => value === null && !(name in kept))).toEqual([]);
+    await report('complete', held, '');
+  });
+
+  test('in a claim, a question and children', async () => {
+    const held = await lease();
+    const asked = await report('ask', held, '"question": "Go on?", "options": null, "timeout_seconds": null');
+    expect([asked.status, asked.body.status]).toEqual([200, 'waiting']);
+    await server.call('POST', `/api/v1/runs/${held.runId}/answer`, { body: { text: 'yes' } });
+    const claim = { agents: ['work'], max: null, wait_seconds: null, worker_id: null };
+    const { body } = await server.call('POST', '/api/v1/worker/claim', { as: yard.workerKey, body: claim });
+    const again = { runId: held.runId, fence: body.runs[0].lease.fence };
+    const children = await report('children', again, '"runs": [{"agent": "work"}], "wait": null, "batch_id": null');
+    expect([children.status, children.text]).toEqual([200, expect.any(String)]);
+    await report('complete', again, '');
+    await server.call('POST', `/api/v1/runs/${children.body.runs[0].id}/cancel`, { body: {} });
+  });
+
+  test.each(['', '"output": null', '"output": {}, "cost_in_cents": null'])('in a completion: {%s}', async (members) => {
+    const held = await lease();
+    const reply = await report('complete', held, members);
+    expect([reply.status, reply.body.status]).toEqual([200, 'completed']);
+    expect((await server.call('GET', `/api/v1/runs/${held.runId}`)).body.output).toEqual({});
+  });
+});
+
+test('members that model providers add to usage and tool calls are left out, not refused', async () => {
+  const held = await lease();
+  const events = [
+    { type: 'usage', data: { input_tokens: 3, total_tokens: 4, details: { cached: 1 } } },
+    { type: 'tool_call', data: { id: 'c', name: 'n', index: 0, type: 'function' } },
+    { type: 'tool_result', data: { id: 'c', output: 1, tool_name: 'n' } },
+  ];
+  expect((await report('events', held, `"events": ${JSON.stringify(events)}`)).status).toBe(200);
+  expect(await dataOf(held, 'usage')).toEqual([{ input_tokens: 3 }]);
+  expect(await dataOf(held, 'tool_call')).toEqual([{ id: 'c', name: 'n' }]);
+  expect(await dataOf(held, 'tool_result')).toEqual([{ id: 'c', output: 1 }]);
+  expect((await report('heartbeat', held, '"sent_at": 1')).status).toBe(200);
+  await report('complete', held, '');
+});
+
+test('a batch with one bad event is refused whole, by the place of the event and what is wrong with it', async () => {
+  const held = await lease();
+  const events = '[{"type": "delta", "data": {"text": "x"}}, {"type": "delta", "data": {"words": "y"}}]';
+  const reply = await report('events', held, `"events": ${events}`);
+  expect([reply.status, reply.body.errors[0]]).toEqual([
+    400,
+    { path: '/events/1/data/text', message: expect.stringContaining('expected string') },
+  ]);
+  expect(await dataOf(held, 'delta')).toEqual([]);
+  await report('complete', held, '');
+});
+
+test('a batch sent again is the same whatever the order of its members and the spelling of its numbers', async () => {
+  const held = await lease();
+  const first = '"batch_id": "b", "events": [{"type": "custom", "data": {"a": 1.0, "b": {"c": [1e2], "d": null}}}]';
+  const again = '"events": [{"data": {"b": {"d": null, "c": [100]}, "a": 1}, "type": "custom"}], "batch_id": "b"';
+  const other = '"batch_id": "b", "events": [{"type": "custom", "data": {"a": 1, "b": {"c": [101], "d": null}}}]';
+  const sent = await report('events', held, first);
+  const repeated = await report('events', held, again);
+  expect([repeated.status, repeated.body]).toEqual([200, sent.body]);
+  expect((await report('events', held, other)).body.code).toBe('batch-mismatch');
+  expect(await dataOf(held, 'custom')).toHaveLength(1);
+  await report('complete', held, '');
+});
+
+test('a worker that hands back a run whose cancel was asked for may say so in either word, and again', async () => {
+  for (const [first, second] of [
+    ['release', 'canceled'],
+    ['canceled', 'release'],
+  ] as const) {
+    const held = await lease();
+    await server.call('POST', `/api/v1/runs/${held.runId}/cancel`, { body: {} });
+    for (const route of [first, second, first]) {
+      const reply = await report(route, held, '');
+      expect([route, reply.status, reply.body.status]).toEqual([route, 200, 'canceled']);
+    }
+    expect((await report('complete', held, '')).body.code).toBe('lease-lost');
+  }
 });
 
 async function dataOf({ runId }: Lease, type: string): Promise<unknown[]> {

@@ -15,8 +15,7 @@ export type ScanOutcome =
   /** `memberCount` counts names as written, so a repeated one counts twice. */
   { kind: 'passed'; memberCount: number } | { kind: 'refused'; reason: ScanRefusal; offset: number };
 
-export type ScanRefusal =
-  StringRefusal | 'too-deep' | 'too-many-elements' | 'too-many-members' | 'object-too-large' | 'number-too-large';
+export type ScanRefusal = StringRefusal | 'too-deep' | 'too-many-elements' | 'object-too-large' | 'number-too-large';
 
 const SKIP = 0;
 const STRING = 1;
@@ -72,7 +71,6 @@ export function scanJson(
         break;
       case COLON:
         memberCount += 1;
-        if (memberCount > limits.maxMembers) return { kind: 'refused', reason: 'too-many-members', offset: 0 };
         members[depth] = (members[depth] ?? 0) + 1;
         if ((members[depth] ?? 0) > limits.maxObjectMembers) {
           return { kind: 'refused', reason: 'object-too-large', offset: at };

@@ -40,7 +40,7 @@ export function parseJsonBody(
   }
   const outcome = scanJson(text, limits, { repairs: repairsText, roundsNumbers: isReport });
   if (outcome.kind === 'refused') {
-    const isAboutAll = outcome.reason === 'too-many-elements' || outcome.reason === 'too-many-members';
+    const isAboutAll = outcome.reason === 'too-many-elements';
     const pointer = isAboutAll ? '' : pointerAt(text, outcome.offset);
     throw invalid(pointer, sentenceFor(outcome.reason, limits));
   }
@@ -73,8 +73,6 @@ function sentenceFor(reason: ScanRefusal | RefusedName['reason'], limits: JsonLi
       return `This is nested deeper than the ${String(limits.maxDepth)} levels allowed.`;
     case 'too-many-elements':
       return `The body holds more than the ${String(limits.maxElements)} members and elements allowed.`;
-    case 'too-many-members':
-      return `The body holds more than the ${String(limits.maxMembers)} object members allowed.`;
     case 'object-too-large':
       return `This object has more than the ${String(limits.maxObjectMembers)} members allowed.`;
     case 'nul':

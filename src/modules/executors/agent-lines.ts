@@ -7,6 +7,7 @@ import { parseJsonBody } from '../../http/json-body/parse-json-body.js';
 import { DomainError } from '../../kernel/errors.js';
 import { type WorkerEvent, workerEventSchema } from '../runs/index.js';
 import { RunFailure } from './executor.js';
+import { typeOfObject } from './object-type.js';
 
 const LF = 10;
 const CR = 13;
@@ -50,26 +51,24 @@ export async function* readLines(chunks: AsyncIterable<Uint8Array>): AsyncGenera
 export type Line =
   | { kind: 'event'; event: WorkerEvent }
   | { kind: 'object'; type: string | null; value: Record<string, unknown> }
-  /** Not JSON, or JSON that cannot be taken: then `wrong` says why. */
-  | { kind: 'text'; text: string; wrong: string | null };
+  /** Not JSON, or JSON that cannot be taken: then `wrong` says why, and `type` is what its object says or null. */
+  | { kind: 'text'; text: string; wrong: string | null; type: string | null };
 
 /** @param namedType the type that the line was sent under, where its object has none: the event name of SSE */
-export function understand(line: Uint8Array, namedType: string | null = null): Line {
+export function understand(sent: Uint8Array, namedType: string | null = null): Line {
+  const line = withoutByteOrderMark(sent);
   const text = textOf(line);
   if (!/^\s*\{/.test(text)) {
-    return { kind: 'text', text, wrong: null };
+    return { kind: 'text', text, wrong: null, type: null };
   }
   let value: unknown;
   try {
     value = parseJsonBody(line, { repairsText: true });
   } catch (error) {
-    const isJson = error instanceof DomainError && error.code !== 'malformed-json';
-    return (
-      (isJson ? reportedFailure(line, namedType) : null) ?? { kind: 'text', text, wrong: isJson ? error.message : null }
-    );
+    return reportedFailure(line, namedType) ?? refused(line, text, namedType, error);
   }
   if (!isObject(value)) {
-    return { kind: 'text', text, wrong: null };
+    return { kind: 'text', text, wrong: null, type: null };
   }
   const type = typeof value['type'] === 'string' ? value['type'] : null;
   const said = type === null && namedType !== null ? { type: namedType, data: value } : { type, data: value['data'] };
@@ -81,11 +80,8 @@ export function understand(line: Uint8Array, namedType: string | null = null): L
     return { kind: 'event', event: parsed.data };
   }
   const [issue] = parsed.error.issues;
-  return {
-    kind: 'text',
-    text,
-    wrong: `${said.type}: ${['', ...(issue?.path ?? [])].join('/')} ${issue?.message ?? ''}`,
-  };
+  const wrong = `${said.type}: ${['', ...(issue?.path ?? [])].join('/')} ${issue?.message ?? ''}`;
+  return { kind: 'text', text, wrong, type: said.type };
 }
 
 /** A failure is heard whatever stands beside its error; null for any other line. */
@@ -98,6 +94,20 @@ function reportedFailure(line: Uint8Array, namedType: string | null): Line | nul
     return null;
   }
 }
+
+/**
+ * A line that the parser refuses. What is no JSON at all is a line of text; but one that says how the run ended is not, since its
+ * output would be lost without a word: Python writes NaN, which is no JSON.
+ */
+function refused(line: Uint8Array, text: string, namedType: string | null, error: unknown): Line {
+  const type = typeOfObject(line) ?? namedType;
+  const isMalformed = !(error instanceof DomainError) || error.code === 'malformed-json';
+  return isMalformed && !RESULT_TYPES.has(type)
+    ? { kind: 'text', text, wrong: null, type: null }
+    : { kind: 'text', text, wrong: error instanceof Error ? error.message : 'The line cannot be read.', type };
+}
+
+const RESULT_TYPES: ReadonlySet<string | null> = new Set(['complete', 'fail', 'output']);
 
 const EVENT_TYPES: ReadonlySet<string> = new Set([
   'message',
@@ -142,6 +152,11 @@ export function asOutput(value: unknown, where: string): Record<string, unknown>
 /** UTF-8 as text that can be stored: what is no UTF-8, and U+0000, becomes U+FFFD. */
 export function textOf(bytes: Uint8Array): string {
   return new TextDecoder('utf-8').decode(bytes).replaceAll('\0', '\uFFFD');
+}
+
+/** Windows programs begin their output with one, and RFC 8259 lets a reader pass over it. */
+export function withoutByteOrderMark(bytes: Uint8Array): Uint8Array {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -52,6 +52,7 @@ export class RunFailure extends Error {
     message: string,
     /** False where the same would happen again: then no attempt is spent on it. */
     readonly mayRetry: boolean,
+    readonly stackTrace: string | null = null,
   ) {
     super(message);
   }

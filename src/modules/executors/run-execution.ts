@@ -221,5 +221,5 @@ function describe(failure: RunFailure | null): { message: string; name: string; 
   return failure === null
     ? // What went wrong inside is for the log; a person gets a sentence.
       { name: 'InternalError', message: 'The agent failed inside the server; its log says why.', stack_trace: null }
-    : { name: failure.name, message: failure.message, stack_trace: null };
+    : { name: failure.name, message: failure.message, stack_trace: failure.stackTrace };
 }

@@ -17,7 +17,7 @@ export { attemptsJson, runJson, type RunView } from './runs.query.js';
 export { RUN_STATUSES, TASK_STATUSES, ENDED_STATUSES, isEnded, type RunStatus, type TaskStatus } from './run.state.js';
 export { RUN_EXAMPLE } from './run.example.js';
 export { runErrorSchema, runSchema } from './runs.schema.js';
-export { asRetry, asWorkerError, reportOf } from './worker-error.js';
+export { asFailure } from './worker-error.js';
 export { workerEventSchema, type WorkerEvent } from './worker.schema.js';
 export { concurrencyKeySchema, delaySchema, ttlSchema } from './run-times.js';
 export { Said } from './said.js';

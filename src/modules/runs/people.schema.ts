@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { idQuery } from '../../http/schemas.js';
 import { runConfigSchema } from '../agents/index.js';
 import { messagePartSchema, messagePartsSchema } from '../messages/index.js';
+import { nullsAsAbsent } from './null-members.js';
 import { RUN_STATUSES } from './run.state.js';
 
 const KIB = 1024;
@@ -20,8 +21,8 @@ const words = z
   .max(16 * KIB);
 const option = z.string().min(1).max(500);
 
-export const askSchema = z
-  .strictObject({
+export const askSchema = nullsAsAbsent(
+  z.strictObject({
     fence,
     question: words,
     options: z
@@ -45,7 +46,8 @@ export const askSchema = z
         'After that, by the database’s time, `default` is the answer; without one the run fails as `QuestionTimedOut`.',
       ),
     default: words.optional(),
-  })
+  }),
+)
   .refine(
     ({ options, default: fallback }) => options === undefined || fallback === undefined || options.includes(fallback),
     {
@@ -125,8 +127,8 @@ const newChild = z
     error: 'give either agent or agent_id',
   });
 
-export const childrenSchema = z
-  .strictObject({
+export const childrenSchema = nullsAsAbsent(
+  z.strictObject({
     fence,
     runs: z.array(newChild).max(100),
     wait: z
@@ -139,7 +141,8 @@ export const childrenSchema = z
       .max(200)
       .optional()
       .describe('Sent again with the same runs, in a later attempt too, it starts nothing twice.'),
-  })
+  }),
+)
   .refine(({ runs, wait }) => runs.length > 0 || wait, {
     path: ['runs'],
     error: 'must have a run, or wait for those there are',

@@ -26,6 +26,23 @@ export function asWorkerError(value: unknown): WorkerError {
   };
 }
 
+/**
+ * What a worker says of a failed attempt. Where it gives no `error`, or one without a member, the report itself is looked at: some send
+ * `{message}` without an object around it, some a text alone.
+ */
+export function asFailure(value: unknown): { error: WorkerError; retry: boolean | undefined } {
+  const report = reportOf(value);
+  const instead = isObject(value) ? {} : value;
+  const error = textOf(report['error']) === null ? instead : report['error'];
+  const members = ['name', 'message', 'stack_trace', 'stack'].filter((name) => textOf(report[name]) !== null);
+  const beside = Object.fromEntries(members.map((name) => [name, report[name]]));
+  const given = isObject(error) ? Object.entries(error).filter(([, member]) => textOf(member) !== null) : null;
+  return {
+    error: asWorkerError(given === null ? error : { ...beside, ...Object.fromEntries(given) }),
+    retry: asRetry(report['retry']),
+  };
+}
+
 /** Whether the worker says that trying again is of use; undefined where it does not say. */
 export function asRetry(value: unknown): boolean | undefined {
   const word = typeof value === 'string' ? value.trim().toLowerCase() : String(value);

@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import { JSON_LIMITS } from '../../http/json-body/json-limits.js';
 import { messagePartSchema, messageSchema } from '../messages/index.js';
+import { nullsAsAbsent } from './null-members.js';
 import { resumeSchema } from './people.schema.js';
 import { fits, runSchema } from './runs.schema.js';
-import { asRetry, asWorkerError, reportOf, workerErrorSchema } from './worker-error.js';
+import { asFailure, reportOf, workerErrorSchema } from './worker-error.js';
 import { asLog, asProblem, LOG_LEVELS } from './worker-log.js';
 
 const KIB = 1024;
@@ -10,19 +12,22 @@ const KIB = 1024;
 export const EVENT_BYTES = 256 * KIB;
 export const BATCH_EVENTS = 500;
 
+/** What the parser of bodies holds to (`src/http/json-body/json-limits.ts`). */
+const JSON_BOUNDS = `The body may be nested ${JSON_LIMITS.maxDepth} levels deep and hold ${JSON_LIMITS.maxElements.toLocaleString('en')} members and elements, ${JSON_LIMITS.maxObjectMembers.toLocaleString('en')} members in one object; a number that a double would change is refused, send it as text.`;
+
 const fence = z.string().min(1).max(100).describe('As the claim gave it; opaque.');
 const object = z.record(z.string(), z.unknown());
 const cents = z.number().min(0).max(1_000_000_000);
 const tokens = z.int().min(0).max(1_000_000_000_000);
 
-export const claimSchema = z
-  .strictObject({
+export const claimSchema = nullsAsAbsent(
+  z.strictObject({
     agents: z.array(z.string().min(1).max(63)).min(1).max(50).describe('Slugs of the agents this worker runs.'),
     max: z.int().min(1).max(100).default(1),
     wait_seconds: z.int().min(0).max(30).default(0).describe('How long to wait for work before answering with none.'),
     worker_id: z.string().min(1).max(200).optional().describe('Whatever names this worker to people.'),
-  })
-  .meta({ id: 'Claim' });
+  }),
+).meta({ id: 'Claim' });
 export type ClaimInput = z.output<typeof claimSchema>;
 
 const taskForWorker = z
@@ -44,7 +49,7 @@ export const claimReplySchema = z
   })
   .meta({ id: 'ClaimReply' });
 
-export const heartbeatSchema = z.strictObject({ fence }).meta({ id: 'Heartbeat' });
+export const heartbeatSchema = z.object({ fence }).meta({ id: 'Heartbeat' });
 export const heartbeatReplySchema = z
   .object({ expires_in_seconds: z.int(), cancel_requested: z.boolean() })
   .meta({ id: 'HeartbeatReply' });
@@ -61,15 +66,17 @@ export const workerEventSchema = z
   .discriminatedUnion('type', [
     z.strictObject({
       type: z.literal('message'),
-      data: z.strictObject({
-        id: z.string().min(1).max(200).optional(),
-        role: z.enum(['user', 'assistant', 'system', 'tool']),
-        parts: z.array(messagePartSchema).min(1).max(100),
-      }),
+      data: nullsAsAbsent(
+        z.strictObject({
+          id: z.string().min(1).max(200).optional(),
+          role: z.enum(['user', 'assistant', 'system', 'tool']),
+          parts: z.array(messagePartSchema).min(1).max(100),
+        }),
+      ),
     }),
     z.strictObject({
       type: z.literal('delta'),
-      data: z.strictObject({ message_id: z.string().max(200).optional(), text: z.string() }),
+      data: nullsAsAbsent(z.strictObject({ message_id: z.string().max(200).optional(), text: z.string() })),
     }),
     z.object({
       type: z.literal('log'),
@@ -83,34 +90,40 @@ export const workerEventSchema = z
     }),
     z.strictObject({
       type: z.literal('tool_call'),
-      data: z.strictObject({
-        id: z.string().min(1).max(200),
-        name: z.string().min(1).max(200),
-        input: z.unknown().optional(),
-        requires_approval: z
-          .boolean()
-          .optional()
-          .describe(
-            'Where the run’s `auto_execute` is false, the run waits until somebody approves or declines the call.',
-          ),
-      }),
+      data: nullsAsAbsent(
+        z.object({
+          id: z.string().min(1).max(200),
+          name: z.string().min(1).max(200),
+          input: z.unknown().optional(),
+          requires_approval: z
+            .boolean()
+            .optional()
+            .describe(
+              'Where the run’s `auto_execute` is false, the run waits until somebody approves or declines the call.',
+            ),
+        }),
+      ),
     }),
     z.strictObject({
       type: z.literal('tool_result'),
-      data: z.strictObject({
-        id: z.string().min(1).max(200),
-        output: z.unknown().optional(),
-        is_error: z.boolean().optional(),
-      }),
+      data: nullsAsAbsent(
+        z.object({
+          id: z.string().min(1).max(200),
+          output: z.unknown().optional(),
+          is_error: z.boolean().optional(),
+        }),
+      ),
     }),
     z.strictObject({
       type: z.literal('usage'),
-      data: z.strictObject({
-        model: z.string().max(200).optional(),
-        input_tokens: tokens.optional(),
-        output_tokens: tokens.optional(),
-        cost_in_cents: cents.optional(),
-      }),
+      data: nullsAsAbsent(
+        z.object({
+          model: z.string().max(200).optional(),
+          input_tokens: tokens.optional(),
+          output_tokens: tokens.optional(),
+          cost_in_cents: cents.optional(),
+        }),
+      ),
     }),
     z.object({
       type: z.literal('problem'),
@@ -128,18 +141,24 @@ export const workerEventSchema = z
   .meta({ id: 'WorkerEvent' });
 export type WorkerEvent = z.output<typeof workerEventSchema>;
 
-export const eventsSchema = z
-  .strictObject({
+export const eventsSchema = nullsAsAbsent(
+  z.strictObject({
     fence,
-    events: z.array(workerEventSchema).min(1).max(BATCH_EVENTS),
+    events: z
+      .array(workerEventSchema)
+      .min(1)
+      .max(BATCH_EVENTS)
+      .describe(
+        `All are appended, or none. Each is at most 256 KiB as JSON; longer texts of \`log\` and \`problem\` are cut. ${JSON_BOUNDS}`,
+      ),
     batch_id: z
       .string()
       .min(1)
       .max(200)
       .optional()
       .describe('Send it again with the same events after a lost reply: appended once.'),
-  })
-  .meta({ id: 'AppendEvents' });
+  }),
+).meta({ id: 'AppendEvents' });
 export type EventsInput = z.output<typeof eventsSchema>;
 
 export const eventsReplySchema = z
@@ -154,20 +173,20 @@ export const eventsReplySchema = z
   .meta({ id: 'AppendEventsReply' });
 export type EventsReply = z.output<typeof eventsReplySchema>;
 
-export const completeSchema = z
-  .strictObject({
+export const completeSchema = nullsAsAbsent(
+  z.strictObject({
     fence,
-    output: object.refine(fits, 'must be at most 1 MiB as JSON').describe('A JSON object.'),
+    output: object
+      .refine(fits, 'must be at most 1 MiB as JSON')
+      .default({})
+      .describe(`A JSON object of at most 1 MiB. ${JSON_BOUNDS}`),
     cost_in_cents: cents.optional(),
-  })
-  .meta({ id: 'CompleteRun' });
+  }),
+).meta({ id: 'CompleteRun' });
 export type CompleteInput = z.output<typeof completeSchema>;
 
 export const failSchema = z.preprocess(
-  (body) => {
-    const report = reportOf(body);
-    return { ...report, error: asWorkerError(report['error']), retry: asRetry(report['retry']) };
-  },
+  (body) => ({ ...reportOf(body), ...asFailure(body) }),
   z
     .object({
       fence,

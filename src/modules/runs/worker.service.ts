@@ -7,6 +7,7 @@ import { type Actor, type WriteScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { violatedConstraint } from '../../database/sql-errors.js';
 import { EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-bus.js';
+import { canonicalJson } from '../../kernel/canonical-json.js';
 import { DomainError, invalid } from '../../kernel/errors.js';
 import { Gatherer } from '../../kernel/gatherer.js';
 import { MessagesService } from '../messages/index.js';
@@ -36,6 +37,8 @@ export interface EndReply {
 
 /** Longest pause between looks while a claim waits: losing a hint costs this much latency, no more. */
 const LOOK_AGAIN_MS = 1_000;
+/** Kinds of endings that may end a run as canceled: two of them mean the same. */
+const CANCELING: readonly string[] = ['canceled', 'release'];
 /** All workers of a key that do not say who they are. */
 const UNNAMED_WORKER = 'unnamed';
 /** Endings of one statement; and their outputs together, in characters. */
@@ -129,7 +132,10 @@ export class WorkerService {
     const batchId = cleanBatchId(redactor, input.batch_id);
     const call = approvalCall(events);
     const eventsJson = JSON.stringify(events);
-    const digest = batchId === undefined ? null : createHash('sha256').update(eventsJson).digest();
+    const digest = batchId === undefined ? null : digestOf(JSON.stringify(canonicalJson(events)));
+    const isSame = (stored: Buffer): boolean =>
+      // Earlier versions kept a digest of the text as it was sent.
+      digest?.equals(stored) === true || digestOf(eventsJson).equals(stored);
     const batch = {
       eventsJson,
       count: events.length,
@@ -157,7 +163,7 @@ export class WorkerService {
             });
       if (appended === null) {
         // Its lease may have ended with this very batch, sent by somebody faster.
-        return (await this.#prior(scope, runId, fence, batchId, digest, call)) ?? (await this.#lost(scope));
+        return (await this.#prior(scope, runId, fence, batchId, isSame, call)) ?? (await this.#lost(scope));
       }
       this.bus.publish(streamTopic(runId));
       return eventsReply(appended, appended.waiting);
@@ -165,7 +171,7 @@ export class WorkerService {
       // Sent before, or by somebody faster just now.
       const answered =
         violatedConstraint(error) === 'run_events_batch'
-          ? await this.#prior(scope, runId, fence, batchId, digest, call)
+          ? await this.#prior(scope, runId, fence, batchId, isSame, call)
           : null;
       if (answered !== null) {
         return answered;
@@ -277,7 +283,7 @@ export class WorkerService {
     return { id: runId, status: ending.status };
   }
 
-  /** The same fence and kind again: the answer it got before. Anything else: lost. */
+  /** The same fence and kind again: the answer it got before, and so for `canceled` after a release that ended the run. Anything else: lost. */
   async #answerAgain(
     scope: WriteScope,
     runId: string,
@@ -286,7 +292,8 @@ export class WorkerService {
     status: EndReply['status'],
   ): Promise<EndReply> {
     const release = await this.repository.lastRelease(scope, runId);
-    if (release !== null && release.fence === plainFence(fenceText) && release.kind === kind) {
+    const isCanceledTwice = CANCELING.includes(kind) && release?.result?.status === 'canceled';
+    if (release?.fence === plainFence(fenceText) && (release.kind === kind || isCanceledTwice)) {
       return { id: runId, status: release.result?.status ?? status };
     }
     if (kind === 'canceled' && (await this.repository.heartbeat(scope, runId, parseFence(fenceText))) !== null) {
@@ -305,14 +312,14 @@ export class WorkerService {
     runId: string,
     fence: Fence,
     batchId: string | undefined,
-    digest: Buffer | null,
+    isSame: (digest: Buffer) => boolean,
     call: ApprovalCall | null,
   ): Promise<EventsReply | null> {
     const prior = batchId === undefined ? null : await this.repository.prior(scope, runId, fence, batchId);
-    if (prior === null || digest === null) {
+    if (prior === null) {
       return null;
     }
-    if (!prior.digest.equals(digest)) {
+    if (!isSame(prior.digest)) {
       throw new DomainError('batch-mismatch', 'This batch_id was used for other events; use a new one.');
     }
     return eventsReply(prior, call !== null && !prior.autoExecute);
@@ -335,6 +342,10 @@ export class WorkerService {
       });
     }
   }
+}
+
+function digestOf(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
 }
 
 function lengthOf({ output, error }: LeasedEnding): number {

@@ -9,7 +9,7 @@ import { Clock } from '../../../kernel/clock.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { Log } from '../../../kernel/log.js';
 import { type AgentForExecution, commandConfigSchema } from '../../agents/index.js';
-import { asOutput } from '../agent-lines.js';
+import { asOutput, withoutByteOrderMark } from '../agent-lines.js';
 import { type Executor, type HeldRun, RunFailure, type RunResult } from '../executor.js';
 import { ExecutorsRepository } from '../executors.repository.js';
 import { lastWords, toldOf } from '../told.js';
@@ -80,10 +80,13 @@ export class CommandExecutor implements Executor, OnModuleInit, OnApplicationShu
       const output = new CommandOutput(run, command.maxOutputBytes);
       const exit = await this.#run(command, folder, input, run, output);
       await keepFiles(join(folder.path, 'out'), run);
+      if (output.failure !== null) {
+        throw output.failure;
+      }
       if (exit.code !== 0) {
         throw new RunFailure('ExitCode', sentenceOf(exit, output.lastWarning), true);
       }
-      return { output: output.output ?? (await outputFile(folder.path)) };
+      return output.result ?? { output: await outputFile(folder.path) };
     } finally {
       await folder.release();
     }
@@ -179,13 +182,17 @@ async function keepFiles(folder: string, run: HeldRun): Promise<void> {
 async function outputFile(folder: string): Promise<Record<string, unknown>> {
   try {
     const bytes = await readRegular(join(folder, 'output.json'), OUTPUT_FILE_BYTES);
-    return bytes === null ? {} : asOutput(parseJsonBody(bytes), 'output.json');
+    return bytes === null ? {} : outputOf(bytes);
   } catch (error) {
     if (error instanceof DomainError || error instanceof RangeError) {
       throw new RunFailure('InvalidOutput', `output.json cannot be taken: ${error.message}`, false);
     }
     throw error;
   }
+}
+
+function outputOf(bytes: Buffer): Record<string, unknown> {
+  return asOutput(parseJsonBody(withoutByteOrderMark(bytes), { repairsText: true }), 'output.json');
 }
 
 function sentenceOf({ code, signal }: Exit, lastWarning: string): string {

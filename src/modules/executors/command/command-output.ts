@@ -1,6 +1,7 @@
 /** What a program says: lines of its standard output as events, of its standard error as warnings; bounded in bytes and events. */
-import { asOutput, eventsOfText, logEvents, readLines, textOf, understand } from '../agent-lines.js';
-import { type HeldRun, RunFailure } from '../executor.js';
+import { asOutput, eventsOfText, type Line, logEvents, readLines, textOf, understand } from '../agent-lines.js';
+import { type HeldRun, RunFailure, type RunResult } from '../executor.js';
+import { assertNoLostOutput, resultOf } from '../result-line.js';
 import type { WorkerEvent } from '../../runs/index.js';
 
 const MOST_EVENTS = 100_000;
@@ -9,7 +10,8 @@ const LAST_WORDS_CHARACTERS = 500;
 export class CommandOutput {
   #bytes = 0;
   #events = 0;
-  #output: Record<string, unknown> | null = null;
+  #result: RunResult | null = null;
+  #failure: RunFailure | null = null;
   #lastWarning = '';
 
   constructor(
@@ -17,9 +19,14 @@ export class CommandOutput {
     private readonly mostBytes: number,
   ) {}
 
-  /** The last line `{"type":"output","data":{…}}`; null where there was none. */
-  get output(): Record<string, unknown> | null {
-    return this.#output;
+  /** What the last line of type `output` or `complete` gave; null where there was none. */
+  get result(): RunResult | null {
+    return this.#result;
+  }
+
+  /** What the first line of type `fail` said; null where there was none. */
+  get failure(): RunFailure | null {
+    return this.#failure;
   }
 
   /** The end of the last line of the standard error, for the sentence that says how it went wrong. */
@@ -31,15 +38,38 @@ export class CommandOutput {
   async readOutput(stream: AsyncIterable<Uint8Array>): Promise<void> {
     for await (const bytes of readLines(this.#counted(stream))) {
       const line = understand(bytes);
+      if (this.#endsWith(line)) {
+        continue;
+      }
       if (line.kind === 'event') {
         await this.#emit([line.event]);
       } else if (line.kind === 'text') {
         await this.#emit(eventsOfText(line));
-      } else if (line.type === 'output') {
-        this.#output = asOutput(line.value['data'], 'The output');
       } else {
         await this.#emit(logEvents(textOf(bytes), 'info'));
       }
+    }
+  }
+
+  /** Whether the line says how the run ends. The program goes on until it ends by itself. @throws RunFailure where its output cannot be taken */
+  #endsWith(line: Line): boolean {
+    if (line.kind === 'text') {
+      assertNoLostOutput(line, 'output');
+    }
+    if (line.kind === 'object' && line.type === 'output') {
+      this.#result = { ...this.#result, output: asOutput(line.value['data'], 'The output') };
+      return true;
+    }
+    try {
+      const result = resultOf(line);
+      this.#result = result ?? this.#result;
+      return result !== null;
+    } catch (error) {
+      if (!(error instanceof RunFailure) || line.kind === 'event' || line.type !== 'fail') {
+        throw error;
+      }
+      this.#failure ??= error;
+      return true;
     }
   }
 

@@ -2,13 +2,13 @@
  * What the server of an http agent answers, as events and a result. A JSON object is the output. A stream of lines (NDJSON) or of
  * server-sent events is read as it comes; its last word is `complete` or `fail`, and a stream that ends without one was cut off.
  */
-import { z } from 'zod';
 import type { EgressReply } from '../../../engines/egress/egress.js';
 import { parseJsonBody } from '../../../http/json-body/parse-json-body.js';
 import { DomainError } from '../../../kernel/errors.js';
-import { asRetry, asWorkerError, reportOf, workerEventSchema } from '../../runs/index.js';
-import { asOutput, eventsOfText, type Line, readLines, understand } from '../agent-lines.js';
+import { workerEventSchema } from '../../runs/index.js';
+import { asOutput, eventsOfText, type Line, readLines, understand, withoutByteOrderMark } from '../agent-lines.js';
 import { type HeldRun, RunFailure, type RunResult } from '../executor.js';
+import { resultOf } from '../result-line.js';
 import { sentEvents } from './sse-lines.js';
 
 const JSON_BYTES = 2 * 1024 * 1024;
@@ -16,11 +16,6 @@ const JSON_BYTES = 2 * 1024 * 1024;
 const MOST_EVENTS = 100_000;
 /** Refusals that are about the moment, not about the request. */
 const PASSING_REFUSALS: readonly number[] = [408, 425, 429];
-
-const completeSchema = z.object({
-  output: z.unknown().optional(),
-  cost_in_cents: z.number().min(0).max(1_000_000_000).optional(),
-});
 
 /** @throws RunFailure; EgressError and the signal's reason, from reading */
 export async function readReply(reply: EgressReply, run: HeldRun): Promise<RunResult> {
@@ -78,7 +73,7 @@ async function json(reply: EgressReply): Promise<unknown> {
     chunks.push(chunk);
   }
   try {
-    return parseJsonBody(Buffer.concat(chunks), { repairsText: true });
+    return parseJsonBody(withoutByteOrderMark(Buffer.concat(chunks)), { repairsText: true });
   } catch (error) {
     throw new RunFailure(
       'InvalidOutput',
@@ -121,6 +116,10 @@ async function readStream(lines: AsyncIterable<Line>, run: HeldRun): Promise<Run
 }
 
 function take(line: Line, run: HeldRun): RunResult | null {
+  const result = resultOf(line);
+  if (result !== null) {
+    return result;
+  }
   switch (line.kind) {
     case 'event':
       run.emit(line.event);
@@ -131,33 +130,8 @@ function take(line: Line, run: HeldRun): RunResult | null {
       }
       return null;
     case 'object':
-      return ending(line) ?? custom(line.value, run);
+      return custom(line.value, run);
   }
-}
-
-/** @throws RunFailure where the run failed, or its last word is not understood */
-function ending({ type, value }: Extract<Line, { kind: 'object' }>): RunResult | null {
-  // Under a name of SSE, the object is the data itself.
-  const data = value['type'] === type ? (value['data'] ?? {}) : value;
-  if (type === 'complete') {
-    const { output, cost_in_cents: costInCents } = said(completeSchema, type, data);
-    return { output: asOutput(output ?? {}, 'The output'), ...(costInCents === undefined ? {} : { costInCents }) };
-  }
-  if (type === 'fail') {
-    const report = reportOf(data);
-    const { name, message } = asWorkerError(report['error']);
-    throw new RunFailure(name, message, asRetry(report['retry']) ?? true);
-  }
-  return null;
-}
-
-function said<Data>(schema: z.ZodType<Data>, type: string, data: unknown): Data {
-  const parsed = schema.safeParse(data);
-  if (parsed.success) {
-    return parsed.data;
-  }
-  const [issue] = parsed.error.issues;
-  throw new RunFailure('InvalidReply', `${type}: /data/${issue?.path.join('/') ?? ''}: ${issue?.message ?? ''}`, false);
 }
 
 function custom(value: Record<string, unknown>, run: HeldRun): null {

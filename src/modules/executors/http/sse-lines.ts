@@ -8,7 +8,10 @@ export interface SentEvent {
 
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 
-/** Events with data, in order; comments, ids and retry times are not for us. */
+/**
+ * Events with data, in order; comments, ids and retry times are not for us. Other than the standard says, the last event needs no
+ * blank line after it: that rule is for connections that break, and a body that breaks off throws here.
+ */
 export async function* sentEvents(lines: AsyncIterable<Buffer>): AsyncGenerator<SentEvent> {
   let name: string | null = null;
   let data: Buffer[] = [];
@@ -33,6 +36,9 @@ export async function* sentEvents(lines: AsyncIterable<Buffer>): AsyncGenerator<
     } else if (field === 'event') {
       name = value.toString('utf8');
     }
+  }
+  if (data.length > 0) {
+    yield { name, data: joined(data) };
   }
 }
 
