@@ -46,6 +46,18 @@ export default tseslint.config(
     },
   },
   {
+    // Modules that run in a browser, served as they are.
+    files: ['src/modules/assets/embed/viewer/*.js'],
+    rules: { 'no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }] },
+    languageOptions: {
+      globals: Object.fromEntries(
+        ['HTMLMediaElement', 'Image', 'ResizeObserver', 'TextDecoder', 'URL', 'addEventListener', 'console']
+          .concat(['devicePixelRatio', 'document', 'fetch'])
+          .map((name) => [name, 'readonly']),
+      ),
+    },
+  },
+  {
     files: ['**/*.ts'],
     extends: [...tseslint.configs.strictTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

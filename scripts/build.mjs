@@ -41,7 +41,7 @@ function isFresh(project) {
 function digestOfSources(project) {
   const nested = FOLDERS.flatMap((folder) =>
     readdirSync(join(project, folder), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && /\.(ts|js|json)$/.test(entry.name))
+      .filter((entry) => entry.isFile() && /\.(ts|js|json|css)$/.test(entry.name))
       .map((entry) => join(entry.parentPath, entry.name)),
   ).sort();
   const hash = createHash('sha256');

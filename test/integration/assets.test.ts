@@ -391,7 +391,7 @@ describe('who may', () => {
     expect(await status(url.pathname, query)).toBe(200);
     expect(await status(`/api/v1/assets/${other}/content`, query)).toBe(401);
     expect(await status(url.pathname, query.replace(/signature=./, 'signature=~'))).toBe(401);
-    expect(await status(url.pathname, `${query}&download=1`)).toBe(401);
+    expect(await status(url.pathname, `${query}&inline=1`)).toBe(401);
     expect(await status(`/api/v1/assets/${id}`, query)).toBe(401);
     await server.database.execute(sql`update tasks set visibility = 'private' where id = ${run.taskId}`);
     expect(await status(url.pathname, query)).toBe(404);

@@ -8,7 +8,9 @@ import { localLink, settledAsset, uploadAsset } from '../support/assets.js';
 import { hasBrowser, NO_BROWSER, openBrowser } from '../support/browser.js';
 import { ring } from '../support/media.js';
 import { COMPRESSIONS, compressedModel } from '../support/models.js';
+import { Screen } from '../support/screen.js';
 import { startServer, type TestServer } from '../support/server.js';
+import type { Rgb } from '../support/spheres.js';
 
 let server: TestServer;
 let taskId: string;
@@ -59,6 +61,9 @@ test.each([...COMPRESSIONS])(
     host.close();
   });
 
+  const isLit = ([red, green, blue]: Rgb): boolean =>
+    Math.max(red, green, blue) > 150 && Math.min(red, green, blue) < 240;
+
   test.each([...COMPRESSIONS])('shows a model that is %s, and its policy is not broken', async (compression) => {
     const page = await browser.newPage({ viewport: { width: 700, height: 440 } });
     const complaints: string[] = [];
@@ -72,6 +77,9 @@ test.each([...COMPRESSIONS])(
     const frame = await (await page.waitForSelector('iframe')).contentFrame();
     await frame?.waitForSelector('html[data-state]', { state: 'attached' });
     expect([await frame?.locator('html').getAttribute('data-state'), complaints]).toEqual(['ready', []]);
+    // The ring is lit; what is around it is darker than this.
+    const body = (await Screen.of(page, `compressed-${compression}`)).where(isLit);
+    expect(body.count).toBeGreaterThan(5_000);
     await page.close();
   });
 });

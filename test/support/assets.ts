@@ -1,6 +1,13 @@
 import { sql } from '../../src/database/sql.js';
 import type { TestServer } from './server.js';
 
+export interface NamedFile {
+  type: string;
+  name: string;
+  contentType: string;
+  bytes: Buffer;
+}
+
 /** A link of the server's as this test reaches it. */
 export function localLink(server: TestServer, url: string): string {
   return url.replace(/^https?:\/\/[^/]+/, server.url);
@@ -10,7 +17,7 @@ export function localLink(server: TestServer, url: string): string {
 export async function uploadAsset(
   server: TestServer,
   taskId: string,
-  { type, name, contentType, bytes }: { type: string; name: string; contentType: string; bytes: Buffer },
+  { type, name, contentType, bytes }: NamedFile,
 ): Promise<string> {
   const body = { task_id: taskId, type, name, content_type: contentType, size: bytes.length };
   const announced = await server.call('POST', '/api/v1/assets', { body });
@@ -31,4 +38,9 @@ export async function settledAsset(server: TestServer, id: string): Promise<any>
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+/** The page that the asset's `embed` puts into a frame. */
+export function embedLink(server: TestServer, asset: { embed: string }): string {
+  return localLink(server, /src="([^"]+)"/.exec(asset.embed)?.[1]?.replaceAll('&amp;', '&') ?? '');
 }

@@ -72,7 +72,7 @@ export async function video(frames = 24, frameRate = 12): Promise<Buffer> {
   return Buffer.from(output.target.buffer ?? new ArrayBuffer(0));
 }
 
-function vp8Of(webp: Buffer): Buffer {
+export function vp8Of(webp: Buffer): Buffer {
   for (let at = 12; at + 8 <= webp.length;) {
     const length = webp.readUInt32LE(at + 4);
     if (webp.toString('latin1', at, at + 4) === 'VP8 ') {

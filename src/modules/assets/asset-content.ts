@@ -7,7 +7,7 @@ import { rawHeaders } from '../../http/raw-headers.js';
 import { DomainError, notFound } from '../../kernel/errors.js';
 import { Log } from '../../kernel/log.js';
 import { AssetsRepository, type StoredAsset } from './assets.repository.js';
-import type { ContentQuery } from './assets.schema.js';
+import type { ContentQuery, DownloadQuery } from './assets.schema.js';
 import { ORIGINAL, THUMBNAIL } from './asset-parts.js';
 import {
   contentTypeHeader,
@@ -27,6 +27,10 @@ export interface ContentVisit {
   reply: FastifyReply;
 }
 
+export interface DownloadVisit extends ContentVisit {
+  query: DownloadQuery;
+}
+
 /** Answers `GET /assets/{id}/content`: the bytes, whole or in part, with headers that keep a hostile file harmless. */
 @Injectable()
 export class AssetContent {
@@ -37,7 +41,7 @@ export class AssetContent {
   ) {}
 
   /** @throws DomainError `not-found` where it is absent, not readable or not there yet; `range-not-satisfiable` */
-  async send({ actor, assetId, query, request, reply }: ContentVisit): Promise<void> {
+  async send({ actor, assetId, query, request, reply }: DownloadVisit): Promise<void> {
     const asset = await this.repository.find(readScope(actor, 'asset:read'), assetId);
     if (asset === null || asset.status !== 'ready' || asset.size === null || asset.sha256 === null) {
       throw notFound('asset');
@@ -56,7 +60,11 @@ export class AssetContent {
       void reply.header('content-range', `bytes */${asset.size}`);
       throw new DomainError('range-not-satisfiable', `The file has ${asset.size} bytes.`);
     }
-    const described = { ...headers, ...describe(asset, range, asset.size) };
+    const described = {
+      ...headers,
+      ...describe(asset, range, asset.size),
+      'content-disposition': dispositionOf(asset.content_type, asset.name, { isDownload: query.download === 'true' }),
+    };
     const status = range === null ? 200 : 206;
     if (isHead) {
       // Sent by hand: the framework would count the bytes of the empty body.
@@ -131,7 +139,6 @@ function describe(asset: StoredAsset, range: ByteRange | null, sizeBytes: number
   return {
     'content-type': contentTypeHeader(asset.content_type, asset.metadata['charset']),
     'content-length': String(lengthBytes),
-    'content-disposition': dispositionOf(asset.content_type, asset.name),
     'accept-ranges': 'bytes',
     ...HARMLESS,
     ...(range === null ? {} : { 'content-range': `bytes ${range.start}-${range.end}/${sizeBytes}` }),

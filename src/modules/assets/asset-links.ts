@@ -92,5 +92,5 @@ export class AssetLinks {
 
 /** Ours to build, never somebody's HTML: all that is not ours in it is the name, escaped. */
 function embedCode(url: string, name: string): string {
-  return `<iframe src="${escapeHtml(url)}" title="${escapeHtml(name)}" width="640" height="400" style="border:0" sandbox="allow-scripts" allow="fullscreen; autoplay" allowfullscreen loading="lazy" referrerpolicy="no-referrer"></iframe>`;
+  return `<iframe src="${escapeHtml(url)}" title="${escapeHtml(name)}" width="640" height="400" style="border:0" sandbox="allow-scripts allow-downloads" allow="fullscreen; autoplay" allowfullscreen loading="lazy" referrerpolicy="no-referrer"></iframe>`;
 }

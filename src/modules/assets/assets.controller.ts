@@ -18,8 +18,9 @@ import {
   type AssetPatch,
   assetPatchSchema,
   assetSchema,
-  type ContentQuery,
-  contentQuerySchema,
+  DOWNLOAD_PARAMETER,
+  type DownloadQuery,
+  downloadQuerySchema,
   type PreviewRequest,
   previewRequestSchema,
 } from './assets.schema.js';
@@ -109,12 +110,12 @@ export class AssetsController {
   }
 
   @Get(':id/content')
-  @Requires('asset:read', { presigned: ASSET_LINK_PURPOSE })
+  @Requires('asset:read', { presigned: ASSET_LINK_PURPOSE, parameters: [DOWNLOAD_PARAMETER] })
   @ApiOperation({
     summary: 'Read an asset’s bytes',
     description:
       'With a credential, or by the presigned `url` of the asset alone. Takes single byte ranges and `If-None-Match`. Pictures, ' +
-      'sound and video may be shown in place; everything else is a download.',
+      'sound and video may be shown in place; everything else, and all with `download=true`, is a download.',
   })
   @ApiHeader({ name: 'Range', required: false, description: 'One range of bytes, such as `bytes=0-1023`.' })
   @ApiHeader({
@@ -137,7 +138,7 @@ export class AssetsController {
   @Problems('range-not-satisfiable', 'precondition-failed')
   async readContent(
     @Param('id', { schema: idParam }) assetId: string,
-    @Query({ schema: contentQuerySchema }) query: ContentQuery,
+    @Query({ schema: downloadQuerySchema }) query: DownloadQuery,
     @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,

@@ -60,3 +60,13 @@ export type PreviewRequest = z.output<typeof previewRequestSchema>;
 /** Nothing but a presigned link, whose parts whoever authenticates has checked. */
 export const contentQuerySchema = z.strictObject(linkQuery);
 export type ContentQuery = z.output<typeof contentQuerySchema>;
+
+/** `download` is the route's own, and may be added to any link. */
+export const DOWNLOAD_PARAMETER = 'download';
+export const downloadQuerySchema = contentQuerySchema.extend({
+  [DOWNLOAD_PARAMETER]: z
+    .enum(['true', 'false'])
+    .optional()
+    .describe('`true` sends the file as a download, also where a browser could show it.'),
+});
+export type DownloadQuery = z.output<typeof downloadQuerySchema>;

@@ -60,8 +60,8 @@ export function contentTypeHeader(contentType: string, charset: unknown): string
  * `Content-Disposition` (RFC 6266): an ASCII name that every client understands and, where that loses something, the real one by
  * RFC 8187.
  */
-export function dispositionOf(contentType: string, name: string): string {
-  const kind = INLINE.has(servedType(contentType)) ? 'inline' : 'attachment';
+export function dispositionOf(contentType: string, name: string, { isDownload = false } = {}): string {
+  const kind = !isDownload && INLINE.has(servedType(contentType)) ? 'inline' : 'attachment';
   // A name is the last part of a path, if it is a path at all; quotes, backslashes and percent signs are read differently by clients.
   const last = name.split(/[/\\]/).at(-1) ?? '';
   const base = last === '' ? 'file' : last;
