@@ -8,6 +8,8 @@ import sharp from 'sharp';
 import { AgentAtWork } from '../support/agent-at-work.js';
 import { embedLink, localLink, type NamedFile, settledAsset, uploadAsset } from '../support/assets.js';
 import { hasBrowser, NO_BROWSER, openBrowser } from '../support/browser.js';
+import { heif } from '../support/content-files.js';
+import { resize, turnBy } from '../support/embed-pages.js';
 import { picture } from '../support/media.js';
 import { glbBall, objBall, objOf } from '../support/model-shapes.js';
 import { isNear, Screen } from '../support/screen.js';
@@ -98,31 +100,6 @@ test('a link with download=true sends as a download what is else shown in place,
   }
 
   const stateOf = (page: Page): Promise<string | null> => page.locator('html').getAttribute('data-state');
-
-  async function until(isSo: () => Promise<boolean>): Promise<void> {
-    while (!(await isSo())) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-
-  /** Another shape of frame, once the viewer has drawn in it. */
-  async function resize(page: Page, viewport: { width: number; height: number }): Promise<void> {
-    await page.setViewportSize(viewport);
-    await until(() => page.evaluate(`document.querySelector('canvas').clientWidth === ${viewport.width}`));
-    await nextFrames(page);
-  }
-
-  async function nextFrames(page: Page): Promise<void> {
-    await page.evaluate('new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))');
-  }
-
-  /** Turns to where the viewer says that it looks at so many degrees. */
-  async function turnBy(page: Page, degrees: number): Promise<void> {
-    for (let step = 0; step < Math.abs(degrees) / 5; step += 1) {
-      await page.keyboard.press(degrees < 0 ? 'ArrowLeft' : 'ArrowRight');
-    }
-    await nextFrames(page);
-  }
 
   const panorama = (bytes: Buffer, contentType = 'image/png'): NamedFile => ({
     type: '360',
@@ -271,6 +248,18 @@ test('a link with download=true sends as a download what is else shown in place,
       expect(await stateOf(page)).toBe('fallback');
       expect(isNear((await Screen.of(page, 'fallback-tiff')).at(0.5, 0.47), RED)).toBe(true);
       expect(await page.locator('a[download]').textContent()).toBe('Download scan.tiff');
+      await page.close();
+    });
+
+    test.each([
+      ['photo.heic', 'image/heic', () => heif('heic', 'mif1', 'heic')],
+      ['photo.dng', 'image/x-adobe-dng', async () => (await tiff()).bytes],
+    ])('is %s: no broken image stays in the page, and a link is there', async (name, contentType, make) => {
+      const page = await open({ type: 'image', name, contentType, bytes: await make() });
+      expect(await stateOf(page)).toBe('fallback');
+      expect(await page.locator('a[download]').textContent()).toBe(`Download ${name}`);
+      const isWhole = '[...document.images].every((image) => image.complete && image.naturalWidth > 0)';
+      expect(await page.evaluate(isWhole)).toBe(true);
       await page.close();
     });
 
