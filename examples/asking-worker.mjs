@@ -11,20 +11,10 @@
 //   curl -X POST $TASKYARD_URL/api/v1/runs/<id>/approvals/send -H "x-api-key: $TASKYARD_KEY" -H 'content-type: application/json' \
 //     -d '{"decision": "approve"}'
 import process from 'node:process';
-
-const base = `${process.env.TASKYARD_URL ?? 'http://localhost:3000'}/api/v1/worker`;
-const headers = { 'x-api-key': process.env.TASKYARD_KEY ?? '', 'content-type': 'application/json' };
-const agents = [process.env.TASKYARD_AGENT ?? 'press'];
-
-async function post(path, body) {
-  const reply = await fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
-  if (!reply.ok)
-    throw Object.assign(new Error(`${path}: ${reply.status} ${await reply.text()}`), { status: reply.status });
-  return reply.json();
-}
+import { claimAndWork, post } from './client.mjs';
 
 async function work({ run, task, resume, lease }) {
-  const send = (action, body = {}) => post(`/runs/${run.id}/${action}`, { fence: lease.fence, ...body });
+  const send = (action, body = {}) => post(`/worker/runs/${run.id}/${action}`, { fence: lease.fence, ...body });
   const publish = () => send('complete', { output: { published: true, text: task.prompt } });
   if (resume?.approval !== undefined) {
     const { decision, reason } = resume.approval;
@@ -42,13 +32,4 @@ async function work({ run, task, resume, lease }) {
   return waiting ? undefined : publish();
 }
 
-for (
-  const running = { on: true }, off = () => (running.on = false), _ = process.once('SIGINT', off).once('SIGTERM', off);
-  running.on;
-) {
-  const { runs } = await post('/claim', { agents, max: 4, wait_seconds: 20 }).catch((error) => {
-    console.error(error.message);
-    return new Promise((resolve) => setTimeout(resolve, 2000, { runs: [] }));
-  });
-  await Promise.all(runs.map((run) => work(run).catch((error) => console.error(error.message))));
-}
+await claimAndWork([process.env.TASKYARD_AGENT ?? 'press'], work);

@@ -7,18 +7,9 @@
 //     -d '{"slug": "sing", "name": "Sing", "kind": "worker"}'
 import { createHash } from 'node:crypto';
 import process from 'node:process';
+import { claimAndWork, fetchWithRetry, get, post } from './client.mjs';
 
-const base = `${process.env.TASKYARD_URL ?? 'http://localhost:3000'}/api/v1`;
-const headers = { 'x-api-key': process.env.TASKYARD_KEY ?? '', 'content-type': 'application/json' };
-const agents = [process.env.TASKYARD_AGENT ?? 'sing'];
 const RATE = 16_000;
-
-async function post(path, body) {
-  const reply = await fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
-  if (!reply.ok)
-    throw Object.assign(new Error(`${path}: ${reply.status} ${await reply.text()}`), { status: reply.status });
-  return reply.json();
-}
 
 /** A note for each word, by its length: 16 bits, mono. */
 function tune(words) {
@@ -51,8 +42,12 @@ async function leave({ run, task, lease }, name, contentType, bytes) {
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   const announcement = { task_id: task.id, run_id: run.id, fence: lease.fence, name, content_type: contentType };
   const { asset, upload } = await post('/assets', { ...announcement, size: bytes.length, sha256 });
-  const sent = await fetch(upload.url, { method: upload.method, headers: upload.headers, body: bytes });
-  if (!sent.ok) throw Object.assign(new Error(`the upload: ${sent.status}`), { status: sent.status });
+  const sent = fetchWithRetry(upload.url, { method: upload.method, headers: upload.headers, body: bytes });
+  await sent.catch(async (error) => {
+    // Sent again after a lost reply: the bytes are there.
+    const { status } = await get(`/assets/${asset.id}`);
+    if (status !== 'ready') throw error;
+  });
   return asset.id;
 }
 
@@ -67,13 +62,4 @@ async function work(held) {
   }
 }
 
-for (
-  const running = { on: true }, off = () => (running.on = false), _ = process.once('SIGINT', off).once('SIGTERM', off);
-  running.on;
-) {
-  const { runs } = await post('/worker/claim', { agents, max: 4, wait_seconds: 20 }).catch((error) => {
-    console.error(error.message);
-    return new Promise((resolve) => setTimeout(resolve, 2000, { runs: [] }));
-  });
-  await Promise.all(runs.map(work));
-}
+await claimAndWork([process.env.TASKYARD_AGENT ?? 'sing'], work);

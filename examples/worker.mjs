@@ -1,4 +1,5 @@
-// A worker of your own, in plain fetch: claims runs of the agent `shout`, works on them, survives anything.
+// A worker of your own, in plain fetch: claims runs of the agent `shout`, works on them, survives anything,
+// restarts of the server too (client.mjs).
 //
 //   TASKYARD_URL=http://localhost:3000 TASKYARD_KEY=<a worker's or admin's key> node examples/worker.mjs
 //
@@ -6,30 +7,24 @@
 //   curl -X POST $TASKYARD_URL/api/v1/agents -H "x-api-key: $TASKYARD_KEY" -H 'content-type: application/json' \
 //     -d '{"slug": "shout", "name": "Shout", "kind": "worker"}'
 import process from 'node:process';
-
-const base = `${process.env.TASKYARD_URL ?? 'http://localhost:3000'}/api/v1/worker`;
-const headers = { 'x-api-key': process.env.TASKYARD_KEY ?? '', 'content-type': 'application/json' };
-const agents = [process.env.TASKYARD_AGENT ?? 'shout'];
-
-async function post(path, body) {
-  const reply = await fetch(base + path, { method: 'POST', headers, body: JSON.stringify(body) });
-  if (!reply.ok)
-    throw Object.assign(new Error(`${path}: ${reply.status} ${await reply.text()}`), { status: reply.status });
-  return reply.json();
-}
+import { claimAndWork, post } from './client.mjs';
 
 async function work({ run, task, lease }) {
-  const send = (action, body = {}) => post(`/runs/${run.id}/${action}`, { fence: lease.fence, ...body });
+  const send = (action, body = {}) => post(`/worker/runs/${run.id}/${action}`, { fence: lease.fence, ...body });
   // A heartbeat at a third of the lease keeps it; a 409 means that the run is no longer ours.
   let stop = false;
-  const beat = setInterval(
-    () =>
-      send('heartbeat').then(
-        (reply) => (stop ||= reply.cancel_requested),
-        (error) => (stop ||= error.status === 409),
-      ),
-    (lease.expires_in_seconds * 1000) / 3,
-  );
+  let beating = false;
+  const heartbeat = async () => {
+    if (beating) return; // The last one is still on its way to a server that is away.
+    beating = true;
+    try {
+      stop ||= (await send('heartbeat')).cancel_requested;
+    } catch (error) {
+      stop ||= error.status === 409;
+    }
+    beating = false;
+  };
+  const beat = setInterval(heartbeat, (lease.expires_in_seconds * 1000) / 3);
   try {
     const words = task.prompt.split(/\s+/);
     for (const [index, word] of words.entries()) {
@@ -47,13 +42,4 @@ async function work({ run, task, lease }) {
   }
 }
 
-for (
-  const running = { on: true }, off = () => (running.on = false), _ = process.once('SIGINT', off).once('SIGTERM', off);
-  running.on;
-) {
-  const { runs } = await post('/claim', { agents, max: 4, wait_seconds: 20 }).catch((error) => {
-    console.error(error.message);
-    return new Promise((resolve) => setTimeout(resolve, 2000, { runs: [] }));
-  });
-  await Promise.all(runs.map(work));
-}
+await claimAndWork([process.env.TASKYARD_AGENT ?? 'shout'], work);
