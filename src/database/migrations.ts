@@ -20,6 +20,7 @@ import { SignIn1764000000028 } from '../../migrations/1764000000028-sign-in.js';
 import { AssetReservations1764000000029 } from '../../migrations/1764000000029-asset-reservations.js';
 import { AssetTurns1764000000030 } from '../../migrations/1764000000030-asset-turns.js';
 import { DeletableTeams1764000000031 } from '../../migrations/1764000000031-deletable-teams.js';
+import { SplitCharacters1764000000032 } from '../../migrations/1764000000032-split-characters.js';
 
 /** Every migration, oldest first. Never edit one that has been released; add another. */
 export const migrations = [
@@ -45,4 +46,5 @@ export const migrations = [
   AssetReservations1764000000029,
   AssetTurns1764000000030,
   DeletableTeams1764000000031,
+  SplitCharacters1764000000032,
 ] as const;

@@ -11,6 +11,8 @@ declare module 'fastify' {
     bodyLimitBytes?: number;
     /** Text that cannot be stored is replaced instead of refused. */
     repairsText?: boolean;
+    /** Halves of surrogate pairs stay in the body; see `parseJsonBody`. */
+    keepsHalves?: boolean;
     /** The body is a report of an error, of which only known members are read; see `parseJsonBody`. */
     isReport?: boolean;
     /** The member of the body whose items are refused one by one; see `parseJsonItems`. */

@@ -254,6 +254,27 @@ describe('an http agent', () => {
     expect(received).toHaveLength(1);
   });
 
+  test.each([
+    [
+      'lines',
+      'application/x-ndjson',
+      '{"type":"delta","data":{"text":"a\\ud83d"}}\n{"type":"delta","data":{"text":"\\ude00b"}}\n',
+    ],
+    [
+      'events',
+      'text/event-stream',
+      'event: delta\ndata: {"text":"a\\ud83d"}\n\nevent: delta\ndata: {"text":"\\ude00b"}\n\n',
+    ],
+  ])('may cut a character in two between deltas, which arrive joined: %s', async (_what, type, text) => {
+    replyWith(
+      type,
+      type.includes('json') ? `${text}{"type":"complete","data":{}}\n` : `${text}event: complete\ndata: {}\n\n`,
+    );
+    const { run, events } = await ended(server, (await start()).runId);
+    const deltas = events.filter((event) => event.type === 'delta').map(({ data }) => data.text);
+    expect([run.status, deltas]).toEqual(['completed', ['a', '😀b']]);
+  });
+
   const ndjson = (data: string): [string, string] => ['application/x-ndjson', `{"type":"complete","data":${data}}\n`];
   const sse = (data: string): [string, string] => ['text/event-stream', `event: complete\ndata: ${data}\n\n`];
 

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DomainError } from '../../kernel/errors.js';
 import { parseJsonItems } from './json-items.js';
-import { parseJsonBody } from './parse-json-body.js';
+import { type JsonReading, parseJsonBody } from './parse-json-body.js';
 import type { ParsingBudget } from './parsing-budget.js';
 
 /**
@@ -59,9 +59,13 @@ function readBody(request: FastifyRequest, bytes: Buffer): unknown {
   return itemsMember === null ? parseJsonBody(bytes, reading) : parseJsonItems(bytes, itemsMember, reading);
 }
 
-function bodyReading({ routeOptions: { config } }: FastifyRequest): { repairsText: boolean; isReport: boolean } {
+function bodyReading({ routeOptions: { config } }: FastifyRequest): JsonReading {
   const isReport = config.isReport === true;
-  return { isReport, repairsText: isReport || config.repairsText === true };
+  return {
+    isReport,
+    repairsText: isReport || config.repairsText === true,
+    keepsHalves: config.keepsHalves === true,
+  };
 }
 
 function unsupported(message: string): DomainError {

@@ -13,7 +13,8 @@ import { JsonStringScan, type StringRefusal } from './json-string-scan.js';
  */
 export type ScanOutcome =
   /** `memberCount` counts names as written, so a repeated one counts twice. */
-  { kind: 'passed'; memberCount: number } | { kind: 'refused'; reason: ScanRefusal; offset: number };
+  | { kind: 'passed'; memberCount: number; hasHalves: boolean }
+  | { kind: 'refused'; reason: ScanRefusal; offset: number };
 
 export type ScanRefusal = StringRefusal | 'too-deep' | 'too-many-elements' | 'object-too-large' | 'number-too-large';
 
@@ -46,14 +47,17 @@ const SHORTEST_UNSAFE_BYTES = 4;
 
 /**
  * @param bytes valid UTF-8
- * @param options `repairs`: what text cannot hold is replaced in `bytes` instead of refused; `roundsNumbers`: any number passes
+ * @param options `faults`: whether what text cannot hold is refused, or replaced in `bytes` (see `JsonStringScan`); `roundsNumbers`: any number passes
  */
 export function scanJson(
   bytes: Buffer,
   limits: JsonLimits,
-  { repairs = false, roundsNumbers = false }: { repairs?: boolean; roundsNumbers?: boolean } = {},
+  {
+    faults = 'refuse',
+    roundsNumbers = false,
+  }: { faults?: 'refuse' | 'replace' | 'keep-halves'; roundsNumbers?: boolean } = {},
 ): ScanOutcome {
-  const strings = new JsonStringScan(bytes, repairs);
+  const strings = new JsonStringScan(bytes, faults);
   let depth = 0;
   let commas = 0;
   let filledContainers = 0;
@@ -101,7 +105,7 @@ export function scanJson(
   // A filled container holds one thing more than it has commas.
   if (commas + filledContainers > limits.maxElements)
     return { kind: 'refused', reason: 'too-many-elements', offset: 0 };
-  return { kind: 'passed', memberCount };
+  return { kind: 'passed', memberCount, hasHalves: strings.hasHalves };
 }
 
 function closesEmptyContainer(bytes: Buffer, closeAt: number): boolean {

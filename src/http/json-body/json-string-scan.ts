@@ -11,7 +11,8 @@ const SHORT_RUN_BYTES = 32;
  * can store nowhere, and half a surrogate pair, which is no character. (Raw forms of both cannot occur: a raw NUL is not JSON,
  * an encoded surrogate is not UTF-8.)
  *
- * With `repairs`, both are replaced by U+FFFD in the bytes themselves instead of refused: an escape is six bytes long whatever it stands for.
+ * With `replace`, both are replaced by U+FFFD in the bytes themselves instead of refused: an escape is six bytes long whatever it stands for.
+ * With `keep-halves`, so is U+0000, and halves stay as they are.
  *
  * Runs without quote or backslash are searched natively once they turn out long. What a search found ahead is kept, so that no
  * byte is searched twice, however many strings or escapes there are.
@@ -19,12 +20,14 @@ const SHORT_RUN_BYTES = 32;
 export class JsonStringScan {
   /** Why the last string is refused; the returned offset is then that of the escape. */
   refusal: StringRefusal | null = null;
+  /** True once half a pair was kept. */
+  hasHalves = false;
   private quoteAhead = -1;
   private backslashAhead = -1;
 
   constructor(
     private readonly bytes: Buffer,
-    private readonly repairs = false,
+    private readonly faults: 'refuse' | 'replace' | 'keep-halves' = 'refuse',
   ) {}
 
   /** The offset of the closing quote, or of the end of the text when there is none. @param openAt the opening quote's offset */
@@ -78,8 +81,9 @@ export class JsonStringScan {
   }
 
   private refuse(reason: StringRefusal, at: number): void {
-    if (this.repairs) this.bytes.write('fffd', at + 2, 'latin1');
-    else this.refusal = reason;
+    if (this.faults === 'refuse') this.refusal = reason;
+    else if (this.faults === 'keep-halves' && reason === 'lone-surrogate') this.hasHalves = true;
+    else this.bytes.write('fffd', at + 2, 'latin1');
   }
 
   /** Four hexadecimal digits as a number; -1 when they are not. */

@@ -1,6 +1,7 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { assertNever } from '../../kernel/assert-never.js';
 import { DomainError, invalid } from '../../kernel/errors.js';
+import { markHalves } from './surrogate-halves.js';
 import { JSON_LIMITS, type JsonLimits, REPORT_LIMITS } from './json-limits.js';
 import { hasRefusedName } from './json-names.js';
 import { scanJson, type ScanRefusal } from './json-scan.js';
@@ -10,6 +11,7 @@ import { findRefusedName, pointerAt, type RefusedName } from './json-trace.js';
 export interface JsonReading {
   limits?: JsonLimits;
   repairsText?: boolean;
+  keepsHalves?: boolean;
   isReport?: boolean;
 }
 
@@ -25,12 +27,18 @@ export interface JsonReading {
  * @param options `repairsText`: a NUL or a lone surrogate becomes U+FFFD, in `bytes` too, instead of being refused. For what programs report of
  * others: a log line or an error that is lost for one character helps nobody. `isReport`: besides, numbers are rounded, of a repeated name the
  * last counts, `__proto__` passes as an own property, and nesting may be deeper. Only for a reader that picks the members it knows.
+ * `keepsHalves`: as `repairsText`, but halves of surrogate pairs stay in the value, which `hasHalves` then knows; the caller has to replace or join them.
  * @throws DomainError `malformed-json` when it is no JSON text in UTF-8 without a byte order mark; `invalid-request`, with the JSON
  * Pointer of the place, when it is, but holds one of the things above. Nothing else is ever thrown.
  */
 export function parseJsonBody(
   bytes: Uint8Array,
-  { isReport = false, repairsText = isReport, limits = isReport ? REPORT_LIMITS : JSON_LIMITS }: JsonReading = {},
+  {
+    isReport = false,
+    repairsText = isReport,
+    keepsHalves = false,
+    limits = isReport ? REPORT_LIMITS : JSON_LIMITS,
+  }: JsonReading = {},
 ): unknown {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (text.length === 0) throw malformed('The body is empty; a JSON value is expected.');
@@ -38,7 +46,8 @@ export function parseJsonBody(
   if (text[0] === 0xef && text[1] === 0xbb && text[2] === 0xbf) {
     throw malformed('The body begins with a byte order mark; send it without.');
   }
-  const outcome = scanJson(text, limits, { repairs: repairsText, roundsNumbers: isReport });
+  const replacing = repairsText ? 'replace' : 'refuse';
+  const outcome = scanJson(text, limits, { faults: keepsHalves ? 'keep-halves' : replacing, roundsNumbers: isReport });
   if (outcome.kind === 'refused') {
     const isAboutAll = outcome.reason === 'too-many-elements';
     const pointer = isAboutAll ? '' : pointerAt(text, outcome.offset);
@@ -50,6 +59,9 @@ export function parseJsonBody(
     if (refused === null)
       throw new DomainError('internal', 'The body could not be read.', { internal: 'name count differs' });
     throw invalid(refused.pointer, sentenceFor(refused.reason, limits));
+  }
+  if (outcome.hasHalves) {
+    markHalves(value);
   }
   return value;
 }

@@ -4,8 +4,9 @@
  * line holds can break the log: JSON goes through the parser of request bodies, text loses what cannot be stored.
  */
 import { parseJsonBody } from '../../http/json-body/parse-json-body.js';
+import { hasHalves, withoutHalves } from '../../http/json-body/surrogate-halves.js';
 import { DomainError } from '../../kernel/errors.js';
-import { type WorkerEvent, workerEventSchema } from '../runs/index.js';
+import { keepEventHalves, type WorkerEvent, workerEventSchema } from '../runs/index.js';
 import { RunFailure } from './executor.js';
 import { typeOfObject } from './object-type.js';
 
@@ -61,21 +62,23 @@ export function understand(sent: Uint8Array, namedType: string | null = null): L
   if (!/^\s*\{/.test(text)) {
     return { kind: 'text', text, wrong: null, type: null };
   }
-  let value: unknown;
+  let asSent: unknown;
   try {
-    value = parseJsonBody(line, { repairsText: true });
+    asSent = parseJsonBody(line, { keepsHalves: true });
   } catch (error) {
     return reportedFailure(line, namedType) ?? refused(line, text, namedType, error);
   }
-  if (!isObject(value)) {
+  const isSplit = hasHalves(asSent);
+  const value = isSplit ? withoutHalves(asSent) : asSent;
+  if (!isObject(asSent) || !isObject(value)) {
     return { kind: 'text', text, wrong: null, type: null };
   }
   const type = typeof value['type'] === 'string' ? value['type'] : null;
-  const said = type === null && namedType !== null ? { type: namedType, data: value } : { type, data: value['data'] };
+  const said = type === null && namedType !== null ? { type: namedType, data: asSent } : { type, data: asSent['data'] };
   if (said.type === null || !EVENT_TYPES.has(said.type)) {
     return { kind: 'object', type: said.type, value };
   }
-  const parsed = workerEventSchema.safeParse(said);
+  const parsed = workerEventSchema.safeParse(isSplit ? keepEventHalves(said) : said);
   if (parsed.success) {
     return { kind: 'event', event: parsed.data };
   }

@@ -18,6 +18,7 @@ export { RUN_STATUSES, TASK_STATUSES, ENDED_STATUSES, isEnded, type RunStatus, t
 export { RUN_EXAMPLE } from './run.example.js';
 export { runErrorSchema, runSchema } from './runs.schema.js';
 export { asFailure } from './worker-error.js';
+export { keepEventHalves } from './delta-halves.js';
 export { workerEventSchema, type WorkerEvent } from './worker.schema.js';
 export { concurrencyKeySchema, delaySchema, ttlSchema } from './run-times.js';
 export { Said } from './said.js';

@@ -59,6 +59,8 @@ export class RunEntity {
   @Column('boolean', { name: 'held_back' }) heldBack!: boolean;
   @Column('uuid', { name: 'schedule_id', nullable: true }) scheduleId!: string | null;
   @Column('bigint', { name: 'last_seq' }) lastSeq!: string;
+  /** First halves of characters that wait for their second (split-characters.ts), with the fence of their lease. */
+  @Column('jsonb', { name: 'split_characters', nullable: true }) splitCharacters!: object | null;
   @Column('timestamptz', { name: 'cancel_requested_at', nullable: true }) cancelRequestedAt!: Date | null;
   @Column('uuid', { name: 'cancel_requested_by', nullable: true }) cancelRequestedBy!: string | null;
   @Column('jsonb', { nullable: true }) release!: object | null;

@@ -74,7 +74,7 @@ export class WorkerController {
 
   @Post('runs/:id/events')
   @HttpCode(200)
-  @BodyLimit('large', { repairsText: true })
+  @BodyLimit('large', { keepsHalves: true })
   @Requires('worker:act')
   @ApiOperation({
     summary: 'Append a batch of events to the run’s log',

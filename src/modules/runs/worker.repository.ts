@@ -16,6 +16,7 @@ import {
 } from '../streams/index.js';
 import { backOffSeconds } from './back-off.js';
 import { type ClaimRequest, claimStatement } from './claim.query.js';
+import type { SplitCharacters } from './split-characters.js';
 import { formatFence, holds, holdsNow, LEASED_MS, taskOf, type Fence } from './leases.js';
 import type { RunStatus } from './run.state.js';
 import { END_EVENT, mirrorOf, STATUS_EVENT } from './state-change.query.js';
@@ -135,6 +136,25 @@ export class WorkerRepository {
       ), logged as (${insertWorkerBatch('raised', batch)}
       ), lines as (${insertLogLines('raised', batch.count, batch.logLines)})
       select last_seq::float8 as "lastSeq", cancel_requested_at is not null as "cancelRequested", task_id as "taskId" from raised`);
+  }
+
+  /** First halves of characters that wait for their second, and locks the run; null where the lease is not held. */
+  async lockSplitCharacters(scope: WriteScope, runId: string, fence: Fence, tx: Tx): Promise<SplitCharacters | null> {
+    const stored = await tx.row<{ fence: string; halves: SplitCharacters | null }>(sql`
+      select r.fence::text as fence, case when (r.split_characters ->> 'fence')::bigint = r.fence then r.split_characters -> 'halves' end as halves
+      from runs r where ${holds(scope, runId, fence)} and ${live(scope)} for no key update`);
+    return stored === null ? null : (stored.halves ?? {});
+  }
+
+  async putSplitCharacters(
+    scope: WriteScope,
+    runId: string,
+    fence: Fence,
+    halves: SplitCharacters,
+    tx: Tx,
+  ): Promise<void> {
+    const kept = Object.keys(halves).length === 0 ? null : JSON.stringify({ fence: fence.counter, halves });
+    await tx.execute(sql`update runs r set split_characters = ${kept}::jsonb where ${holds(scope, runId, fence)}`);
   }
 
   /** Appends the event of an asset that is inserted in the same transaction; false where the lease is not held. */

@@ -4,6 +4,7 @@ import { messagePartSchema, messageSchema } from '../messages/index.js';
 import { nullsAsAbsent } from './null-members.js';
 import { resumeSchema } from './people.schema.js';
 import { fits, runSchema } from './runs.schema.js';
+import { keepDeltaHalves } from './delta-halves.js';
 import { asFailure, reportOf, workerErrorSchema } from './worker-error.js';
 import { asLog, asProblem, LOG_LEVELS } from './worker-log.js';
 
@@ -76,7 +77,12 @@ export const workerEventSchema = z
     }),
     z.strictObject({
       type: z.literal('delta'),
-      data: nullsAsAbsent(z.strictObject({ message_id: z.string().max(200).optional(), text: z.string() })),
+      data: nullsAsAbsent(
+        z.strictObject({
+          message_id: z.string().max(200).optional(),
+          text: z.string().describe('A character may be cut in two between two deltas of a message: they are joined.'),
+        }),
+      ),
     }),
     z.object({
       type: z.literal('log'),
@@ -141,24 +147,29 @@ export const workerEventSchema = z
   .meta({ id: 'WorkerEvent' });
 export type WorkerEvent = z.output<typeof workerEventSchema>;
 
-export const eventsSchema = nullsAsAbsent(
-  z.strictObject({
-    fence,
-    events: z
-      .array(workerEventSchema)
-      .min(1)
-      .max(BATCH_EVENTS)
-      .describe(
-        `All are appended, or none. Each is at most 256 KiB as JSON; longer texts of \`log\` and \`problem\` are cut. ${JSON_BOUNDS}`,
-      ),
-    batch_id: z
-      .string()
-      .min(1)
-      .max(200)
-      .optional()
-      .describe('Send it again with the same events after a lost reply: appended once.'),
-  }),
-).meta({ id: 'AppendEvents' });
+export const eventsSchema = z
+  .preprocess(
+    keepDeltaHalves,
+    nullsAsAbsent(
+      z.strictObject({
+        fence,
+        events: z
+          .array(workerEventSchema)
+          .min(1)
+          .max(BATCH_EVENTS)
+          .describe(
+            `All are appended, or none. Each is at most 256 KiB as JSON; longer texts of \`log\` and \`problem\` are cut. ${JSON_BOUNDS}`,
+          ),
+        batch_id: z
+          .string()
+          .min(1)
+          .max(200)
+          .optional()
+          .describe('Send it again with the same events after a lost reply: appended once.'),
+      }),
+    ),
+  )
+  .meta({ id: 'AppendEvents' });
 export type EventsInput = z.output<typeof eventsSchema>;
 
 export const eventsReplySchema = z

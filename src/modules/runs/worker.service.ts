@@ -28,6 +28,7 @@ import {
 } from './worker.repository.js';
 import { WaitingClaims } from './waiting-claims.js';
 import { WorkerSightings } from './worker-sightings.js';
+import { hasSplitCharacter, joinSplitCharacters } from './split-characters.js';
 import type { ClaimInput, CompleteInput, EventsInput, EventsReply, FailInput, WorkerEvent } from './worker.schema.js';
 
 export interface EndReply {
@@ -146,13 +147,23 @@ export class WorkerService {
       usage: usageOf(events),
     };
     const said = events.filter((event) => event.type === 'message');
+    const isSplit = hasSplitCharacter(events);
     try {
       const appended =
-        said.length === 0 && call === null
+        said.length === 0 && call === null && !isSplit
           ? neverWaiting(await this.gatherer.append(scope, { runId, fence, batch }))
           : await this.database.transaction(async (tx) => {
               const waiting = call !== null && (await this.questions.needsApproval(tx, scope, runId, fence));
-              const result = await this.repository.append(scope, runId, fence, batch, tx);
+              const eventsToStore = isSplit
+                ? await this.#withWholeCharacters(tx, scope, runId, fence, events)
+                : eventsJson;
+              const result = await this.repository.append(
+                scope,
+                runId,
+                fence,
+                { ...batch, eventsJson: eventsToStore },
+                tx,
+              );
               if (result !== null) {
                 await this.#keepMessages(tx, scope, result.taskId, runId, said);
               }
@@ -178,6 +189,20 @@ export class WorkerService {
       }
       throw error;
     }
+  }
+
+  /** The events as JSON, characters that were cut between deltas joined. Where the lease is not held, the append will say so. */
+  async #withWholeCharacters(
+    tx: Tx,
+    scope: WriteScope,
+    runId: string,
+    fence: Fence,
+    events: readonly WorkerEvent[],
+  ): Promise<string> {
+    const before = (await this.repository.lockSplitCharacters(scope, runId, fence, tx)) ?? {};
+    const { events: whole, waiting } = joinSplitCharacters(events, before);
+    await this.repository.putSplitCharacters(scope, runId, fence, waiting, tx);
+    return JSON.stringify(whole);
   }
 
   /** Called inside the transaction that inserts an asset of the run: the event and the row stand or fall together. */
