@@ -67,6 +67,16 @@ describe('a failure that its worker does not want to be tried again', () => {
     expect(await errorOf(held)).toMatchObject({ name, message });
   });
 
+  test.each(['{"toString": 1, "valueOf": 1}', '[{"toString": 1, "valueOf": 1}]', '{}', 'null'])(
+    'ends the attempt although its retry is %s, which says nothing',
+    async (retry) => {
+      const held = await lease();
+      const reply = await report('fail', held, `"error": {"name": "E", "message": "m"}, "retry": ${retry}`);
+      expect([reply.status, reply.body.status]).toEqual([200, 'queued']);
+      await server.call('POST', `/api/v1/runs/${held.runId}/cancel`, { body: {} });
+    },
+  );
+
   test('has the words that stand beside an error that has none', async () => {
     for (const members of [
       '"message": "top", "name": "E"',

@@ -45,7 +45,8 @@ export function asFailure(value: unknown): { error: WorkerError; retry: boolean 
 
 /** Whether the worker says that trying again is of use; undefined where it does not say. */
 export function asRetry(value: unknown): boolean | undefined {
-  const word = typeof value === 'string' ? value.trim().toLowerCase() : String(value);
+  // Not String(): an object of a worker's may have members toString and valueOf that are no functions.
+  const word = typeof value === 'string' ? value.trim().toLowerCase() : JSON.stringify(value);
   if (['false', '0', 'no'].includes(word)) {
     return false;
   }
