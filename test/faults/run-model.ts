@@ -10,6 +10,7 @@ export const LEGAL: Readonly<Record<string, readonly string[]>> = {
   running: ['queued', 'waiting', 'completed', 'failed', 'timed_out', 'canceled'],
   waiting: ['queued', 'failed', 'canceled'],
 };
+const CANCELING = ['canceled', 'release'];
 export const ENDS = ['completed', 'failed', 'timed_out', 'canceled', 'expired'];
 export const MAX_ATTEMPTS = 2;
 
@@ -61,8 +62,12 @@ export class RunModel {
     }
     const kind = what === 'fail for good' ? 'fail' : what;
     if (this.#holder !== lease || this.status !== 'running' || this.#isExpired) {
-      const isRepeated = this.#release?.lease === lease && this.#release.kind === kind && this.#claimedBy === by;
-      return isRepeated ? (this.#release?.answer ?? '') : '409 lease-lost';
+      const isOwn = this.#release?.lease === lease && this.#claimedBy === by;
+      // `canceled` and `release` mean the same of a run that ended as canceled.
+      const isCanceledTwice = CANCELING.includes(kind) && this.#release?.answer === '200 canceled';
+      return isOwn && (this.#release?.kind === kind || isCanceledTwice)
+        ? (this.#release?.answer ?? '')
+        : '409 lease-lost';
     }
     switch (what) {
       case 'heartbeat':

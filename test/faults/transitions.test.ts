@@ -134,7 +134,9 @@ class Play {
     const route = what === 'append' ? 'events' : what === 'fail for good' ? 'fail' : what;
     const reply = await server.call('POST', `/api/v1/worker/runs/${this.runId}/${route}`, { as, body: bodies[what] });
     if (reply.status === 200 && what !== 'heartbeat' && what !== 'append') {
-      this.accepted.add(`${fence} ${route} ${reply.body.status}`);
+      // Of a run whose cancel was asked for, `release` and `canceled` report the same end.
+      const end = reply.body.status === 'canceled' ? 'canceled' : route;
+      this.accepted.add(`${fence} ${end} ${reply.body.status}`);
     }
     return said(reply);
   }
