@@ -34,6 +34,9 @@ interface Kind {
 
 const MIN_SERVING_MS = 1_000;
 const SERVING_PER_COUNTING = 100;
+/** Before a refusal, so often it is counted again while others are under way, so long after each. */
+const MAX_RECOUNTS = 3;
+const MAX_SETTLING_MS = 50;
 const MAX_REMEMBERED = 10_000;
 
 const seldom = (variable: RowLimitVariable, noun: string): Kind => ({
@@ -79,6 +82,8 @@ interface Standing {
   /** All that was ever let in. */
   total: number;
   readonly underWay: Map<Tx, number>;
+  /** Called when one of those has ended. */
+  readonly onSettled: Set<() => void>;
   servesUntilMs: number;
   refusesUntilMs: number;
   isCounting: boolean;
@@ -117,6 +122,15 @@ export class RowLimits {
     if (isDue || !hasRoom(standing, limit, more)) {
       await this.#count(scope, tx, kind, limit, standing);
     }
+    // What others were committing may have been counted twice: as under way, and as stored.
+    for (
+      let again = 0;
+      again < MAX_RECOUNTS && !hasRoom(standing, limit, more) && isSharedWith(tx, standing);
+      again += 1
+    ) {
+      await nextSettled(standing);
+      await this.#count(scope, tx, kind, limit, standing);
+    }
     if (!hasRoom(standing, limit, more)) {
       standing.refusesUntilMs = this.clock.nowMs() + MIN_SERVING_MS;
       throw limitReached(kind, limit);
@@ -149,6 +163,7 @@ export class RowLimits {
       admitted: 0,
       total: 0,
       underWay: new Map(),
+      onSettled: new Set(),
       servesUntilMs: 0,
       refusesUntilMs: 0,
       isCounting: false,
@@ -193,6 +208,9 @@ function admit(standing: Standing, tx: Tx, rows: number): void {
     } else {
       standing.underWay.delete(tx);
     }
+    for (const notify of standing.onSettled) {
+      notify();
+    }
   };
   standing.admitted += rows;
   standing.total += rows;
@@ -201,6 +219,23 @@ function admit(standing: Standing, tx: Tx, rows: number): void {
   tx.onRollback(() => {
     settle();
     standing.admitted -= rows;
+  });
+}
+
+function isSharedWith(tx: Tx, { underWay }: Standing): boolean {
+  return underWay.size > (underWay.has(tx) ? 1 : 0);
+}
+
+/** When the next of the transactions under way has ended, or a moment later: they may wait for this one. */
+async function nextSettled(standing: Standing): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      standing.onSettled.delete(done);
+      resolve();
+    };
+    const timer = setTimeout(done, MAX_SETTLING_MS);
+    standing.onSettled.add(done);
   });
 }
 
