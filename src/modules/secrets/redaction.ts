@@ -1,12 +1,13 @@
 /**
  * Takes secrets out of what a run says before anything of it is stored.
  *
- * A value is looked for as it stands, line by line where it has lines (a key file is echoed a line at a time), and in the codings it
- * is sent in: base64, base64url and percent-encoding. What an agent does to it beyond that (reversed, cut in two, one letter an event)
+ * A value is looked for as it stands, line by line where it has lines (a key file is echoed a line at a time), and in the spellings and
+ * codings it is sent in (secret-spellings.ts). What an agent does to it beyond that (reversed, cut in two, one letter an event)
  * cannot be seen, and no product should say that it can: the promise is against accidents. Texts shorter than {@link MIN_CHARACTERS}
  * are left alone: they would be found in half of all words.
  */
 import type { JsonObject } from '../../http/merge-patch.js';
+import { codingsOf, spellingsOf } from './secret-spellings.js';
 
 /** What is found in a shorter text says nothing. */
 export const MIN_CHARACTERS = 4;
@@ -19,24 +20,34 @@ const KEPT: ReadonlySet<string> = new Set(
 /** Of a line within a value: a line like `-----` is no secret. */
 const MIN_LINE_CHARACTERS = 12;
 
-/** Knows the values one run was given. */
+interface Replacement {
+  text: string;
+  wanted: string | RegExp;
+  instead: string;
+}
+
+/** Knows the values one run was given. The longest texts go first, so that a value within another does not leave the rest of it behind. */
 export class Redactor {
-  /** Longest first, so that a value within another does not leave the rest of it behind. */
-  readonly #replacements: readonly (readonly [text: string, instead: string])[];
+  readonly #replacements: readonly Replacement[];
 
   constructor(values: Iterable<readonly [name: string, value: string]>) {
-    const found = new Map<string, string>();
+    const found = new Map<string, Replacement>();
     for (const [name, value] of values) {
-      for (const form of formsOf(value)) {
-        found.set(form, found.get(form) ?? `[secret ${name}]`);
+      for (const { text, wanted } of formsOf(value)) {
+        if (!found.has(text)) {
+          found.set(text, { text, wanted, instead: `[secret ${name}]` });
+        }
       }
     }
-    this.#replacements = [...found].sort(([one], [other]) => other.length - one.length);
+    this.#replacements = [...found.values()].sort((one, other) => other.text.length - one.text.length);
   }
 
   /** Of the texts that it looks for, together. */
   get characters(): number {
-    return this.#replacements.reduce((sum, [text]) => sum + text.length, 0);
+    return this.#replacements.reduce(
+      (sum, { text, wanted }) => sum + text.length + (wanted === text ? 0 : String(wanted).length),
+      0,
+    );
   }
 
   get isIdle(): boolean {
@@ -45,8 +56,8 @@ export class Redactor {
 
   text(text: string): string {
     let clean = text;
-    for (const [value, instead] of this.#replacements) {
-      clean = clean.replaceAll(value, () => instead);
+    for (const { wanted, instead } of this.#replacements) {
+      clean = clean.replaceAll(wanted, () => instead);
     }
     return clean;
   }
@@ -84,18 +95,16 @@ export class Redactor {
 /** A run that was given nothing. */
 export const NOTHING_TO_REDACT = new Redactor([]);
 
-function formsOf(value: string): string[] {
+/** @returns the texts to look for, each with the pattern of its spellings where there are several */
+function formsOf(value: string): Pick<Replacement, 'text' | 'wanted'>[] {
   const lines = value.split(/\r?\n/).map((line) => line.trim());
   const parts = [
     value,
     value.trim(),
     ...(lines.length > 1 ? lines.filter((line) => line.length >= MIN_LINE_CHARACTERS) : []),
+  ].filter((part) => part.length >= MIN_CHARACTERS);
+  return [
+    ...parts.map((text) => ({ text, wanted: spellingsOf(text) ?? text })),
+    ...[...new Set(parts)].flatMap(codingsOf).map((text) => ({ text, wanted: text })),
   ];
-  const coded = [
-    Buffer.from(value, 'utf8').toString('base64').replace(/=+$/, ''),
-    Buffer.from(value, 'utf8').toString('base64url'),
-    encodeURIComponent(value),
-    JSON.stringify(value).slice(1, -1),
-  ];
-  return [...parts, ...coded].filter((form) => form.length >= MIN_CHARACTERS);
 }
