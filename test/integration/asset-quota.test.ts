@@ -71,7 +71,7 @@ describe('the quota of an organization', () => {
     expect([refused.status, refused.body.code, Number(refused.headers.get('retry-after'))]).toEqual([
       429,
       'limit-reached',
-      3600,
+      30,
     ]);
     expect(await usage()).toMatchObject({ count: 0, bytes: 0, reserved_bytes: 2_800_000 });
 
@@ -154,6 +154,35 @@ describe('the quota of an organization', () => {
     expect(await usage()).toMatchObject({ count: 0, bytes: 0, reserved_bytes: 1_000_000 });
     expect((await send(png(2_000_000))).status).toBe(201);
     expect(await usage()).toMatchObject({ count: 1, bytes: 2_000_000, reserved_bytes: 1_000_000 });
+  });
+
+  test('leaves to others the room that a form of unknown size has not filled, however long it halts', async () => {
+    const head = `--x\r\ncontent-disposition: form-data; name="task_id"\r\n\r\n${taskId}\r\n--x\r\ncontent-disposition: form-data; name="file"; filename="a.png"\r\ncontent-type: image/png\r\n\r\n`;
+    const file = png(200_000);
+    let goOn = (): void => undefined;
+    const told = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    async function* pieces(): AsyncGenerator<Uint8Array> {
+      yield Buffer.concat([Buffer.from(head), file.subarray(0, 100_000)]);
+      await told;
+      yield Buffer.concat([file.subarray(100_000), Buffer.from('\r\n--x--\r\n')]);
+    }
+    const form = fetch(`${server.url}/api/v1/assets/upload`, {
+      method: 'POST',
+      body: Readable.toWeb(Readable.from(pieces())) as ReadableStream,
+      headers: { authorization: `Bearer ${BOOTSTRAP_KEY}`, 'content-type': 'multipart/form-data; boundary=x' },
+      duplex: 'half',
+    });
+    let { reserved_bytes: reserved } = await usage();
+    for (const deadline = Date.now() + 60_000; reserved === 0 && Date.now() < deadline;) {
+      ({ reserved_bytes: reserved } = await usage());
+    }
+    expect([reserved > 0, reserved <= 100_000 + 65_536]).toEqual([true, true]);
+    expect((await announce(2_400_000)).status).toBe(201);
+    goOn();
+    expect((await form).status).toBe(201);
+    expect(await usage()).toMatchObject({ count: 1, bytes: 200_000, reserved_bytes: 2_400_000 });
   });
 
   test('counts pictures that are made of files, and has no picture made where there is no room for it', async () => {

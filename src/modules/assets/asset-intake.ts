@@ -89,7 +89,7 @@ export class AssetIntake {
     if (assetQuotaBytes !== null) {
       const { bytes, reserved_bytes } = await this.repository.totals(scope, tx);
       if (bytes + reserved_bytes > assetQuotaBytes) {
-        throw quotaReached(assetQuotaBytes);
+        throw quotaReached(assetQuotaBytes, bytes);
       }
     }
   }

@@ -4,7 +4,8 @@
  * - An announced size is reserved when the asset is announced. The first copy of a file, or of a part, that is being sent uses that room.
  * - A further copy sent at the same time (a client that retries while its first connection still hangs) is written beside the first, so its
  *   size is reserved in addition, until it ends.
- * - Where no size was announced, room is reserved in steps, as the bytes come.
+ * - Where no size was announced, room is reserved in steps, as the bytes come. A step is an eighth of what has come, so that an upload that halts
+ *   holds little more than its bytes, and a long one takes few statements.
  *
  * The reservation is on the asset's row and counts while the asset waits for its content (see the trigger of `assets`), so what ends the
  * wait releases it: ready, failed, deleted, swept. Which copy is the first is known in this process only: several processes may each take one.
@@ -18,9 +19,12 @@ import { Log } from '../../kernel/log.js';
 import { UploadsRepository } from './uploads.repository.js';
 
 /** How much is reserved at a time where nobody said how much comes. */
-const STEP_BYTES = 8 * 1024 * 1024;
-/** Room is made by deleting, which a person does; a client that asks again within seconds asks in vain. */
-const QUOTA_RETRY_SECONDS = 3_600;
+const MIN_STEP_BYTES = 64 * 1024;
+const MAX_STEP_BYTES = 8 * 1024 * 1024;
+const STEPS_OF_ARRIVED = 8;
+/** Room that files take is made by deleting them, which a person does. Room that uploads hold may be free soon. */
+const FULL_RETRY_SECONDS = 3_600;
+const RESERVED_RETRY_SECONDS = 30;
 
 @Injectable()
 export class AssetReservations {
@@ -100,7 +104,8 @@ export class AssetReservations {
       seenBytes += piece.byteLength;
       if (seenBytes > heldBytes) {
         const needed = seenBytes - heldBytes;
-        heldBytes += await this.#reserve(scope, assetId, quotaBytes, needed, Math.max(needed, STEP_BYTES));
+        const step = Math.min(MAX_STEP_BYTES, Math.max(MIN_STEP_BYTES, Math.ceil(seenBytes / STEPS_OF_ARRIVED)));
+        heldBytes += await this.#reserve(scope, assetId, quotaBytes, needed, Math.max(needed, step));
       }
       yield piece;
     }
@@ -122,7 +127,7 @@ export class AssetReservations {
       const { bytes, reserved_bytes } = await this.repository.totals(scope, tx);
       const over = Math.max(0, bytes + reserved_bytes - quotaBytes);
       if (over > wanted - needed) {
-        throw quotaReached(quotaBytes);
+        throw quotaReached(quotaBytes, bytes + needed);
       }
       if (over > 0) {
         await this.repository.reserve(scope, tx, assetId, -over);
@@ -132,10 +137,11 @@ export class AssetReservations {
   }
 }
 
-export function quotaReached(quotaBytes: number): DomainError {
+/** @param wantedBytes what would be kept without the uploads that are not finished: where that fits, room may be free soon */
+export function quotaReached(quotaBytes: number, wantedBytes: number): DomainError {
   return new DomainError(
     'limit-reached',
     `This organization may keep ${quotaBytes} bytes of files, unfinished uploads included; delete some first.`,
-    { retryAfterSeconds: QUOTA_RETRY_SECONDS },
+    { retryAfterSeconds: wantedBytes > quotaBytes ? FULL_RETRY_SECONDS : RESERVED_RETRY_SECONDS },
   );
 }
