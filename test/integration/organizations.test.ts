@@ -234,11 +234,23 @@ describe('passwords', () => {
     expect(hash).toMatch(/^\$scrypt\$ln=15,r=8,p=3\$/);
     expect(hash).not.toContain(PASSWORD);
     expect(await hashPassword(PASSWORD, 15)).not.toBe(hash);
-    expect(await verifyPassword(PASSWORD, hash, 15)).toBe(true);
-    expect(await verifyPassword(`${PASSWORD} `, hash, 15)).toBe(false);
-    expect(await verifyPassword(PASSWORD, null, 15)).toBe(false);
-    expect(await verifyPassword(PASSWORD, 'plain', 15)).toBe(false);
+    expect(await verifyPassword(PASSWORD, hash, 15, 'sign-in')).toBe(true);
+    expect(await verifyPassword(`${PASSWORD} `, hash, 15, 'sign-in')).toBe(false);
+    expect(await verifyPassword(PASSWORD, null, 15, 'sign-in')).toBe(false);
+    expect(await verifyPassword(PASSWORD, 'plain', 15, 'sign-in')).toBe(false);
     // A hash says how it was made, so that hashes of another cost stay good.
-    expect(await verifyPassword(PASSWORD, hash, 10)).toBe(true);
+    expect(await verifyPassword(PASSWORD, hash, 10, 'sign-in')).toBe(true);
+  });
+
+  test('of callers who are authenticated wait for no sign-in', async () => {
+    const hash = await hashPassword(PASSWORD, 12);
+    const ended: string[] = [];
+    const signIns = Array.from({ length: 20 }, () =>
+      verifyPassword(PASSWORD, hash, 12, 'sign-in').then(() => ended.push('sign-in')),
+    );
+    const own = hashPassword(PASSWORD, 12).then(() => ended.push('authenticated'));
+    await Promise.all([...signIns, own]);
+    // Two sign-ins are worked on beside it, and no others go first.
+    expect(ended.indexOf('authenticated')).toBeLessThan(10);
   });
 });

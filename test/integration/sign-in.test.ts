@@ -49,6 +49,13 @@ describe('a stranger who guesses a password', () => {
     expect((await login(HOME, owner.email)).status).toBe(200);
   });
 
+  it('has ten guesses, also where sixty are sent at once', async () => {
+    const owner = await newPerson();
+    const replies = await times(60, () => login(ELSEWHERE, owner.email, 'a wrong password'));
+    expect(replies.filter(({ status }) => status === 401)).toHaveLength(10);
+    expect(replies.filter(({ status }) => status === 429)).toHaveLength(50);
+  });
+
   it('has one attempt from each address that the account does not know, once it was guessed from many', async () => {
     const owner = await newPerson();
     expect((await login(HOME, owner.email)).status).toBe(200);

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { AppConfig } from '../../config/app-config.js';
 import { invalid } from '../../kernel/errors.js';
 import { isCommonPassword, type PasswordContext } from './common-passwords.js';
-import { hashPassword, verifyPassword } from './passwords.js';
+import { type HashCaller, hashPassword, verifyPassword } from './passwords.js';
 
 /** The sentence for a password that is refused for this reason. */
 export const COMMON_PASSWORD =
@@ -35,7 +35,7 @@ export class PasswordHasher {
   }
 
   /** True where the password is the one hashed; with no hash, false after the same work. */
-  verify(password: string, hash: string | null): Promise<boolean> {
-    return verifyPassword(password, hash, this.#cost);
+  verify(password: string, hash: string | null, caller: HashCaller): Promise<boolean> {
+    return verifyPassword(password, hash, this.#cost, caller);
   }
 }

@@ -5,7 +5,7 @@
  * The default cost, N=2^15 r=8 p=3, is one of the equivalent settings of the OWASP password storage cheat sheet: 32 MiB and about a fifth of
  * a second. The usual N=2^17 p=1 wants 128 MiB for each sign-in under way, more than the rest of the server. Only so many are
  * worked on at once; the others wait, so that a burst of sign-ins neither takes memory without bound nor fills libuv's threads,
- * which files and DNS need too.
+ * which files and DNS need too. Callers that are authenticated have a queue of their own, so that no flood of sign-ins delays them.
  */
 import { randomBytes, scrypt, timingSafeEqual, type ScryptOptions } from 'node:crypto';
 
@@ -24,6 +24,9 @@ const FORM = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{22
 /** A stored hash may be of another cost than today's, but not of one that would exhaust the process. */
 const MOST_LN = 17;
 
+/** Who waits for the hash: somebody who signs in, or a caller who is authenticated already. */
+export type HashCaller = 'sign-in' | 'authenticated';
+
 /**
  * The PHC string of a password. Compatibility forms of the same characters count as the same password (NFKC).
  * @param ln log2 of N
@@ -31,7 +34,7 @@ const MOST_LN = 17;
 export async function hashPassword(password: string, ln: number): Promise<string> {
   const salt = randomBytes(SALT_BYTES);
   const cost = costOf(ln);
-  return format(cost, salt, await derive(password, salt, cost));
+  return format(cost, salt, await queues.authenticated.run(() => derived(password, salt, cost)));
 }
 
 /**
@@ -39,14 +42,19 @@ export async function hashPassword(password: string, ln: number): Promise<string
  * and is false, so that the time of an answer does not tell who exists.
  * @param ln log2 of the N that new hashes are made with
  */
-export async function verifyPassword(password: string, hash: string | null, ln: number): Promise<boolean> {
+export async function verifyPassword(
+  password: string,
+  hash: string | null,
+  ln: number,
+  caller: HashCaller,
+): Promise<boolean> {
   const stored = hash === null ? null : parse(hash);
   const { cost, salt, digest } = stored ?? {
     cost: costOf(ln),
     salt: Buffer.alloc(SALT_BYTES),
     digest: Buffer.alloc(HASH_BYTES),
   };
-  const same = timingSafeEqual(await derive(password, salt, cost), digest);
+  const same = timingSafeEqual(await queues[caller].run(() => derived(password, salt, cost)), digest);
   return same && stored !== null;
 }
 
@@ -72,28 +80,34 @@ function unpadded(bytes: Buffer): string {
   return bytes.toString('base64').replace(/=+$/, '');
 }
 
-const MOST_AT_ONCE = 2;
-const waiting: (() => void)[] = [];
-let underWay = 0;
+/** Work that waits for others of its kind only. */
+class HashQueue {
+  readonly #waiting: (() => void)[] = [];
+  #underWay = 0;
 
-async function derive(password: string, salt: Buffer, cost: Cost): Promise<Buffer> {
-  if (underWay >= MOST_AT_ONCE) {
-    // Whoever finishes hands its place on, so the count stays as it is.
-    await new Promise<void>((resolve) => waiting.push(resolve));
-  } else {
-    underWay += 1;
-  }
-  try {
-    return await derived(password, salt, cost);
-  } finally {
-    const next = waiting.shift();
-    if (next === undefined) {
-      underWay -= 1;
+  constructor(private readonly concurrency: number) {}
+
+  async run<Result>(work: () => Promise<Result>): Promise<Result> {
+    if (this.#underWay >= this.concurrency) {
+      // What ends hands its place on, so the count stays as it is.
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
     } else {
-      next();
+      this.#underWay += 1;
+    }
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) {
+        this.#underWay -= 1;
+      } else {
+        next();
+      }
     }
   }
 }
+
+const queues = { 'sign-in': new HashQueue(2), authenticated: new HashQueue(1) } as const;
 
 function derived(password: string, salt: Buffer, { ln, r, p }: Cost): Promise<Buffer> {
   const N = 2 ** ln;

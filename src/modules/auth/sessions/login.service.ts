@@ -21,6 +21,7 @@ import { PublicDatabase } from '../../../database/database.js';
 import { AuditTrail } from '../../../engines/audit-trail/audit-trail.js';
 import { PasswordHasher } from '../../../engines/passwords/index.js';
 import { DomainError } from '../../../kernel/errors.js';
+import { KeyedLimiter } from '../../../kernel/keyed-limiter.js';
 import { KeyDigests } from '../credentials/key-digests.js';
 import type { LoginRequest, TokenReply } from './auth.schema.js';
 import { throttledAddress } from '../../../kernel/client-address.js';
@@ -48,6 +49,10 @@ export class LoginService {
   #operatorId: string | null = null;
   /** Of their own, so that no flood of sign-ins delays those who are signed in. */
   readonly #confirmations = new SignInTurns();
+  readonly #pairs = new KeyedLimiter(
+    { concurrent: 1, waiting: 250 },
+    'Too many attempts for this account from this address are under way; try again.',
+  );
 
   constructor(
     private readonly signIns: SignInQuery,
@@ -67,7 +72,10 @@ export class LoginService {
    */
   async login(credentials: LoginRequest, address: string): Promise<TokenReply> {
     const from = throttledAddress(address);
-    const fitting = await this.turns.take(from, () => this.#attempt(credentials, from, address));
+    // One after another, so that each is looked at after those before it are counted.
+    const fitting = await this.#pairs.run(`${credentials.email.toLowerCase()} ${from}`, () =>
+      this.turns.take(from, () => this.#attempt(credentials, from, address)),
+    );
     const [user] = fitting;
     if (user === undefined) {
       throw new DomainError('invalid-credentials', 'The e-mail or the password is wrong.');
@@ -97,12 +105,14 @@ export class LoginService {
   ): Promise<boolean> {
     const pair = this.digests.subject('confirmation', organizationId, userId, throttledAddress(address));
     const subjects = { pair, account: null, address: null, maxFailures: MAX_FAILURES };
-    return this.#confirmations.take(userId, async () => {
-      await this.#assertMayTry(subjects);
-      const genuine = await this.passwords.verify(password, hash);
-      await this.throttle.count([{ subjects, isRight: genuine }]);
-      return genuine;
-    });
+    return this.#pairs.run(`${organizationId} ${userId} ${address}`, () =>
+      this.#confirmations.take(userId, async () => {
+        await this.#assertMayTry(subjects);
+        const genuine = await this.passwords.verify(password, hash, 'authenticated');
+        await this.throttle.count([{ subjects, isRight: genuine }]);
+        return genuine;
+      }),
+    );
   }
 
   /** The accounts that these credentials are right for. @throws DomainError `rate-limited` */
@@ -121,7 +131,7 @@ export class LoginService {
     const isKnown = await this.#assertMayTry(sent);
     const { accounts, checks } = await this.signIns.findAccounts(email, organization ?? null);
     const tries = await this.#tries(account, accounts, checks, from);
-    const genuine = await Promise.all(tries.map(({ hash }) => this.passwords.verify(password, hash)));
+    const genuine = await Promise.all(tries.map(({ hash }) => this.passwords.verify(password, hash, 'sign-in')));
     const right = tries.flatMap(({ user }, index) => (user !== null && genuine[index] === true ? [user] : []));
     const isRight = right.length > 0;
     // An address that the account knows is not held to account for its typos.
