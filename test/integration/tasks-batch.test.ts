@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Client } from 'pg';
 import { sql } from '../../src/database/sql.js';
 import { makeYard, type Yard } from '../support/actors.js';
 import { BOOTSTRAP_KEY, startServer, type Credential, type Reply, type TestServer } from '../support/server.js';
@@ -297,4 +298,24 @@ describe('a batch of tasks', () => {
       await server.database.execute(sql`drop trigger refuse_doomed on runs`);
     }
   });
+});
+
+test('a principal has two batches under way, and so many in line; another principal does not wait for them', async () => {
+  const client = new Client({ connectionString: server.databaseUrl });
+  await client.connect();
+  await client.query('begin');
+  await client.query('select 1 from agents where slug = $1 for update', [AGENT]);
+  const one = [{ agent: AGENT, prompt: 'x' }];
+  const sent = Array.from({ length: 35 }, () => send(one));
+  const refused = await Promise.race(sent);
+  expect([refused.status, refused.body.code, Number(refused.headers.get('retry-after'))]).toEqual([
+    429,
+    'rate-limited',
+    1,
+  ]);
+  expect((await send([{ agent: 'absent', prompt: 'x' }], { as: yard.member.token })).status).toBe(200);
+  await client.query('commit');
+  await client.end();
+  const statuses = (await Promise.all(sent)).map(({ status }) => status);
+  expect(statuses.filter((status) => status === 200)).toHaveLength(34);
 });

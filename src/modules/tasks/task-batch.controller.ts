@@ -42,6 +42,7 @@ export class TaskBatchController {
     'unsupported-media-type',
     'idempotency-in-progress',
     'idempotency-mismatch',
+    'rate-limited',
   )
   async create(
     @CurrentActor() actor: Actor,

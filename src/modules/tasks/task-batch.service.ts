@@ -6,7 +6,11 @@
  * plain (no schedule, no settings of its first run) is then written by one statement a table. Should a row be refused all the same (a
  * budget that is used up half-way, an agent deleted this moment), the statements are undone and the items made one by one, each
  * undone alone.
+ *
+ * A thousand items take the only thread for a while, whether they are taken or refused. So a principal has few batches at once, what checking
+ * them takes is charged to it like parsing, and others get the thread in between.
  */
+import { setImmediate as letOthersRun } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, writeScope } from '../../access/index.js';
 import type { Tx } from '../../database/database.js';
@@ -14,9 +18,11 @@ import { Idempotency, type IdempotencyTicket, type Outcome } from '../../databas
 import { toFailure } from '../../http/failure.js';
 import { itemProblem } from '../../http/item-problem.js';
 import { RefusedItem } from '../../http/json-body/json-items.js';
+import { ParsingBudget } from '../../http/json-body/parsing-budget.js';
 import { inputRefusal } from '../../http/validation.pipe.js';
 import { DomainError } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
+import { KeyedLimiter } from '../../kernel/keyed-limiter.js';
 import { MessagesService } from '../messages/index.js';
 import { RunBatches } from '../runs/index.js';
 import type { NewTaskBatch, TaskBatch, TaskBatchResult } from './task-batch.schema.js';
@@ -49,6 +55,9 @@ const PLAIN: ReadonlySet<string> = new Set<keyof NewTask>([
   'max_attempts',
 ]);
 
+/** Items that are decided before others get the thread. */
+const ITEMS_AT_A_TIME = 50;
+
 interface Item {
   index: number;
   input: NewTask;
@@ -60,25 +69,46 @@ interface PlainItem extends Item {
 
 @Injectable()
 export class TaskBatches {
+  readonly #turns = new KeyedLimiter(
+    { concurrent: 2, waiting: 32 },
+    'Too many of your batches are under way; wait for some of them, or send fewer tasks in more of them.',
+  );
+
   constructor(
     private readonly idempotency: Idempotency,
     private readonly creation: TaskCreation,
     private readonly repository: TasksRepository,
     private readonly runs: RunBatches,
     private readonly messages: MessagesService,
+    private readonly budget: ParsingBudget,
   ) {}
 
-  /** Makes each task that can be made; what is wrong with the others is in their results. @throws DomainError `forbidden` */
-  async create(actor: Actor, { tasks }: NewTaskBatch, ticket: IdempotencyTicket | null): Promise<Outcome<TaskBatch>> {
+  /** Makes each task that can be made; what is wrong with the others is in their results. @throws DomainError `forbidden`, `rate-limited` */
+  async create(actor: Actor, batch: NewTaskBatch, ticket: IdempotencyTicket | null): Promise<Outcome<TaskBatch>> {
     const scope = writeScope(actor, 'task:create');
+    return this.#turns.run(actor.principalId, () => this.#create(scope, batch, ticket));
+  }
+
+  async #create(
+    scope: WriteScope,
+    { tasks }: NewTaskBatch,
+    ticket: IdempotencyTicket | null,
+  ): Promise<Outcome<TaskBatch>> {
+    const checked = this.budget.charge(scope.actor.principalId, () => tasks.map(check));
     return this.idempotency.run(scope, ticket, async (tx) => {
       const batch = new Batch(tasks.length);
       const lookups = new TaskLookups();
       const plain: PlainItem[] = [];
       const others: Item[] = [];
-      for (const [index, given] of tasks.entries()) {
+      for (const [index, inputOrRefusal] of checked.entries()) {
+        if (index % ITEMS_AT_A_TIME === 0) {
+          await letOthersRun();
+        }
         await batch.settle(index, async () => {
-          const item = { index, input: parsed(given) };
+          if (inputOrRefusal instanceof DomainError) {
+            throw inputOrRefusal;
+          }
+          const item = { index, input: inputOrRefusal };
           // Decided for all, so that what is refused is refused before anything is written.
           const values = await this.creation.decide(tx, scope, item.input, lookups);
           if (isPlain(item.input)) {
@@ -173,15 +203,12 @@ class Batch {
   }
 }
 
-function parsed(given: unknown): NewTask {
+function check(given: unknown): NewTask | DomainError {
   if (given instanceof RefusedItem) {
-    throw given.refusal;
+    return given.refusal;
   }
   const result = newTask.safeParse(given);
-  if (result.success) {
-    return result.data;
-  }
-  throw inputRefusal(result.error.issues, newTask);
+  return result.success ? result.data : inputRefusal(result.error.issues, newTask);
 }
 
 function isPlain(input: NewTask): boolean {
