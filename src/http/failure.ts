@@ -67,6 +67,7 @@ const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
 /** Public sentences for the framework's own refusals, whose messages are not written for clients. */
 const SENTENCES: Partial<Record<ErrorCode, string>> = {
   'invalid-request': 'The request could not be understood.',
+  forbidden: 'This path is not served.',
   'not-found': 'There is nothing here.',
   'payload-too-large': 'The body is larger than this route takes.',
   'unsupported-media-type': 'Send the body as application/json.',
@@ -86,7 +87,7 @@ export function toFailure(error: unknown): Failure {
   const code = BY_STATUS[status] ?? (status >= 400 && status < 500 ? 'invalid-request' : 'internal');
   return failure(
     code,
-    SENTENCES[code] ?? 'Something went wrong on our side.',
+    SENTENCES[code] ?? (status < 500 ? 'The request was refused.' : 'Something went wrong on our side.'),
     [],
     code === 'unavailable' ? 1 : undefined,
   );

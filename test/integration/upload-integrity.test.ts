@@ -166,3 +166,14 @@ test('content of another version than If-Match names is 412, and a HEAD with a r
   expect(heads).toEqual(Array(2).fill([200, String(BYTES.length), null]));
   expect((await put(upload.url, { 'if-match': tag })).status).toBe(412);
 });
+
+test.each([
+  ['content-range', 'bytes 0-1/10', 400],
+  ['content-encoding', 'gzip', 415],
+  ['content-encoding', 'identity', 200],
+])('an upload with %s: %s is answered %i, and leaves nothing that was not meant', async (name, value, status) => {
+  const { asset, upload } = (await announce()).body;
+  expect((await put(upload.url, { [name]: value })).status).toBe(status);
+  const { body } = await server.call('GET', `/api/v1/assets/${asset.id}`);
+  expect(body.status === 'ready').toBe(status === 200);
+});

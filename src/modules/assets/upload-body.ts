@@ -10,12 +10,22 @@ export interface UploadBody extends RawBodyOf {
   ifMatch: string | null;
 }
 
-/** @throws DomainError `invalid-request` where a header is malformed */
+/** @throws DomainError `invalid-request` where a header is malformed, `unsupported-media-type` for a coding that is not decoded */
 export function uploadBody(request: FastifyRequest): UploadBody {
   const { headers } = request;
   const raw = rawBody(request);
   const digests = new BodyDigests(headers);
   const ifMatch = headers['if-match'] ?? null;
+  if (headers['content-range'] !== undefined) {
+    // https://www.rfc-editor.org/rfc/rfc9110#section-14.5: stored as the whole, a part would replace the file.
+    throw invalid('content-range', 'Content-Range is not taken here; send the whole, or upload in parts.');
+  }
+  if (codingsOf(request).some((coding) => !['', 'identity', 'aws-chunked'].includes(coding))) {
+    throw new DomainError(
+      'unsupported-media-type',
+      'Send the bytes as they are to be kept, without a Content-Encoding.',
+    );
+  }
   if (!isAwsChunked(request)) {
     return { ...raw, ifMatch, bytes: digests.of(raw.bytes) };
   }
@@ -28,11 +38,15 @@ export function uploadBody(request: FastifyRequest): UploadBody {
   return { ...raw, ifMatch, lengthBytes, bytes: digests.of(decoded) };
 }
 
-function isAwsChunked({ headers }: FastifyRequest): boolean {
+function isAwsChunked(request: FastifyRequest): boolean {
   return (
-    (headers['content-encoding'] ?? '').split(',').some((coding) => coding.trim().toLowerCase() === 'aws-chunked') ||
-    /^STREAMING-/.test(String(headers['x-amz-content-sha256'] ?? ''))
+    codingsOf(request).includes('aws-chunked') ||
+    /^STREAMING-/.test(String(request.headers['x-amz-content-sha256'] ?? ''))
   );
+}
+
+function codingsOf({ headers }: FastifyRequest): string[] {
+  return (headers['content-encoding'] ?? '').split(',').map((coding) => coding.trim().toLowerCase());
 }
 
 async function* ofLength(bytes: AsyncIterable<Uint8Array>, lengthBytes: number | null): AsyncGenerator<Uint8Array> {
