@@ -185,6 +185,17 @@ describe('the quota of an organization', () => {
     expect(await usage()).toMatchObject({ count: 1, bytes: 200_000, reserved_bytes: 2_400_000 });
   });
 
+  test('tells to come back soon where unfinished uploads hold the room, and late where stored files do', async () => {
+    const { upload } = (await announce(1_400_000)).body;
+    const refused = async (): Promise<unknown> => {
+      const { status, headers } = await announce(1_700_000);
+      return [status, headers.get('retry-after')];
+    };
+    expect(await refused()).toEqual([429, '30']);
+    expect((await put(upload.url, png(1_400_000))).status).toBe(200);
+    expect(await refused()).toEqual([429, '3600']);
+  });
+
   test('counts pictures that are made of files, and has no picture made where there is no room for it', async () => {
     const jobs = server.app.get(AssetJobsRepository);
     const scope = unsafelySystemScope(organizationId, 'a test makes a picture');

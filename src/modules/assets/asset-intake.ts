@@ -82,14 +82,15 @@ export class AssetIntake {
   /**
    * Holds the organization to its quota, unfinished uploads included. Inside a transaction, ask after the change: it locks the totals, so
    * that of two at once one sees the other.
+   * @param announcedBytes what the change has reserved for itself, which no other upload's end makes room for
    * @throws DomainError `limit-reached`
    */
-  async assertWithinQuota(scope: WriteScope, tx?: Tx): Promise<void> {
+  async assertWithinQuota(scope: WriteScope, tx?: Tx, announcedBytes = 0): Promise<void> {
     const { assetQuotaBytes } = this.config;
     if (assetQuotaBytes !== null) {
       const { bytes, reserved_bytes } = await this.repository.totals(scope, tx);
       if (bytes + reserved_bytes > assetQuotaBytes) {
-        throw quotaReached(assetQuotaBytes, bytes);
+        throw quotaReached(assetQuotaBytes, bytes + announcedBytes);
       }
     }
   }

@@ -56,7 +56,7 @@ export class UploadsService {
       if (!(await this.repository.announce(scope, tx, row))) {
         throw await this.#refusal(scope, tx, row);
       }
-      await this.intake.assertWithinQuota(scope, tx);
+      await this.intake.assertWithinQuota(scope, tx, row.sizeBytes ?? 0);
       if (row.externalUrl !== null) {
         tx.afterCommit(() => this.intake.hint());
       }
@@ -102,7 +102,7 @@ export class UploadsService {
       if (!(await this.repository.announce(scope, tx, sized))) {
         throw await this.#refusal(scope, tx, sized);
       }
-      await this.intake.assertWithinQuota(scope, tx);
+      await this.intake.assertWithinQuota(scope, tx, sized.sizeBytes ?? 0);
       return sized.id;
     });
     try {
