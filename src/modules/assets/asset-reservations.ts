@@ -20,7 +20,7 @@ import { UploadsRepository } from './uploads.repository.js';
 
 /** How much is reserved at a time where nobody said how much comes. */
 const MIN_STEP_BYTES = 64 * 1024;
-const MAX_STEP_BYTES = 8 * 1024 * 1024;
+const MAX_STEP_BYTES = 1024 * 1024;
 const STEPS_OF_ARRIVED = 8;
 /** Room that files take is made by deleting them, which a person does. Room that uploads hold may be free soon. */
 const FULL_RETRY_SECONDS = 3_600;

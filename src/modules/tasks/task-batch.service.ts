@@ -71,7 +71,7 @@ interface PlainItem extends Item {
 export class TaskBatches {
   readonly #turns = new KeyedLimiter(
     { concurrent: 2, waiting: 32 },
-    'Too many of your batches are under way; wait for some of them, or send fewer tasks in more of them.',
+    'Too many of your batches are under way; wait for some of them before you send more.',
   );
 
   constructor(
