@@ -13,10 +13,10 @@ import { Clock, SystemClock } from './kernel/clock.js';
 import { Log } from './kernel/log.js';
 import { AssetsModule } from './modules/assets/index.js';
 import { AuditModule } from './modules/audit/index.js';
-import { AgentsModule, DefaultAgentSetup } from './modules/agents/index.js';
+import { AgentsModule, DefaultAgentProvisioner } from './modules/agents/index.js';
 import { BudgetsModule } from './modules/budgets/index.js';
 import { entities } from './modules/entities.js';
-import { NewOrganizationSetup, OrganizationsModule } from './modules/organizations/index.js';
+import { OrganizationProvisioner, OrganizationsModule } from './modules/organizations/index.js';
 import { AuthModule } from './modules/auth/index.js';
 import { MessagesModule } from './modules/messages/index.js';
 import { SecretsModule } from './modules/secrets/index.js';
@@ -55,10 +55,10 @@ export class ProcessModule {
 @Module({
   imports: [AgentsModule],
   providers: [
-    { provide: NewOrganizationSetup, useExisting: DefaultAgentSetup },
+    { provide: OrganizationProvisioner, useExisting: DefaultAgentProvisioner },
     { provide: CallbackPresenter, useClass: NlaCallbackPresenter },
   ],
-  exports: [NewOrganizationSetup, CallbackPresenter],
+  exports: [OrganizationProvisioner, CallbackPresenter],
 })
 export class BindingsModule {}
 

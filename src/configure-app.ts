@@ -4,7 +4,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppConfig } from './config/app-config.js';
-import { Refusals } from './engines/audit-trail/refusals.js';
+import { AccessDeniedRecorder } from './engines/audit-trail/refusals.js';
 import { AccessGuard } from './http/access.guard.js';
 import { BODY_LIMIT_BYTES } from './http/body-limit.js';
 import { OpenConnections } from './http/connection-limits.js';
@@ -16,14 +16,14 @@ import { FreshActorInterceptor } from './http/fresh-actor.interceptor.js';
 import { refuseUncleanQuery, refuseUncleanText } from './http/json-body/clean-text.js';
 import { HealthController } from './http/health.controller.js';
 import { registerJsonBody } from './http/json-body/json-content-type-parser.js';
-import { knowSendersFirst } from './http/known-senders.js';
-import { refuseMalformedHttp, refuseThrough, refuseUnroutable } from './http/refusals-before-routing.js';
-import { refuseRepeatedHeaders } from './http/repeated-headers.js';
+import { authenticateBeforeBody } from './http/known-senders.js';
+import { rejectMalformedHttp, rejectThrough, rejectUnroutable } from './http/refusals-before-routing.js';
+import { rejectRepeatedHeaders } from './http/repeated-headers.js';
 import { registerRawBodies } from './http/raw-body.js';
 import { pathOf } from './http/request.js';
 import { routeInventory } from './http/route-inventory.js';
 import { ParsingBudget } from './http/json-body/parsing-budget.js';
-import { closeSilentConnections } from './http/silent-connections.js';
+import { closeIdleConnections } from './http/silent-connections.js';
 import { cutStalledReplies } from './http/stalled-replies.js';
 import { drainUnreadBodies } from './http/unread-body.js';
 import { UnsentReplies } from './http/unsent-replies.js';
@@ -33,7 +33,7 @@ import { Log } from './kernel/log.js';
 import { describeApi, DOCS_CONTENT_SECURITY_POLICY, isDocsPath } from './openapi.js';
 
 /** Longest URL part that is a path parameter; ids are 36. */
-const MOST_PARAMETER_CHARACTERS = 256;
+const MAX_PARAMETER_CHARACTERS = 256;
 
 /** The Fastify that main and the tests run Nest on. */
 export function createAdapter(config: AppConfig): FastifyAdapter {
@@ -45,9 +45,9 @@ export function createAdapter(config: AppConfig): FastifyAdapter {
     forceCloseConnections: 'idle',
     // The hook below says it in our words.
     return503OnClosing: false,
-    frameworkErrors: refuseUnroutable,
-    clientErrorHandler: refuseMalformedHttp,
-    routerOptions: { maxParamLength: MOST_PARAMETER_CHARACTERS, ignoreTrailingSlash: false, caseSensitive: true },
+    frameworkErrors: rejectUnroutable,
+    clientErrorHandler: rejectMalformedHttp,
+    routerOptions: { maxParamLength: MAX_PARAMETER_CHARACTERS, ignoreTrailingSlash: false, caseSensitive: true },
     // Slow or stuck senders must not hold a socket for ever; streams of replies are not affected.
     // Bodies have their own time (raw-body.ts): an upload may take as long as it keeps coming.
     requestTimeout: 0,
@@ -59,13 +59,13 @@ export function createAdapter(config: AppConfig): FastifyAdapter {
 export async function configureApp(app: NestFastifyApplication): Promise<void> {
   const config = app.get(AppConfig);
   const log = app.get(Log);
-  const filter = new ErrorFilter(app.get(ErrorPresenters), app.get(Refusals), log);
+  const filter = new ErrorFilter(app.get(ErrorPresenters), app.get(AccessDeniedRecorder), log);
   const fastify = app.getHttpAdapter().getInstance();
   const health = app.get(HealthController);
   const budget = app.get(ParsingBudget);
   const routes = routeInventory(app.get(DiscoveryService), app.get(MetadataScanner));
-  refuseThrough(fastify, filter);
-  closeSilentConnections(fastify);
+  rejectThrough(fastify, filter);
+  closeIdleConnections(fastify);
   const connections = new OpenConnections(
     {
       total: config.maxConnections,
@@ -130,8 +130,8 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
     }
   });
 
-  refuseRepeatedHeaders(fastify);
-  knowSendersFirst(fastify, { guard: app.get(AccessGuard), routes, budget, unsent });
+  rejectRepeatedHeaders(fastify);
+  authenticateBeforeBody(fastify, { guard: app.get(AccessGuard), routes, budget, unsent });
   fastify.addHook('preParsing', (request, _reply, payload, done) => {
     if (request.actor !== undefined) {
       connections.know(request.raw.socket);

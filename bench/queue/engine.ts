@@ -10,7 +10,7 @@ import { createPino, PinoLog } from '../../src/http/pino-log.js';
 import { ActorLoader } from '../../src/modules/auth/index.js';
 import { WorkerService } from '../../src/modules/runs/index.js';
 import { newTask, TaskDesk } from '../../src/modules/tasks/index.js';
-import { TaskBatches } from '../../src/modules/tasks/task-batch.service.js';
+import { BatchCreateTasksService } from '../../src/modules/tasks/task-batch.service.js';
 
 export interface Engine {
   createOne(): Promise<void>;
@@ -42,7 +42,7 @@ export async function startEngine(environment: Readonly<Record<string, string | 
   if (actor === null) {
     throw new Error('there is no admin key to work as');
   }
-  const [worker, desk, batches] = [app.get(WorkerService), app.get(TaskDesk), app.get(TaskBatches)];
+  const [worker, desk, batches] = [app.get(WorkerService), app.get(TaskDesk), app.get(BatchCreateTasksService)];
   const never = new AbortController().signal;
   const task = newTask.parse({ agent: AGENT, prompt: 'x' });
   const claim = (batch: number) =>

@@ -5,13 +5,13 @@ export {
   ROLES,
   TEAM_ROLES,
   USER_ROLES,
-  capRole,
+  minRole,
   lesserTeamRole,
-  outranks,
+  canManageRole,
   type Role,
   type TeamRole,
   type UserRole,
 } from './policy.js';
-export { ReadScope, WriteScope, readScope, unsafelySystemScope, writeScope, type Reach } from './scope.js';
+export { ReadScope, WriteScope, readScope, unsafelySystemScope, writeScope, type ScopeBreadth } from './scope.js';
 export { Public, Requires, accessDeclaration, type AccessDeclaration } from './requires.js';
 export { isAudited } from './audited.js';

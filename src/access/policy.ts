@@ -93,7 +93,7 @@ export const POLICY: Readonly<Record<Role, ReadonlySet<Action>>> = {
 const LADDER: readonly UserRole[] = ['viewer', 'member', 'admin', 'owner'];
 
 /** The lesser of two roles; `worker` with anything but admin and owner leaves nothing, so it is null. */
-export function capRole(role: Role, cap: UserRole): Role | null {
+export function minRole(role: Role, cap: UserRole): Role | null {
   if (role === 'worker') {
     return cap === 'admin' || cap === 'owner' ? 'worker' : null;
   }
@@ -101,7 +101,7 @@ export function capRole(role: Role, cap: UserRole): Role | null {
 }
 
 /** True where `role` may hand out or touch `other`: nobody manages a role above their own. */
-export function outranks(role: Role, other: Role): boolean {
+export function canManageRole(role: Role, other: Role): boolean {
   if (other === 'worker') {
     return role === 'admin' || role === 'owner';
   }

@@ -15,7 +15,7 @@ import { may, type Actor } from './actor.js';
  * - `open`: organisation-wide keys below admin: everything not private, and their own.
  * - `teams`: people and keys held to teams: what teams, shares, visibility and authorship give.
  */
-export type Reach = 'all' | 'open' | 'teams';
+export type ScopeBreadth = 'all' | 'open' | 'teams';
 
 export class ReadScope {
   readonly #actor: Actor;
@@ -39,7 +39,7 @@ export class ReadScope {
     return this.#reason !== null;
   }
 
-  get reach(): Reach {
+  get reach(): ScopeBreadth {
     if (this.isSystem) {
       return 'all';
     }

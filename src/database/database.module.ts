@@ -11,7 +11,7 @@ import { migrate } from './migrator.js';
 import { migrations } from './migrations.js';
 import { RowLimits } from './row-limits.js';
 import { RowLimitsQuery } from './row-limits.query.js';
-import { YoungTables } from './young-tables.js';
+import { AutoAnalyze } from './young-tables.js';
 
 /** Connections for what callers without a credential can cause; see {@link PublicDatabase}. */
 const PUBLIC_POOL_SIZE = 4;
@@ -76,7 +76,7 @@ export class DatabaseModule implements OnApplicationShutdown {
         Idempotency,
         RowLimits,
         RowLimitsQuery,
-        YoungTables,
+        AutoAnalyze,
       ],
       exports: [Database, PublicDatabase, Idempotency, RowLimits],
     };

@@ -15,15 +15,15 @@ import { Log } from '../kernel/log.js';
 import { Database } from './database.js';
 import { raw, sql } from './sql.js';
 
-const PACE_MS = 1_000;
+const INTERVAL_MS = 1_000;
 /** Where none is young any more, new ones can only come with a migration or a purge. */
-const IDLE_PACE_MS = 60_000;
+const IDLE_INTERVAL_MS = 60_000;
 /** 8 MiB: analyzing it takes some milliseconds. */
 const YOUNG_PAGES = 1_000;
-const LEAST_GROWTH = 20;
+const MIN_GROWTH = 20;
 
 @Injectable()
-export class YoungTables implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class AutoAnalyze implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #stop = new AbortController();
   #keeping: Promise<void> = Promise.resolve();
 
@@ -44,7 +44,7 @@ export class YoungTables implements OnApplicationBootstrap, BeforeApplicationShu
   /** Analyzes what has grown much; answers whether there is a young table at all. */
   async look(): Promise<boolean> {
     const young = await this.database.rows<{ name: string; isDue: boolean }>(sql`
-      select s.relid::regclass::text as name, s.n_live_tup >= ${LEAST_GROWTH}::int + 1.5 * greatest(c.reltuples, 0) as "isDue"
+      select s.relid::regclass::text as name, s.n_live_tup >= ${MIN_GROWTH}::int + 1.5 * greatest(c.reltuples, 0) as "isDue"
       from pg_stat_user_tables s join pg_class c on c.oid = s.relid
       where c.relpages < ${YOUNG_PAGES}::int and s.schemaname = current_schema() and pg_has_role(c.relowner, 'usage')`);
     for (const { name } of young.filter(({ isDue }) => isDue)) {
@@ -55,16 +55,16 @@ export class YoungTables implements OnApplicationBootstrap, BeforeApplicationShu
 
   async #keep(): Promise<void> {
     const { signal } = this.#stop;
-    for (let paceMs = PACE_MS; !signal.aborted;) {
+    for (let paceMs = INTERVAL_MS; !signal.aborted;) {
       const isOver = await delay(paceMs, false, { signal, ref: false }).catch(() => true);
       if (isOver) {
         return;
       }
       paceMs = await this.look().then(
-        (isYoung) => (isYoung ? PACE_MS : IDLE_PACE_MS),
+        (isYoung) => (isYoung ? INTERVAL_MS : IDLE_INTERVAL_MS),
         (error: unknown) => {
           this.log.debug('young tables could not be analyzed; trying again', { error });
-          return PACE_MS;
+          return INTERVAL_MS;
         },
       );
     }

@@ -20,7 +20,7 @@ export interface ItemSequence<Item> {
 }
 
 @Injectable()
-export class ArrayReplies {
+export class JsonArrayStream {
   constructor(
     private readonly log: Log,
     private readonly publicUrl: PublicUrl,

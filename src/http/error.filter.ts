@@ -1,6 +1,6 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { Refusals } from '../engines/audit-trail/refusals.js';
+import { AccessDeniedRecorder } from '../engines/audit-trail/refusals.js';
 import { DomainError } from '../kernel/errors.js';
 import { Log } from '../kernel/log.js';
 import { ErrorPresenters, type FailedRequest, type PresentedError } from './error-presenter.js';
@@ -12,7 +12,7 @@ import { pathOf } from './request.js';
 export class ErrorFilter implements ExceptionFilter {
   constructor(
     private readonly presenters: ErrorPresenters,
-    private readonly refusals: Refusals,
+    private readonly refusals: AccessDeniedRecorder,
     private readonly log: Log,
   ) {}
 

@@ -7,7 +7,7 @@ import { Database } from '../database/database.js';
 import { sql } from '../database/sql.js';
 import { Clock } from '../kernel/clock.js';
 import { AnyQuery } from './declared-input.guard.js';
-import { Returns } from './returns.js';
+import { ApiZodResponse } from './returns.js';
 import { SharedAddress } from './shared-address.js';
 
 const detailSchema = z
@@ -50,7 +50,7 @@ export class HealthController {
     summary: 'Whether the process answers',
     description: 'Liveness probe. Returns 200 as long as the process can answer; it checks nothing else.',
   })
-  @Returns(200, statusSchema, { description: 'The process answers.', example: { status: 'ok' } })
+  @ApiZodResponse(200, statusSchema, { description: 'The process answers.', example: { status: 'ok' } })
   live(): z.output<typeof statusSchema> {
     return { status: 'ok' };
   }
@@ -62,8 +62,8 @@ export class HealthController {
     description:
       'Readiness probe. Returns 200 when the server accepts requests and can reach its database, otherwise 503.',
   })
-  @Returns(200, statusSchema, { description: 'Requests are served.', example: { status: 'ok' } })
-  @Returns(503, statusSchema, {
+  @ApiZodResponse(200, statusSchema, { description: 'Requests are served.', example: { status: 'ok' } })
+  @ApiZodResponse(503, statusSchema, {
     description: 'Starting, stopping, or the database is away.',
     example: { status: 'unavailable' },
   })
@@ -85,7 +85,7 @@ export class HealthController {
       'Returns the readiness of this process, and what its operator should change: for example, that all requests come from one private ' +
       'address while `TRUST_PROXY` is not set.',
   })
-  @Returns(200, detailSchema, {
+  @ApiZodResponse(200, detailSchema, {
     description: 'The readiness and the warnings.',
     example: { status: 'ok', warnings: [] },
   })

@@ -1,13 +1,13 @@
 import { Global, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { AccessGuard } from './access.guard.js';
-import { ArrayReplies } from './array-reply.js';
+import { JsonArrayStream } from './array-reply.js';
 import { DeclaredInputGuard } from './declared-input.guard.js';
 import { ErrorPresenters } from './error-presenter.js';
 import { FreshActorInterceptor } from './fresh-actor.interceptor.js';
 import { HealthController } from './health.controller.js';
 import { HeavyReads } from './heavy-reads.js';
-import { IdempotencySweep } from './idempotency-sweep.js';
+import { IdempotencySweeper } from './idempotency-sweep.js';
 import { ParsingBudget } from './json-body/parsing-budget.js';
 import { PublicUrl } from './public-url.js';
 import { SharedAddress } from './shared-address.js';
@@ -23,10 +23,10 @@ import { SharedAddress } from './shared-address.js';
     DeclaredInputGuard,
     FreshActorInterceptor,
     PublicUrl,
-    ArrayReplies,
+    JsonArrayStream,
     HeavyReads,
     ParsingBudget,
-    IdempotencySweep,
+    IdempotencySweeper,
     SharedAddress,
   ],
   exports: [
@@ -35,7 +35,7 @@ import { SharedAddress } from './shared-address.js';
     DeclaredInputGuard,
     FreshActorInterceptor,
     PublicUrl,
-    ArrayReplies,
+    JsonArrayStream,
     HeavyReads,
     ParsingBudget,
     SharedAddress,

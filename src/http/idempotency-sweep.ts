@@ -1,17 +1,17 @@
 import { type BeforeApplicationShutdown, Injectable, type OnModuleInit } from '@nestjs/common';
 import { Idempotency } from '../database/idempotency.js';
 import { Log } from '../kernel/log.js';
-import { Rounds } from '../kernel/rounds.js';
+import { BackgroundJob } from '../kernel/rounds.js';
 
-const EACH_MS = 300_000;
-const MOST_AT_ONCE = 1_000;
+const INTERVAL_MS = 300_000;
+const MAX_CONCURRENCY = 1_000;
 
 /** Clears away the answers kept for keys of more than a day ago. */
 @Injectable()
-export class IdempotencySweep implements OnModuleInit, BeforeApplicationShutdown {
-  readonly #rounds = new Rounds({
+export class IdempotencySweeper implements OnModuleInit, BeforeApplicationShutdown {
+  readonly #rounds = new BackgroundJob({
     round: () => this.sweep(),
-    restMs: EACH_MS,
+    restMs: INTERVAL_MS,
     // A start has better things to do.
     restsFirst: true,
     onFailure: (error) => this.log.debug('the sweep of idempotency records failed', { error }),
@@ -28,7 +28,7 @@ export class IdempotencySweep implements OnModuleInit, BeforeApplicationShutdown
 
   /** All that is past its time, in short statements. */
   async sweep(): Promise<void> {
-    while (!this.#rounds.signal.aborted && (await this.idempotency.sweep(MOST_AT_ONCE)) === MOST_AT_ONCE);
+    while (!this.#rounds.signal.aborted && (await this.idempotency.sweep(MAX_CONCURRENCY)) === MAX_CONCURRENCY);
   }
 
   beforeApplicationShutdown(): Promise<void> {

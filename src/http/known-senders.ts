@@ -11,7 +11,7 @@ import type { UnsentReplies } from './unsent-replies.js';
  *
  * To be called once, before routes. It waits for `preParsing`, since the headers that let pages of other origins read a refusal are set in `onRequest`.
  */
-export function knowSendersFirst(
+export function authenticateBeforeBody(
   fastify: FastifyInstance,
   {
     guard,

@@ -9,7 +9,7 @@
 import { z } from 'zod';
 import type { ReadScope } from '../access/index.js';
 import type { KeysetPage, KeysetRow } from '../database/keyset.sql.js';
-import type { CursorSealer } from '../engines/signed-url/cursor-sealer.js';
+import type { CursorCodec } from '../engines/signed-url/cursor-sealer.js';
 import { DomainError } from '../kernel/errors.js';
 import type { Page } from '../kernel/page.js';
 import { cursorQuery, instantQuery, limitQuery } from './schemas.js';
@@ -34,10 +34,10 @@ export function pageSchema<Item extends z.ZodType>(item: Item, name: string) {
 }
 
 /** Opens and seals the cursors of one list. */
-export class ListPages {
+export class CursorPaginator {
   /** @param list a constant name of the list, part of what its cursors are sealed to */
   constructor(
-    private readonly sealer: CursorSealer,
+    private readonly sealer: CursorCodec,
     private readonly list: string,
   ) {}
 

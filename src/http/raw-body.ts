@@ -1,7 +1,7 @@
 import { RouteConfig } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DomainError } from '../kernel/errors.js';
-import { refuseSlowBody } from './refusals-before-routing.js';
+import { rejectSlowBody } from './refusals-before-routing.js';
 
 /** The one type under which Fastify sees raw bodies, so that no parser reads them. */
 const RAW_TYPE = 'application/x-raw-body';
@@ -30,7 +30,7 @@ export function registerRawBodies(fastify: FastifyInstance): void {
         void reply.header('connection', 'close');
       }
     } else if (headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0') {
-      const timer = setTimeout(() => refuseSlowBody(fastify, request), WHOLE_BODY_MS).unref();
+      const timer = setTimeout(() => rejectSlowBody(fastify, request), WHOLE_BODY_MS).unref();
       request.raw.once('close', () => clearTimeout(timer));
     }
     done();

@@ -14,12 +14,12 @@ import { pathOf } from './request.js';
 const filters = new WeakMap<object, ErrorFilter>();
 
 /** From now on the filter words what this instance refuses before routing. */
-export function refuseThrough(fastify: object, filter: ErrorFilter): void {
+export function rejectThrough(fastify: object, filter: ErrorFilter): void {
   filters.set(fastify, filter);
 }
 
 /** Fastify's `frameworkErrors`. */
-export function refuseUnroutable(error: Error & { code?: string }, request: FastifyRequest, reply: FastifyReply): void {
+export function rejectUnroutable(error: Error & { code?: string }, request: FastifyRequest, reply: FastifyReply): void {
   const refusal =
     error.code === 'FST_ERR_MAX_PARAM_LENGTH'
       ? new DomainError('not-found', 'There is nothing here.')
@@ -53,19 +53,19 @@ interface SocketRefusal {
 }
 
 /** Fastify's `clientErrorHandler`: what arrived is no HTTP request, so the reply is written by hand and the connection ends. */
-export function refuseMalformedHttp(this: unknown, error: MalformedHttp, socket: Socket): void {
+export function rejectMalformedHttp(this: unknown, error: MalformedHttp, socket: Socket): void {
   if (error.code !== 'ECONNRESET') {
-    refuseOnSocket(this, socket, error, pathIn(error.rawPacket));
+    rejectOnSocket(this, socket, error, pathIn(error.rawPacket));
   }
 }
 
 /** Ends a request whose body does not come to an end. */
-export function refuseSlowBody(fastify: object, request: FastifyRequest): void {
+export function rejectSlowBody(fastify: object, request: FastifyRequest): void {
   const error = Object.assign(new Error('the body took too long'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
-  refuseOnSocket(fastify, request.raw.socket, error, pathOf(request));
+  rejectOnSocket(fastify, request.raw.socket, error, pathOf(request));
 }
 
-function refuseOnSocket(fastify: unknown, socket: Socket, error: MalformedHttp, path: string): void {
+function rejectOnSocket(fastify: unknown, socket: Socket, error: MalformedHttp, path: string): void {
   if (socket.destroyed) {
     return;
   }

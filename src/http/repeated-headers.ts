@@ -21,7 +21,7 @@ const SINGLE = new Map(
 );
 
 /** Answers 400 to a request that has one of these headers twice, also with the same value. To be called once, before routes. */
-export function refuseRepeatedHeaders(fastify: FastifyInstance): void {
+export function rejectRepeatedHeaders(fastify: FastifyInstance): void {
   fastify.addHook('onRequest', ({ raw }, _reply, done) => {
     const repeated = repeatedHeader(raw.rawHeaders);
     done(repeated === null ? undefined : invalid(repeated, `The request has several ${repeated} headers; send one.`));

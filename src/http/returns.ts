@@ -5,13 +5,17 @@ import type { ErrorCode } from '../kernel/errors.js';
 import { HTTP_STATUS } from './failure.js';
 import { problemResponse } from './openapi/problem-response.js';
 
-interface ReturnsOptions {
+interface ApiZodResponseOptions {
   description: string;
   example?: unknown;
 }
 
 /** Documents a reply by its Zod schema. Named schemas (`.meta({id})`) arrive in `components`. */
-export function Returns(status: number, schema: z.ZodType | null, options: ReturnsOptions): MethodDecorator {
+export function ApiZodResponse(
+  status: number,
+  schema: z.ZodType | null,
+  options: ApiZodResponseOptions,
+): MethodDecorator {
   const { description, example } = options;
   return ApiResponse({
     status,
@@ -25,7 +29,7 @@ export function Returns(status: number, schema: z.ZodType | null, options: Retur
  * Documents the errors that are a route's own, by code, as problem+json; several codes of one status share an entry. What every route of
  * its kind can answer (for a body, a path, a cursor, an `Idempotency-Key`, a credential …) is added by `openapi/complete-operations.ts`.
  */
-export function Problems(...codes: ErrorCode[]): MethodDecorator {
+export function ApiProblemResponses(...codes: ErrorCode[]): MethodDecorator {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of codes) {
     const status = HTTP_STATUS[code][0];

@@ -7,7 +7,7 @@ import { notAvailableName } from './not-available.js';
 const unrecognized = z.object({ code: z.literal('unrecognized_keys'), keys: z.array(z.string()) });
 
 /** Most issues told at once; a hostile body must not make a long reply. */
-const MOST_ISSUES = 20;
+const MAX_ISSUES = 20;
 
 /**
  * Holds every body, query and path parameter against the schema its decorator names, and says what is wrong by JSON Pointer.
@@ -41,14 +41,14 @@ export type Issue = Readonly<{ message: string; path?: readonly (PropertyKey | {
 export function inputRefusal(issues: readonly Issue[], schema: unknown, isQuery = false): DomainError {
   const told: InputIssue[] = [];
   let notAvailable = false;
-  for (const issue of issues.slice(0, MOST_ISSUES)) {
+  for (const issue of issues.slice(0, MAX_ISSUES)) {
     const path = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part));
     const extra = unrecognized.safeParse(issue);
     if (!extra.success) {
       told.push({ path: pointer(path, isQuery), message: issue.message });
       continue;
     }
-    for (const key of extra.data.keys.slice(0, MOST_ISSUES)) {
+    for (const key of extra.data.keys.slice(0, MAX_ISSUES)) {
       const feature = notAvailableName(schema, [...path, key].join('.'));
       notAvailable ||= feature !== null;
       told.push({

@@ -6,7 +6,7 @@
  * A flush that fails says nothing about which of its items it failed for. So each is then flushed alone, and fails or not by itself;
  * a flush must therefore be all or nothing, and safe to ask again.
  */
-export interface GathererOptions<Item> {
+export interface BatchExecutorOptions<Item> {
   /** Items of one flush at most. */
   most: number;
   /** Weight of one flush at most, but for an item that is heavier alone. */
@@ -29,13 +29,13 @@ interface Line<Context, Item, Result> {
   isDue: boolean;
 }
 
-export class Gatherer<Context, Item, Result> {
+export class BatchExecutor<Context, Item, Result> {
   readonly #lines = new Map<string, Line<Context, Item, Result>>();
 
   /** `flush` answers with one result for each item, in their order. */
   constructor(
     private readonly flush: (context: Context, items: readonly Item[]) => Promise<readonly Result[]>,
-    private readonly options: GathererOptions<Item>,
+    private readonly options: BatchExecutorOptions<Item>,
   ) {}
 
   /** Joins `item` with others of the same key, whose contexts are therefore alike. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-export interface RoundsOptions {
+export interface BackgroundJobOptions {
   /** One round; answers true where it left work, anything else where not. */
   round: () => Promise<unknown>;
   /** After a round, and after one that failed. */
@@ -17,11 +17,11 @@ export interface RoundsOptions {
  * Work that is done again and again beside the requests, never two rounds of it at once, until the process stops. What takes long within a
  * round looks at `signal`. Keeps no process from ending.
  */
-export class Rounds {
+export class BackgroundJob {
   readonly #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
 
-  constructor(private readonly options: RoundsOptions) {}
+  constructor(private readonly options: BackgroundJobOptions) {}
 
   /** To be called once. */
   start(): void {

@@ -12,10 +12,10 @@ import type { Log } from '../kernel/log.js';
 import { AuditVerificationModule } from '../modules/audit/index.js';
 import { RecoveryModule } from '../modules/auth/index.js';
 import { entities } from '../modules/entities.js';
-import { NewOrganizationSetup } from '../modules/organizations/index.js';
+import { OrganizationProvisioner } from '../modules/organizations/index.js';
 
 /** The command line makes no organisations, so it needs nothing that they start with. */
-class NoNewOrganizations extends NewOrganizationSetup {
+class NoOrganizationProvisioner extends OrganizationProvisioner {
   override prepare(_tx: Tx, _scope: WriteScope): Promise<never> {
     throw new Error('the command line makes no organisation');
   }
@@ -23,8 +23,8 @@ class NoNewOrganizations extends NewOrganizationSetup {
 
 @Global()
 @Module({
-  providers: [{ provide: NewOrganizationSetup, useClass: NoNewOrganizations }],
-  exports: [NewOrganizationSetup],
+  providers: [{ provide: OrganizationProvisioner, useClass: NoOrganizationProvisioner }],
+  exports: [OrganizationProvisioner],
 })
 class NoSetupModule {}
 

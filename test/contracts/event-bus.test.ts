@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
-import type { HintTransport } from '../../src/engines/event-bus/hint-transport.js';
+import type { NotificationTransport } from '../../src/engines/event-bus/hint-transport.js';
 import { LocalEventBus } from '../../src/engines/event-bus/local-event-bus.js';
-import { PostgresHints } from '../../src/engines/event-bus/postgres-hints.js';
-import { RedisHints } from '../../src/engines/event-bus/redis-hints.js';
+import { PostgresNotifications } from '../../src/engines/event-bus/postgres-hints.js';
+import { RedisNotifications } from '../../src/engines/event-bus/redis-hints.js';
 import { ReplicatedEventBus } from '../../src/engines/event-bus/replicated-event-bus.js';
 import { cloneDatabase } from '../support/databases.js';
 import { REDIS_PROGRAM, startRedis } from '../support/redis-server.js';
@@ -12,7 +12,7 @@ import { type BusOfReplica, describeEventBus, until } from './event-bus.contract
 
 const quiet = { info: () => undefined, warn: () => undefined, error: () => undefined, debug: () => undefined };
 
-function replica(transport: HintTransport, log = quiet): BusOfReplica {
+function replica(transport: NotificationTransport, log = quiet): BusOfReplica {
   const bus = new ReplicatedEventBus(transport, log);
   bus.onApplicationBootstrap();
   return { bus, isUp: () => bus.isUp, close: () => bus.onApplicationShutdown() };
@@ -32,7 +32,7 @@ describeEventBus('PostgreSQL', async () => {
   const database = await cloneDatabase({ empty: true });
   const proxy = await proxyTo(database.url);
   return {
-    open: () => Promise.resolve(replica(new PostgresHints(proxy.url))),
+    open: () => Promise.resolve(replica(new PostgresNotifications(proxy.url))),
     reachesReplicas: true,
     breakOff: proxy.cut,
     restore: proxy.restore,
@@ -50,7 +50,7 @@ test('with PostgreSQL a process that commits without pause notifies a bounded nu
   let texts = 0;
   listener.on('notification', () => (texts += 1));
   await listener.query('listen taskyard_hints');
-  const one = replica(new PostgresHints(database.url));
+  const one = replica(new PostgresNotifications(database.url));
   await until(() => one.isUp() && texts > 0);
   texts = 0;
   // Ten thousand hints in 100 turns of the event loop: as many texts would be one a turn.
@@ -73,7 +73,7 @@ if (REDIS_PROGRAM === null) {
   describeEventBus('Redis', async () => {
     const redis = await startRedis();
     return {
-      open: () => Promise.resolve(replica(new RedisHints(redis.url))),
+      open: () => Promise.resolve(replica(new RedisNotifications(redis.url))),
       reachesReplicas: true,
       breakOff: redis.kill,
       restore: redis.start,
@@ -85,7 +85,7 @@ if (REDIS_PROGRAM === null) {
 describe('a Redis that is not there', () => {
   test('holds up neither start nor stop, is said once in the log, and leaves the process its own hints', async () => {
     const warned: string[] = [];
-    const one = replica(new RedisHints('redis://127.0.0.1:1'), {
+    const one = replica(new RedisNotifications('redis://127.0.0.1:1'), {
       ...quiet,
       warn: (sentence?: string) => void warned.push(sentence ?? ''),
     });

@@ -5,7 +5,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { RunReaper } from '../../src/modules/runs/index.js';
+import { LeaseRescuer } from '../../src/modules/runs/index.js';
 import { sql } from '../../src/database/sql.js';
 import { startServer, type TestServer } from '../support/server.js';
 import { ENDS, MAX_ATTEMPTS } from './run-model.js';
@@ -30,11 +30,11 @@ type Step =
   | { by: 'other'; what: (typeof OTHER_STEPS)[number] };
 
 let server: TestServer;
-let reaper: RunReaper;
+let reaper: LeaseRescuer;
 
 beforeAll(async () => {
   server = await startServer({ ROLE: 'api' });
-  reaper = server.app.get(RunReaper);
+  reaper = server.app.get(LeaseRescuer);
   // A sweep is a step like any other; see transitions.test.ts.
   await reaper.beforeApplicationShutdown();
   for (const slug of ['parent', 'child']) {

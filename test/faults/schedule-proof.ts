@@ -5,7 +5,7 @@
  */
 import { Client } from 'pg';
 import { sql } from '../../src/database/sql.js';
-import { ScheduleFiring } from '../../src/modules/schedules/index.js';
+import { ScheduleDispatcher } from '../../src/modules/schedules/index.js';
 import type { TestServer } from '../support/server.js';
 import { drawPattern, type Pattern, slotsOf, wallClock } from './schedule-oracle.js';
 import { seededRandom } from './rig/random.js';
@@ -59,7 +59,7 @@ export async function prove(proof: Proof): Promise<Outcome> {
   const fromMs = proof.from.getTime();
   const toMs = fromMs + proof.days * 24 * HOUR_MS;
   const given = await insert(proof, random);
-  const firing = proof.server.app.get(ScheduleFiring);
+  const firing = proof.server.app.get(ScheduleDispatcher);
   while ((await firing.rearm(proof.from)) > 0);
 
   const killer = new Client({ connectionString: proof.server.databaseUrl });

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Client } from 'pg';
-import { ScheduleFiring } from '../../src/modules/schedules/index.js';
+import { ScheduleDispatcher } from '../../src/modules/schedules/index.js';
 import { startServer, type TestServer } from '../support/server.js';
 import { prove } from './schedule-proof.js';
 
@@ -70,7 +70,7 @@ const LONG_DAYS = process.env['FAULTS_SLOT_DAYS'] === undefined ? null : Number(
     claim ??= text.includes('s.due_at <=') && text.includes('skip locked') ? { text, values: [...values] } : undefined;
   };
   server.database.observers.add(observe);
-  await server.app.get(ScheduleFiring).fire();
+  await server.app.get(ScheduleDispatcher).fire();
   server.database.observers.delete(observe);
   const client = new Client({ connectionString: server.databaseUrl });
   await client.connect();

@@ -34,7 +34,7 @@ const LANES = 8;
 /** Every value begins so: what is searched for where no value may be. */
 const MARK = 'PLAIN_7f3a_';
 const WAIT_MS = 100;
-const MOST_WAITS = 1_200;
+const MAX_WAITS = 1_200;
 
 interface Kept {
   agent: string;
@@ -138,7 +138,7 @@ export async function rotateUnderFire(plan: RotationPlan): Promise<RotationRepor
   await rotating.url;
   const presentId = rootKeyId(Buffer.from(present, 'base64'));
   let left = -1;
-  for (let waits = 0; left !== 0 && waits < MOST_WAITS; waits += 1) {
+  for (let waits = 0; left !== 0 && waits < MAX_WAITS; waits += 1) {
     const { rows } = await database.query<{ count: number }>(
       `select (select count(*) from secret_versions where root_key_id <> $1)::int + (select count(*) from sealed_keys where root_key_id <> $1)::int as count`,
       [presentId],

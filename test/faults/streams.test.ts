@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, expect, test } from '@jest/globals';
-import { OpenStreams } from '../../src/modules/streams/index.js';
+import { ConnectionRegistry } from '../../src/modules/streams/index.js';
 import { join, key, person, signIn, team } from '../support/actors.js';
 import { appendEvents, logEvents, seedRun } from '../support/seeds.js';
 import { BOOTSTRAP_KEY, startServer, type TestServer } from '../support/server.js';
@@ -77,9 +77,9 @@ test(
     expect(seen).toBe(written);
     // Bytes outside the heap are what waits in sockets; what it would be if each had its own: 12 MB for each.
     expect(after.external + after.arrayBuffers - before.external - before.arrayBuffers).toBeLessThan(128 * 1024 * 1024);
-    expect(server.app.get(OpenStreams).count).toBe(stalledCount + 1);
+    expect(server.app.get(ConnectionRegistry).count).toBe(stalledCount + 1);
     server.clock.advance(31_000);
-    while (server.app.get(OpenStreams).count > 1) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (server.app.get(ConnectionRegistry).count > 1) await new Promise((resolve) => setTimeout(resolve, 20));
     await appendEvents(server, run, logEvents(1));
     expect((await healthy.until(({ id }) => id === String(written + 1))).at(-1)?.id).toBe(String(written + 1));
     healthy.close();

@@ -7,7 +7,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { RunReaper } from '../../src/modules/runs/index.js';
+import { LeaseRescuer } from '../../src/modules/runs/index.js';
 import { sql } from '../../src/database/sql.js';
 import { startServer, type Reply, type TestServer } from '../support/server.js';
 import { ENDS, MAX_ATTEMPTS, OTHER_STEPS, RunModel, WORKER_STEPS, type Step, type Worker } from './run-model.js';
@@ -17,12 +17,12 @@ import { expectSound, storedRun } from './stored-run.js';
 const WORKERS: readonly Worker[] = ['red', 'blue'];
 
 let server: TestServer;
-let reaper: RunReaper;
+let reaper: LeaseRescuer;
 const keys = new Map<Worker, string>();
 
 beforeAll(async () => {
   server = await startServer({ ROLE: 'api' });
-  reaper = server.app.get(RunReaper);
+  reaper = server.app.get(LeaseRescuer);
   // Its own sweeps end, so that a sweep is a step like any other; `sweep` still works when it is called.
   await reaper.beforeApplicationShutdown();
   const made = await server.call('POST', '/api/v1/agents', {

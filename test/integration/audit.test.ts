@@ -4,9 +4,9 @@ import { Client } from 'pg';
 import { unsafelySystemScope } from '../../src/access/index.js';
 import { sql } from '../../src/database/sql.js';
 import { AuditTrail } from '../../src/engines/audit-trail/audit-trail.js';
-import { deedOf } from '../../src/engines/audit-trail/deed.js';
+import { auditActionFromRoute } from '../../src/engines/audit-trail/deed.js';
 import { Log } from '../../src/kernel/log.js';
-import { ChainSealer, ChainVerifier } from '../../src/modules/audit/index.js';
+import { AuditChainWriter, ChainVerifier } from '../../src/modules/audit/index.js';
 import { csvLine } from '../../src/modules/audit/audit-text.js';
 import { AUDIT_EXAMPLE } from '../../src/modules/audit/audit.schema.js';
 import { attackChain } from '../faults/audit-chain.js';
@@ -53,7 +53,7 @@ async function sealAll(): Promise<void> {
     (await server.database.row<{ count: number }>(sql`select count(*)::int as count from audit_unsealed`))?.count ?? 0;
   // The server's own sealer may be at it: then there is nothing left for this one.
   while ((await unsealed()) > 0) {
-    await server.app.get(ChainSealer).sweep();
+    await server.app.get(AuditChainWriter).sweep();
   }
 }
 
@@ -222,7 +222,8 @@ describe('the audit trail', () => {
 
   test('is told by words that follow from the route', () => {
     const deed = (method: string, route: string) =>
-      deedOf({ requestId: '', address: '', method, route, parameters: {}, named: 'n', fields: [] }).action;
+      auditActionFromRoute({ requestId: '', address: '', method, route, parameters: {}, named: 'n', fields: [] })
+        .action;
     expect(deed('POST', '/api/v1/agents/:id/pause')).toBe('agent.pause');
     expect(deed('POST', '/api/v1/api-keys/:id/rotate')).toBe('api_key.rotate');
     expect(deed('POST', '/api/v1/me/password')).toBe('user.password');
@@ -279,7 +280,7 @@ describe('the chain', () => {
     await client.query('begin');
     await client.query('select pg_current_xact_id()');
     await server.call('PATCH', '/api/v1/organization', { body: { name: 'Meanwhile' } });
-    await server.app.get(ChainSealer).sweep();
+    await server.app.get(AuditChainWriter).sweep();
     expect((await told('action=organization.update'))[0]?.seq).toBeNull();
     expect(await verifyChain()).toMatchObject({ problem: null, waiting: expect.any(Number) });
     await client.query('commit');
@@ -305,7 +306,7 @@ describe('the chain', () => {
     const end = String((await server.call('GET', '/api/v1/audit-events/head')).body.seq);
     server.clock.advance(60_000);
     for (let round = 0; round < 1_000 && logged().at(-1) !== end; round += 1) {
-      await server.app.get(ChainSealer).sweep();
+      await server.app.get(AuditChainWriter).sweep();
     }
     expect(logged().at(-1)).toBe(end);
     info.mockRestore();
@@ -336,7 +337,7 @@ describe('the chain', () => {
     await client.end();
     await sealAll();
     expect(await verifyChain()).toMatchObject({ problem: null, last: before.last });
-    await server.app.get(ChainSealer).cutOld();
+    await server.app.get(AuditChainWriter).cutOld();
     const after = await verifyChain();
     expect(after).toMatchObject({ problem: null, last: before.last });
     expect(BigInt(after.first)).toBeGreaterThan(1n);

@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import { sql } from '../../src/database/sql.js';
 import { isRefreshToken, makeKey, makeRefreshToken, readKey } from '../../src/modules/auth/credentials/key-form.js';
 import { KeyVerifier, type LookUpLane } from '../../src/modules/auth/credentials/key-verifier.js';
-import { LastUse } from '../../src/modules/auth/credentials/last-use.js';
+import { LastUsedTracker } from '../../src/modules/auth/credentials/last-use.js';
 import { key, makeYard, PASSWORD, type Yard } from '../support/actors.js';
 import { BOOTSTRAP_KEY, startServer, type Credential, type Reply, type TestServer } from '../support/server.js';
 
@@ -282,7 +282,7 @@ it('notes when a key was last used', async () => {
   const made = await make({ name: 'used', role: 'viewer' });
   expect((await server.call('GET', `/api/v1/api-keys/${made.body.id}`)).body.last_used_at).toBeNull();
   await me(made.body.key);
-  await server.app.get(LastUse, { strict: false }).flush();
+  await server.app.get(LastUsedTracker, { strict: false }).flush();
   expect((await server.call('GET', `/api/v1/api-keys/${made.body.id}`)).body.last_used_at).toEqual(expect.any(String));
 });
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
 import { throttledAddress } from '../../src/kernel/client-address.js';
-import { SignInSweep } from '../../src/modules/auth/sessions/sign-in-sweep.js';
+import { SignInSweeper } from '../../src/modules/auth/sessions/sign-in-sweep.js';
 import { PASSWORD, key, makeYard, person, type Person, type Yard } from '../support/actors.js';
 import { startServer, type Reply, type TestServer } from '../support/server.js';
 
@@ -103,7 +103,7 @@ describe('signing in', () => {
     await server.database.execute(
       sql`update login_throttles set window_started_at = clock_timestamp() - interval '2 days'`,
     );
-    await server.app.get(SignInSweep, { strict: false }).sweep();
+    await server.app.get(SignInSweeper, { strict: false }).sweep();
     expect(await server.database.rows(sql`select 1 from login_throttles`)).toEqual([]);
   });
 

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
 import { newId } from '../../src/kernel/ids.js';
-import { RunStopper } from '../../src/modules/runs/index.js';
+import { BudgetEnforcer } from '../../src/modules/runs/index.js';
 import { key, person } from '../support/actors.js';
 import { startServer, type Credential, type Reply, type TestServer } from '../support/server.js';
 
@@ -256,7 +256,7 @@ describe('a budget that is used up', () => {
     const id = await budget({ scope: { kind: 'organization' }, limit_cents: 1 });
     const lease = await claimOne();
     expect((await spend(lease, 5)).status).toBe(200);
-    await server.app.get(RunStopper).sweep();
+    await server.app.get(BudgetEnforcer).sweep();
     expect((await complete(lease, 5)).status).toBe(200);
     expect(await standing(id)).toMatchObject({ spent_cents: 10, exceeded: true });
   });
@@ -269,14 +269,14 @@ describe('a budget that stops', () => {
     const [first, second] = await claim(2);
     if (first === undefined || second === undefined) throw new Error('two runs were queued');
     expect((await spend(first, 10)).status).toBe(200);
-    await server.app.get(RunStopper).sweep();
+    await server.app.get(BudgetEnforcer).sweep();
     expect(
       (await server.call('POST', `/api/v1/worker/runs/${first.runId}/heartbeat`, { body: { fence: first.fence } }))
         .status,
     ).toBe(200);
 
     expect((await spend(second, 0.5)).status).toBe(200);
-    await server.app.get(RunStopper).sweep();
+    await server.app.get(BudgetEnforcer).sweep();
     const run = (await server.call('GET', `/api/v1/runs/${second.runId}`)).body;
     expect(run).toMatchObject({
       status: 'failed',
@@ -304,7 +304,7 @@ describe('a budget that stops', () => {
     await budget({ scope: { kind: 'agent', id: agent.id }, limit_cents: 1, action: 'stop' });
     const lease = await claimOne();
     expect((await complete(lease, 50)).status).toBe(200);
-    await server.app.get(RunStopper).sweep();
+    await server.app.get(BudgetEnforcer).sweep();
     expect((await server.call('GET', `/api/v1/runs/${lease.runId}`)).body).toMatchObject({
       status: 'completed',
       cost_in_cents: 50,
@@ -319,7 +319,7 @@ describe('a budget that stops', () => {
     await spend(dear, 2);
     await spend(cheap, 3);
     await spend(dear, 2);
-    await server.app.get(RunStopper).sweep();
+    await server.app.get(BudgetEnforcer).sweep();
     expect((await server.call('GET', `/api/v1/runs/${dear.runId}`)).body).toMatchObject({
       status: 'failed',
       error: { name: 'BudgetExceeded' },
@@ -337,7 +337,7 @@ describe('a budget that stops', () => {
     expect((await Promise.all(leases.map((lease) => spend(lease, 1)))).map((reply) => reply.status)).toEqual(
       leases.map(() => 200),
     );
-    await server.app.get(RunStopper).sweep();
+    await server.app.get(BudgetEnforcer).sweep();
     const failed = (await server.call('GET', `/api/v1/runs?agent=${agent.slug}&status=failed&limit=100`)).body.data;
     expect(failed).toHaveLength(1);
   });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { RunReaper } from '../../src/modules/runs/index.js';
+import { LeaseRescuer } from '../../src/modules/runs/index.js';
 import { AgentAtWork, type Claimed, type Shown } from '../support/agent-at-work.js';
 import { startServer, type TestServer } from '../support/server.js';
 
@@ -166,7 +166,7 @@ describe('children', () => {
     expect([other.status, other.body.code]).toEqual([422, 'batch-mismatch']);
     await expireLease(lease.runId);
     expect(await start(lease, 3, { batch_id: 'plan' })).toEqual(first);
-    await server.app.get(RunReaper).sweep();
+    await server.app.get(LeaseRescuer).sweep();
     const second = await agent.claim();
     expect(second.claimed.run.attempt).toBe(2);
     expect(await start(second, 3, { batch_id: 'plan' })).toEqual(first);
@@ -308,7 +308,7 @@ describe('a parent that waits', () => {
     await server.database.execute(sql`update runs set attempt = max_attempts where id = ${lost}`);
     await expireLease(lost);
     await server.database.execute(sql`update runs set deadline_at = clock_timestamp() where id = ${late}`);
-    await server.app.get(RunReaper).sweep();
+    await server.app.get(LeaseRescuer).sweep();
     const next = await agent.claim();
     expect(next.claimed.resume.children.map((child: Shown) => child.status)).toEqual(['failed', 'timed_out']);
   });
@@ -398,7 +398,7 @@ describe('a cancel of the parent', () => {
     const [childId] = await start(lease, 1);
     await server.call('POST', `/api/v1/runs/${lease.runId}/cancel`);
     await expireLease(lease.runId);
-    await server.app.get(RunReaper).sweep();
+    await server.app.get(LeaseRescuer).sweep();
     expect([(await agent.run(lease.runId)).status, (await agent.run(childId)).status]).toEqual([
       'canceled',
       'canceled',
@@ -417,7 +417,7 @@ describe('a cancel of the parent', () => {
       sql`delete from run_events where run_id = ${childId} and events -> -1 ->> 'type' = 'end'`,
     );
     for (let round = 0; round < 5; round += 1) {
-      await server.app.get(RunReaper).sweep();
+      await server.app.get(LeaseRescuer).sweep();
     }
     expect((await agent.run(childId)).status).toBe('canceled');
   });

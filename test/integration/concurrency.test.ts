@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { SweepsRepository } from '../../src/modules/runs/sweeps.repository.js';
+import { RunTransitionsRepository } from '../../src/modules/runs/sweeps.repository.js';
 import { type Lease, TestQueue } from '../support/queue.js';
 import { startServer, type TestServer } from '../support/server.js';
 
@@ -15,7 +15,7 @@ afterAll(() => server.stop());
 
 /** Whatever a test did: slot rows say what counting says. */
 afterEach(async () => {
-  expect(await server.app.get(SweepsRepository).slotDrift()).toEqual([]);
+  expect(await server.app.get(RunTransitionsRepository).slotDrift()).toEqual([]);
 });
 
 const NOW = { min_seconds: 0, max_seconds: 0 };
@@ -94,7 +94,7 @@ describe('the limit of an agent', () => {
       const lease = await q.one();
       expect(await q.claim()).toEqual([]);
       await leave(lease);
-      expect(await server.app.get(SweepsRepository).slotDrift()).toEqual([]);
+      expect(await server.app.get(RunTransitionsRepository).slotDrift()).toEqual([]);
     }
     expect(await running(q)).toBe(0);
     expect(await q.claim()).toHaveLength(1);
@@ -268,7 +268,7 @@ describe('the limit of a concurrency key', () => {
     await server.database.execute(
       sql`update run_slots set used_at = used_at - interval '2 hours' where agent_id = ${q.agentId}`,
     );
-    await server.app.get(SweepsRepository).dropIdleKeys(1_000);
+    await server.app.get(RunTransitionsRepository).dropIdleKeys(1_000);
     const rows = await server.database.rows<{ key: string }>(
       sql`select concurrency_key as key from run_slots where agent_id = ${q.agentId}`,
     );
@@ -431,7 +431,7 @@ test('slot rows equal counting after any mixture of what can happen to runs', as
   await q.run({ concurrency_key: 'a' }).then((runId) => known.push(runId));
   for (let step = 0; step < 150; step += 1) {
     await Promise.all(Array.from({ length: 1 + Math.floor(random() * 4) }, () => (pick(steps) ?? q.sweep)()));
-    const drift = await server.app.get(SweepsRepository).slotDrift();
+    const drift = await server.app.get(RunTransitionsRepository).slotDrift();
     expect([step, drift]).toEqual([step, []]);
   }
   // Whatever was going on, all of it comes to an end: no run is left behind in a line.

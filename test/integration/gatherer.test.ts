@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { Gatherer } from '../../src/kernel/gatherer.js';
+import { BatchExecutor } from '../../src/kernel/gatherer.js';
 
 interface Flush {
   key: string;
@@ -13,7 +13,7 @@ function gathering(options: { most: number; mostWeight?: number; flights: number
   add: (key: string, item: number) => Promise<string>;
 } {
   const flushes: Flush[] = [];
-  const gatherer = new Gatherer<string, number, string>(
+  const gatherer = new BatchExecutor<string, number, string>(
     (key, items) =>
       new Promise((resolve, reject) => {
         const land = (results: readonly string[] = items.map((item) => `${key}${item}`)): void => resolve(results);

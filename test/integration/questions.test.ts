@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { RunReaper } from '../../src/modules/runs/index.js';
+import { LeaseRescuer } from '../../src/modules/runs/index.js';
 import { sql } from '../../src/database/sql.js';
 import { AgentAtWork, type Claimed } from '../support/agent-at-work.js';
 import { makeYard, type Yard } from '../support/actors.js';
@@ -183,7 +183,7 @@ describe('a question', () => {
       const [said, canceled] = await Promise.all([
         answer(runId, { text: 'yes' }),
         server.call('POST', `/api/v1/runs/${runId}/cancel`),
-        letItRunOut(runId).then(() => server.app.get(RunReaper).sweep()),
+        letItRunOut(runId).then(() => server.app.get(LeaseRescuer).sweep()),
       ]);
       const run = await agent.run(runId);
       const types = (await agent.events(runId)).map((event) => event.type);
@@ -265,7 +265,7 @@ describe('a question that runs out of time', () => {
     const { runId, questionId } = await asked({ timeout_seconds: 60, default: 'go ahead' });
     await letItRunOut(runId);
     expect((await answer(runId, { text: 'too late' })).body.code).toBe('not-waiting');
-    await Promise.all([server.app.get(RunReaper).sweep(), server.app.get(RunReaper).sweep()]);
+    await Promise.all([server.app.get(LeaseRescuer).sweep(), server.app.get(LeaseRescuer).sweep()]);
     const { claimed } = await agent.claim();
     expect(claimed.resume.answer).toEqual({
       question_id: questionId,
@@ -280,7 +280,7 @@ describe('a question that runs out of time', () => {
   test('fails the run where it has no default', async () => {
     const { runId, taskId } = await asked({ timeout_seconds: 60 });
     await letItRunOut(runId);
-    await server.app.get(RunReaper).sweep();
+    await server.app.get(LeaseRescuer).sweep();
     const run = await agent.run(runId);
     expect(run).toMatchObject({
       status: 'failed',
@@ -295,7 +295,7 @@ describe('a question that runs out of time', () => {
 
   test('does not before its time', async () => {
     const { runId } = await asked({ timeout_seconds: 3600 });
-    await server.app.get(RunReaper).sweep();
+    await server.app.get(LeaseRescuer).sweep();
     expect((await agent.run(runId)).status).toBe('waiting');
   });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { Rounds } from '../../src/kernel/rounds.js';
+import { BackgroundJob } from '../../src/kernel/rounds.js';
 
 test('rounds follow one another, also after one that failed, never two at once, and none begins after a stop', async () => {
   const failures: unknown[] = [];
@@ -8,7 +8,7 @@ test('rounds follow one another, also after one that failed, never two at once, 
   const came = new Promise<void>((resolve) => {
     enough = resolve;
   });
-  const rounds = new Rounds({
+  const rounds = new BackgroundJob({
     round: async () => {
       begun += 1;
       underway += 1;
@@ -34,7 +34,7 @@ test('rounds follow one another, also after one that failed, never two at once, 
 test('a stop ends a rest, however long it is, and waits for the round under way', async () => {
   let end = (): void => undefined;
   let hasEnded = false;
-  const rounds = new Rounds({
+  const rounds = new BackgroundJob({
     round: async () => {
       await new Promise<void>((resolve) => {
         end = resolve;
@@ -50,7 +50,7 @@ test('a stop ends a rest, however long it is, and waits for the round under way'
   await stopped;
   expect(hasEnded).toBe(true);
 
-  const resting = new Rounds({
+  const resting = new BackgroundJob({
     round: () => Promise.reject(new Error('never begun')),
     restMs: 3_600_000,
     restsFirst: true,

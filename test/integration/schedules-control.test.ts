@@ -1,7 +1,7 @@
 /** Schedules that change while slots come, by hand and by their runs' failing. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { ScheduleClockwork, ScheduleFiring } from '../../src/modules/schedules/index.js';
+import { ScheduleRunner, ScheduleDispatcher } from '../../src/modules/schedules/index.js';
 import { person } from '../support/actors.js';
 import { TestQueue } from '../support/queue.js';
 import { type Made, RARE, TestSchedules } from '../support/schedules.js';
@@ -51,7 +51,7 @@ describe('a schedule that changes while slots come', () => {
       await server.database.execute(sql`update schedules set cursor_at = cursor_at - interval '1 day',
         anchor_at = anchor_at - interval '1 day' where id = ${schedule.id}`);
       expect((await on(schedule)).status).toBe(200);
-      await server.app.get(ScheduleFiring).fire();
+      await server.app.get(ScheduleDispatcher).fire();
       expect(await schedules.ledger(schedule.id)).toEqual([]);
       const { enabled, paused_at, next_execution_at } = await schedules.get(`/api/v1/schedules/${schedule.id}`);
       expect([enabled, paused_at]).toEqual([true, null]);
@@ -65,7 +65,7 @@ describe('a schedule that changes while slots come', () => {
   test('gets its next slot back where it was lost, from where it stood', async () => {
     const { id } = await schedules.made();
     await server.database.execute(sql`update schedules set next_at = null, due_at = null where id = ${id}`);
-    await server.app.get(ScheduleClockwork).check();
+    await server.app.get(ScheduleRunner).check();
     expect((await schedules.get(`/api/v1/schedules/${id}`)).next_execution_at).toMatch(/-01-01T00:00:00\.000Z$/);
   });
 
@@ -74,7 +74,7 @@ describe('a schedule that changes while slots come', () => {
     const { next_execution_at: right } = await schedules.get(`/api/v1/schedules/${id}`);
     await server.database.execute(sql`update schedules set tz_version = '2000a', next_at = next_at + interval '1 hour',
       due_at = due_at + interval '1 hour' where id = ${id}`);
-    expect(await server.app.get(ScheduleFiring).recompute()).toBeGreaterThan(0);
+    expect(await server.app.get(ScheduleDispatcher).recompute()).toBeGreaterThan(0);
     expect((await schedules.get(`/api/v1/schedules/${id}`)).next_execution_at).toBe(right);
   });
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
 import { UrlSigner } from '../../src/engines/signed-url/url-signer.js';
-import { OpenStreams } from '../../src/modules/streams/index.js';
+import { ConnectionRegistry } from '../../src/modules/streams/index.js';
 import { AgentAtWork } from '../support/agent-at-work.js';
 import { builtPath } from '../support/build.js';
 import { PASSWORD, person } from '../support/actors.js';
@@ -294,6 +294,6 @@ describe('the open streams of a session', () => {
       expect(frames.at(-1)?.event).toBe('end');
     }
     readers.forEach((reader) => reader.close());
-    while (server.app.get(OpenStreams).count > 0) await new Promise((resolve) => setImmediate(resolve));
+    while (server.app.get(ConnectionRegistry).count > 0) await new Promise((resolve) => setImmediate(resolve));
   });
 });

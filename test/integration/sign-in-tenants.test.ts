@@ -5,7 +5,7 @@ import { DomainError } from '../../src/kernel/errors.js';
 import { throttledAddress } from '../../src/kernel/client-address.js';
 import { KeyDigests } from '../../src/modules/auth/credentials/key-digests.js';
 import { LoginThrottleRepository } from '../../src/modules/auth/sessions/login-throttle.repository.js';
-import { SignInTurns } from '../../src/modules/auth/sessions/sign-in-turns.js';
+import { SignInQueue } from '../../src/modules/auth/sessions/sign-in-turns.js';
 import { PASSWORD } from '../support/actors.js';
 import { startServer, type Reply, type TestServer } from '../support/server.js';
 
@@ -123,7 +123,7 @@ test('the sweep passes over what a sign-in is counting, so that neither waits fo
 });
 
 test('few addresses with many sign-ins do not keep out others, and nobody is made to wait by those who have as few', async () => {
-  const turns = new SignInTurns();
+  const turns = new SignInQueue();
   const never = (address: string): Promise<void> => turns.take(address, () => new Promise<void>(() => undefined));
   const outcomes: string[] = [];
   for (let index = 0; index < 1_004; index += 1) {
@@ -137,7 +137,7 @@ test('few addresses with many sign-ins do not keep out others, and nobody is mad
   await Promise.resolve();
   await Promise.resolve();
   expect(outcomes).toEqual(['unavailable', 'unavailable', 'unavailable']);
-  const crowd = new SignInTurns();
+  const crowd = new SignInQueue();
   const one = (address: string): Promise<void> => crowd.take(address, () => new Promise<void>(() => undefined));
   for (let index = 0; index < 1_004; index += 1) {
     one(`address ${index}`).catch(() => outcomes.push('crowd'));

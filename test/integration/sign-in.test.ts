@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { sql } from '../../src/database/sql.js';
 import { LoginThrottleRepository } from '../../src/modules/auth/sessions/login-throttle.repository.js';
 import { SignInQuery } from '../../src/modules/auth/sessions/sign-in.query.js';
-import { SignInTurns } from '../../src/modules/auth/sessions/sign-in-turns.js';
+import { SignInQueue } from '../../src/modules/auth/sessions/sign-in-turns.js';
 import { PASSWORD, person, type Person } from '../support/actors.js';
 import { startServer, type Reply, type TestServer } from '../support/server.js';
 
@@ -155,7 +155,7 @@ describe('sign-ins at once', () => {
   });
 
   it('take turns by address, and too many of one address are refused by themselves', async () => {
-    const turns = new SignInTurns();
+    const turns = new SignInQueue();
     const order: string[] = [];
     const ends: (() => void)[] = [];
     const under = (address: string): Promise<void> =>

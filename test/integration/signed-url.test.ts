@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { CursorSealer } from '../../src/engines/signed-url/cursor-sealer.js';
+import { CursorCodec } from '../../src/engines/signed-url/cursor-sealer.js';
 import { SigningKeys, type SigningKey } from '../../src/engines/signed-url/signing-keys.js';
 import { UrlSigner, type LinkGrant } from '../../src/engines/signed-url/url-signer.js';
 import { Clock } from '../../src/kernel/clock.js';
@@ -261,7 +261,7 @@ describe('signed links', () => {
 });
 
 describe('sealed cursors', () => {
-  const sealer = new CursorSealer(keys);
+  const sealer = new CursorCodec(keys);
   const refusedCursor = {
     code: 'invalid-cursor',
     message: 'This cursor does not belong to this list; start again without one.',
@@ -348,8 +348,8 @@ describe('sealed cursors', () => {
 
   it('outlive a change of keys while the old key is kept', () => {
     const cursor = sealer.seal('list', ['a']);
-    expect(new CursorSealer([key('k2'), ...keys]).open('list', cursor)).toEqual(['a']);
-    expect(refusal(() => new CursorSealer([key('k2')]).open('list', cursor))).toEqual(refusedCursor);
+    expect(new CursorCodec([key('k2'), ...keys]).open('list', cursor)).toEqual(['a']);
+    expect(refusal(() => new CursorCodec([key('k2')]).open('list', cursor))).toEqual(refusedCursor);
   });
 });
 

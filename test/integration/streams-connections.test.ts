@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { expect, test } from '@jest/globals';
-import { OpenStreams } from '../../src/modules/streams/index.js';
+import { ConnectionRegistry } from '../../src/modules/streams/index.js';
 import { openSse } from '../support/sse-reader.js';
 import { appendEvents, logEvents, seedRun } from '../support/seeds.js';
 import { BOOTSTRAP_KEY, startServer, type TestServer } from '../support/server.js';
@@ -51,7 +51,7 @@ test('a reader that stops reading is cut after its deadline, having cost no more
     const frames = await healthy.until((frame) => frame.id === '8000');
     expect(frames.filter((frame) => frame.event !== null)).toHaveLength(8000);
     healthy.close();
-    const open = server.app.get(OpenStreams);
+    const open = server.app.get(ConnectionRegistry);
     while (open.count > 1) {
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -74,7 +74,7 @@ test('a client that goes away leaves nothing behind', async () => {
   const server = await startServer();
   try {
     const run = await seedRun(server);
-    const open = server.app.get(OpenStreams);
+    const open = server.app.get(ConnectionRegistry);
     for (let visit = 0; visit < 20; visit += 1) {
       const socket = await request(server, `/api/v1/streams/${run.runId}`);
       await once(socket, 'data');

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { sql } from '../../src/database/sql.js';
 import { newId } from '../../src/kernel/ids.js';
-import { OpenStreams, StreamCompactor } from '../../src/modules/streams/index.js';
+import { ConnectionRegistry, StreamCompactor } from '../../src/modules/streams/index.js';
 import { key, makeYard, type Yard } from '../support/actors.js';
 import { TestQueue } from '../support/queue.js';
 import { appendEvents, endRun, logEvents, seedRun, type SeededRun } from '../support/seeds.js';
@@ -308,7 +308,7 @@ describe('the feed of an organisation', () => {
     expect((await get('/streams', null)).status).toBe(401);
     expect((await get('/streams', BOOTSTRAP_KEY, { accept: 'application/json' })).status).toBe(406);
     expect((await get('/streams', yard.workerKey)).status).toBe(403);
-    const open = server.app.get(OpenStreams);
+    const open = server.app.get(ConnectionRegistry);
     while (open.count > 0) await new Promise((resolve) => setImmediate(resolve));
     expect(open.count).toBe(0);
   });

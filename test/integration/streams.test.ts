@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { OpenStreams, StreamLinks } from '../../src/modules/streams/index.js';
+import { ConnectionRegistry, StreamLinks } from '../../src/modules/streams/index.js';
 import { openSse, type SseReader } from '../support/sse-reader.js';
 import {
   appendEvents,
@@ -37,7 +37,7 @@ function issueLink(run: SeededRun, issuerId: string): string {
 }
 
 async function untilNoStreamIsOpen(): Promise<void> {
-  const open = server.app.get(OpenStreams);
+  const open = server.app.get(ConnectionRegistry);
   while (open.count > 0) {
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -178,7 +178,7 @@ describe('following a stream', () => {
 
     expect(reply.status).toBe(200);
     expect(reply.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
-    expect(server.app.get(OpenStreams).count).toBe(0);
+    expect(server.app.get(ConnectionRegistry).count).toBe(0);
   });
 });
 
@@ -440,7 +440,7 @@ describe('who may read', () => {
     async (limit) => {
       const run = await seedRun(server);
       const link = issueLink(run, await seedPrincipal(server, run.organizationId));
-      const { limits } = server.app.get(OpenStreams);
+      const { limits } = server.app.get(ConnectionRegistry);
       const before = limits[limit];
       limits[limit] = 2;
       try {
@@ -450,7 +450,7 @@ describe('who may read', () => {
         expect(refused.status).toBe(429);
         expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
         second.close();
-        while (server.app.get(OpenStreams).count > 1) {
+        while (server.app.get(ConnectionRegistry).count > 1) {
           await new Promise((resolve) => setImmediate(resolve));
         }
         const third = await openSse(link);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { unsafelySystemScope } from '../../src/access/index.js';
 import { sql } from '../../src/database/sql.js';
 import { newId } from '../../src/kernel/ids.js';
-import { DispatchRepository, type LeasedLane } from '../../src/modules/webhooks/dispatch.repository.js';
+import { DispatchRepository, type LeasedEndpointQueue } from '../../src/modules/webhooks/dispatch.repository.js';
 import { startServer, type TestServer } from '../support/server.js';
 
 let server: TestServer;
@@ -19,7 +19,7 @@ test('the lease of a receiver is one dispatcher’s: another has it once it ran 
   const scope = unsafelySystemScope(organizationId, 'as a dispatcher');
   const standing = { failures: 0, hasSucceeded: true, pauseSeconds: 0 };
   const lane = { organizationId, laneId: newId() };
-  const [first] = (await dispatch.lease([lane])) as [LeasedLane];
+  const [first] = (await dispatch.lease([lane])) as [LeasedEndpointQueue];
   expect(await dispatch.lease([lane])).toEqual([]);
   expect(await dispatch.record(scope, first, [], standing, false)).toBe(true);
   await server.database.execute(
@@ -27,7 +27,7 @@ test('the lease of a receiver is one dispatcher’s: another has it once it ran 
   );
   // Its time is over, whether or not anybody else has come.
   expect(await dispatch.record(scope, first, [], standing, false)).toBe(false);
-  const [second] = (await dispatch.lease([lane])) as [LeasedLane];
+  const [second] = (await dispatch.lease([lane])) as [LeasedEndpointQueue];
   expect(Number(second.fence)).toBeGreaterThan(Number(first.fence));
   expect(await dispatch.record(scope, first, [], standing, false)).toBe(false);
   expect(await dispatch.record(scope, second, [], standing, true)).toBe(true);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { RunReaper } from '../../src/modules/runs/index.js';
+import { LeaseRescuer } from '../../src/modules/runs/index.js';
 import { sql } from '../../src/database/sql.js';
 import { startServer, type Reply, type TestServer } from '../support/server.js';
 
@@ -167,7 +167,7 @@ describe('a lease', () => {
       }
     };
     await refused();
-    await server.app.get(RunReaper).sweep();
+    await server.app.get(LeaseRescuer).sweep();
     await refused();
     const second = await claim();
     expect(second.claimed.run.attempt).toBe(2);
@@ -240,11 +240,11 @@ describe('a worker that dies', () => {
     const { id, runId } = await task();
     await claim();
     await expireLease(runId);
-    await server.app.get(RunReaper).sweep();
+    await server.app.get(LeaseRescuer).sweep();
     expect((await server.call('GET', `/api/v1/runs/${runId}`)).body).toMatchObject({ status: 'queued', attempt: 1 });
     await claim();
     await expireLease(runId);
-    await Promise.all([server.app.get(RunReaper).sweep(), server.app.get(RunReaper).sweep()]);
+    await Promise.all([server.app.get(LeaseRescuer).sweep(), server.app.get(LeaseRescuer).sweep()]);
     const run = (await server.call('GET', `/api/v1/runs/${runId}`)).body;
     expect(run).toMatchObject({ status: 'failed', attempt: 2, error: { name: 'LostWorker' } });
     expect(run.attempts.map((attempt: { status: string }) => attempt.status)).toEqual(['lost', 'lost']);
@@ -256,7 +256,7 @@ describe('a worker that dies', () => {
     const { runId } = await task();
     await claim();
     await server.database.execute(sql`update runs set deadline_at = clock_timestamp() where id = ${runId}`);
-    await server.app.get(RunReaper).sweep();
+    await server.app.get(LeaseRescuer).sweep();
     expect((await server.call('GET', `/api/v1/runs/${runId}`)).body).toMatchObject({
       status: 'timed_out',
       error: { name: 'TimedOut' },

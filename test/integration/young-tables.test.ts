@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Client } from 'pg';
-import { YoungTables } from '../../src/database/young-tables.js';
+import { AutoAnalyze } from '../../src/database/young-tables.js';
 import { sql } from '../../src/database/sql.js';
 import { startServer, type TestServer } from '../support/server.js';
 import { seedRun } from '../support/seeds.js';
@@ -26,7 +26,7 @@ test('a table that has grown is analyzed at once, so that a run is looked up by 
   for (let count = 0; count < 40; count += 1) {
     await seedRun(server);
   }
-  const young = server.app.get(YoungTables);
+  const young = server.app.get(AutoAnalyze);
   await until(async () => {
     expect(await young.look()).toBe(true);
     const known = await server.database.row<{ rows: number }>(

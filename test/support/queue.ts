@@ -1,5 +1,5 @@
 import { expect } from '@jest/globals';
-import { RunReaper } from '../../src/modules/runs/index.js';
+import { LeaseRescuer } from '../../src/modules/runs/index.js';
 import { sql } from '../../src/database/sql.js';
 import type { Credential, Reply, TestServer } from './server.js';
 
@@ -96,6 +96,6 @@ export class TestQueue {
   }
 
   sweep(): Promise<number> {
-    return this.server.app.get(RunReaper).sweep();
+    return this.server.app.get(LeaseRescuer).sweep();
   }
 }

@@ -1,7 +1,7 @@
 /** Schedules of a test server whose slots come when a test says so: by setting where the schedule stands. The rest is the server's. */
 import { expect } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { ScheduleFiring } from '../../src/modules/schedules/index.js';
+import { ScheduleDispatcher } from '../../src/modules/schedules/index.js';
 import type { Reply, TestServer } from './server.js';
 
 /** A rule whose own next slot is months away. */
@@ -38,7 +38,7 @@ export class TestSchedules {
   async fired(id: string, what: 'due' | 'waiting' = 'due'): Promise<void> {
     const left = what === 'due' ? sql`s.due_at <= clock_timestamp()` : sql`s.waiting_slot_at is not null`;
     for (;;) {
-      await this.server.app.get(ScheduleFiring).fire();
+      await this.server.app.get(ScheduleDispatcher).fire();
       const row = await this.server.database.row(sql`select 1 from schedules s where s.id = ${id} and ${left}`);
       if (row === null) {
         return;

@@ -12,10 +12,10 @@ import { newId } from '../../kernel/ids.js';
 import { KeyRing, type SecretKey } from '../keyring/keyring.js';
 import { type AuditEntry, entryDigest } from './audit-entry.js';
 import { AuditTrailRepository } from './audit-trail.repository.js';
-import { deedOf } from './deed.js';
+import { auditActionFromRoute } from './deed.js';
 
 /** What happened, as whoever records it knows it; the actor and the request are the scope's. */
-export interface Happening {
+export interface AuditEventInput {
   action: string;
   objectKind: string;
   objectId: string | null;
@@ -31,8 +31,8 @@ export interface Happening {
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-const MOST_FIELDS = 40;
-const MOST_REASON_CHARACTERS = 300;
+const MAX_FIELDS = 40;
+const MAX_REASON_CHARACTERS = 300;
 
 @Injectable()
 export class AuditTrail extends ChangeRecorder {
@@ -53,7 +53,7 @@ export class AuditTrail extends ChangeRecorder {
   }
 
   /** Records inside the caller's transaction. */
-  async record(tx: Tx, scope: WriteScope, happenings: readonly Happening[]): Promise<void> {
+  async record(tx: Tx, scope: WriteScope, happenings: readonly AuditEventInput[]): Promise<void> {
     const entries = happenings.map((happening) =>
       this.#entry(happening.by ?? scope.actor, happening.by === undefined && scope.isSystem, happening),
     );
@@ -69,13 +69,13 @@ export class AuditTrail extends ChangeRecorder {
     if (origin === undefined || action === null || !isAudited(action)) {
       return;
     }
-    const { action: done, objectKind, objectId, others } = deedOf(origin);
-    const detail = { ...others, ...(origin.fields.length > 0 ? { fields: origin.fields.slice(0, MOST_FIELDS) } : {}) };
+    const { action: done, objectKind, objectId, others } = auditActionFromRoute(origin);
+    const detail = { ...others, ...(origin.fields.length > 0 ? { fields: origin.fields.slice(0, MAX_FIELDS) } : {}) };
     const own = objectKind === 'user' && origin.route.includes('/me') ? actor.userId : actor.organizationId;
     await this.record(tx, scope, [{ action: done, objectKind, objectId: objectId ?? idOf(result) ?? own, detail }]);
   }
 
-  #entry(actor: Actor, isSystem: boolean, happening: Happening): AuditEntry & { digest: Buffer; keyId: string } {
+  #entry(actor: Actor, isSystem: boolean, happening: AuditEventInput): AuditEntry & { digest: Buffer; keyId: string } {
     const { origin } = actor;
     const entry: AuditEntry = {
       organizationId: actor.organizationId,
@@ -88,7 +88,7 @@ export class AuditTrail extends ChangeRecorder {
       objectKind: happening.objectKind,
       objectId: happening.objectId?.slice(0, 200) ?? null,
       outcome: happening.outcome ?? 'done',
-      reason: happening.reason?.slice(0, MOST_REASON_CHARACTERS) ?? null,
+      reason: happening.reason?.slice(0, MAX_REASON_CHARACTERS) ?? null,
       requestId: origin?.requestId ?? null,
       address: happening.address ?? origin?.address ?? null,
       route: origin === undefined ? null : `${origin.method} ${origin.route}`,

@@ -1,7 +1,7 @@
 /** A request's route, as what it does to what. Pure. */
 import type { RequestOrigin } from '../../access/index.js';
 
-export interface Deed {
+export interface AuditAction {
   action: string;
   objectKind: string;
   /** Null where the path names nothing: a thing that is made, or the one there is. */
@@ -22,7 +22,7 @@ const VERBS: Readonly<Record<string, string>> = {
  * `PATCH /api/v1/teams/:id` is `team.update`, `PUT /api/v1/teams/:id/members/:user_id` is `team.members.put`,
  * `POST /api/v1/agents/:id/pause` is `agent.pause`. The published shapes of other systems say the same as ours.
  */
-export function deedOf({ method, route, parameters, named }: RequestOrigin): Deed {
+export function auditActionFromRoute({ method, route, parameters, named }: RequestOrigin): AuditAction {
   const [first = 'request', ...rest] = route.replace(/^\/(api\/)?(v1\/)?/, '').split('/');
   const objectKind = singular(first);
   const words = rest.filter((part) => part !== '' && !part.startsWith(':')).map((part) => part.replaceAll('-', '_'));

@@ -8,7 +8,7 @@ import { type Actor, unsafelySystemScope } from '../../access/index.js';
 import { Database } from '../../database/database.js';
 import { Log } from '../../kernel/log.js';
 import { AuditTrail } from './audit-trail.js';
-import { deedOf } from './deed.js';
+import { auditActionFromRoute } from './deed.js';
 
 const WINDOW_MS = 60_000;
 /** Actions and objects that one principal has rows of its own for, in a window. */
@@ -25,7 +25,7 @@ interface Repeated {
 }
 
 @Injectable()
-export class Refusals implements BeforeApplicationShutdown {
+export class AccessDeniedRecorder implements BeforeApplicationShutdown {
   readonly #repeated = new Map<string, Repeated>();
   readonly #keysOf = new Map<string, number>();
 
@@ -41,7 +41,7 @@ export class Refusals implements BeforeApplicationShutdown {
     if (origin === undefined) {
       return;
     }
-    const { action, objectId } = deedOf(origin);
+    const { action, objectId } = auditActionFromRoute(origin);
     const principal = JSON.stringify([actor.organizationId, actor.principalId]);
     const own = JSON.stringify([actor.organizationId, actor.principalId, action, objectId]);
     const key = this.#repeated.has(own) ? own : this.#roomFor(actor, principal, own);
@@ -86,7 +86,7 @@ export class Refusals implements BeforeApplicationShutdown {
     if (actor.origin === undefined) {
       return;
     }
-    const { action, objectKind, objectId, others } = deedOf(actor.origin);
+    const { action, objectKind, objectId, others } = auditActionFromRoute(actor.origin);
     const detail = { ...others, ...(times > 1 ? { times } : {}) };
     const scope = unsafelySystemScope(actor.organizationId, 'a refusal is told whatever the role');
     try {

@@ -31,7 +31,7 @@ export type CheckedDestination =
   | { readonly destination: null; readonly reason: string };
 
 const PUBLIC_PORTS: readonly number[] = [443, 8443];
-const MOST_CHARACTERS = 2_048;
+const MAX_CHARACTERS = 2_048;
 /** Blanks, control characters and backslashes, which a URL parser drops or turns around in silence. */
 // eslint-disable-next-line no-control-regex -- control characters are what is looked for
 const DOUBTFUL = /[\s\u0000-\u0020\u007f\\]/;
@@ -39,8 +39,8 @@ const NOT_PUBLIC = 'the address is not one of the public Internet, and no networ
 
 /** The destination of a URL, or a sentence's end that says what is wrong with it ("must …", "the …"). */
 export function checkDestination(text: string, rules: EgressRules): CheckedDestination {
-  if (text.length > MOST_CHARACTERS) {
-    return refused(`must be at most ${MOST_CHARACTERS} characters`);
+  if (text.length > MAX_CHARACTERS) {
+    return refused(`must be at most ${MAX_CHARACTERS} characters`);
   }
   if (DOUBTFUL.test(text) || !URL.canParse(text)) {
     return refused('must be an absolute URL');

@@ -44,8 +44,8 @@ const KEPT_IDLE_MS = 4_000;
 const KEPT_MS = 50_000;
 /** Kinds that would tell a name that is not there from one that is, but must not be called. */
 const KEPT_FROM_HOST: readonly EgressFailure[] = ['barred', 'unreachable', 'timed-out'];
-const MOST_KEPT_EACH = 16;
-const MOST_DESTINATIONS = 1_000;
+const MAX_FREE_SOCKETS = 16;
+const MAX_DESTINATIONS = 1_000;
 
 export class NodeEgress extends Egress {
   readonly #rules: EgressRules;
@@ -78,7 +78,7 @@ export class NodeEgress extends Egress {
       return known;
     }
     const checked = checkDestination(url, this.#rules);
-    if (this.#destinations.size >= MOST_DESTINATIONS) {
+    if (this.#destinations.size >= MAX_DESTINATIONS) {
       this.#destinations.clear();
     }
     this.#destinations.set(url, checked);
@@ -217,7 +217,7 @@ export class NodeEgress extends Egress {
   #agent(shared: string | undefined, { url, hostname, port }: Destination): HttpAgent | HttpsAgent {
     const make = (keepAlive: boolean): HttpAgent | HttpsAgent => {
       const settings = keepAlive
-        ? { keepAlive, maxFreeSockets: MOST_KEPT_EACH, timeout: KEPT_IDLE_MS, maxCachedSessions: 0 }
+        ? { keepAlive, maxFreeSockets: MAX_FREE_SOCKETS, timeout: KEPT_IDLE_MS, maxCachedSessions: 0 }
         : { keepAlive, maxCachedSessions: 0 };
       return url.protocol === 'https:' ? new HttpsAgent(settings) : new HttpAgent(settings);
     };

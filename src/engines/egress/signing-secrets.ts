@@ -4,7 +4,7 @@ import { KeyRing } from '../keyring/keyring.js';
 
 const BYTES = 32;
 /** Signed with at most: the present key and the one before it. */
-const MOST_KEYS = 2;
+const MAX_KEYS = 2;
 
 /**
  * Secrets that requests to outside are signed with. Derived (HKDF-SHA256, RFC 5869) from the instance's keys and what they are for,
@@ -19,7 +19,7 @@ export class SigningSecrets {
   ofAgent(organizationId: string, agentId: string, url: string): Buffer[] {
     const info = `taskyard/agent-signing/v1\0${organizationId}\0${agentId}\0${new URL(url).origin}`;
     return this.ring.presign
-      .slice(0, MOST_KEYS)
+      .slice(0, MAX_KEYS)
       .map(({ secret }) => Buffer.from(hkdfSync('sha256', secret, '', info, BYTES)));
   }
 }

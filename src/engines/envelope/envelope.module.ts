@@ -1,8 +1,8 @@
 import { Global, Module } from '@nestjs/common';
 import { Envelope } from './envelope.js';
 import { Rotation } from './rotation.js';
-import { SealedStores } from './sealed-stores.js';
+import { ReencryptionRegistry } from './sealed-stores.js';
 
 @Global()
-@Module({ providers: [Envelope, SealedStores, Rotation], exports: [Envelope, SealedStores, Rotation] })
+@Module({ providers: [Envelope, ReencryptionRegistry, Rotation], exports: [Envelope, ReencryptionRegistry, Rotation] })
 export class EnvelopeModule {}

@@ -13,9 +13,9 @@ import { Log } from '../../kernel/log.js';
 import { KeyringRepository } from '../keyring/keyring.repository.js';
 import { RootKeys } from '../keyring/root-keys.js';
 import { Envelope } from './envelope.js';
-import { type SealedCount, SealedStores } from './sealed-stores.js';
+import { type ReencryptionCount, ReencryptionRegistry } from './sealed-stores.js';
 
-const EACH_MS = 60_000;
+const INTERVAL_MS = 60_000;
 const BATCH = 200;
 
 @Injectable()
@@ -29,7 +29,7 @@ export class Rotation implements OnApplicationBootstrap, BeforeApplicationShutdo
     private readonly keyring: KeyringRepository,
     private readonly roots: RootKeys,
     private readonly envelope: Envelope,
-    private readonly stores: SealedStores,
+    private readonly stores: ReencryptionRegistry,
     private readonly log: Log,
   ) {}
 
@@ -45,12 +45,12 @@ export class Rotation implements OnApplicationBootstrap, BeforeApplicationShutdo
     this.#running = this.sweep();
     this.#timer = setInterval(() => {
       this.#running = this.#running.then(() => this.sweep());
-    }, EACH_MS).unref();
+    }, INTERVAL_MS).unref();
   }
 
   /** How many records of each store are under which root key. */
-  async counts(): Promise<(SealedCount & { store: string })[]> {
-    const counted: (SealedCount & { store: string })[] = [];
+  async counts(): Promise<(ReencryptionCount & { store: string })[]> {
+    const counted: (ReencryptionCount & { store: string })[] = [];
     for (const store of this.stores.all) {
       counted.push(...(await store.count(this.database)).map((line) => ({ ...line, store: store.name })));
     }

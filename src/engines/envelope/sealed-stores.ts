@@ -3,16 +3,16 @@ import type { Database } from '../../database/database.js';
 import type { Envelope } from './envelope.js';
 
 /** How many records of a store are under which root key. */
-export interface SealedCount {
+export interface ReencryptionCount {
   rootKeyId: string;
   count: number;
 }
 
 /**
  * Rows of a table that hold sealed values, as rotation needs them. Whoever owns the table extends it and hands it to
- * {@link SealedStores} when it is made; from then on its rows follow the root key, and a start without their key is refused.
+ * {@link ReencryptionRegistry} when it is made; from then on its rows follow the root key, and a start without their key is refused.
  */
-export abstract class SealedStore {
+export abstract class ReencryptableStore {
   /** Names the rows to operators: `secrets`. */
   abstract readonly name: string;
 
@@ -23,18 +23,18 @@ export abstract class SealedStore {
   abstract rewrap(database: Database, envelope: Envelope, primaryId: string, most: number): Promise<number>;
 
   /** Counts by root key, in one statement. */
-  abstract count(database: Database): Promise<SealedCount[]>;
+  abstract count(database: Database): Promise<ReencryptionCount[]>;
 }
 
 @Injectable()
-export class SealedStores {
-  readonly #stores: SealedStore[] = [];
+export class ReencryptionRegistry {
+  readonly #stores: ReencryptableStore[] = [];
 
-  add(store: SealedStore): void {
+  add(store: ReencryptableStore): void {
     this.#stores.push(store);
   }
 
-  get all(): readonly SealedStore[] {
+  get all(): readonly ReencryptableStore[] {
     return this.#stores;
   }
 }

@@ -3,8 +3,8 @@ import { AppConfig } from '../../config/app-config.js';
 import { Database } from '../../database/database.js';
 import { Log } from '../../kernel/log.js';
 import { EventBus } from './event-bus.js';
-import type { HintTransport } from './hint-transport.js';
-import { PostgresHints } from './postgres-hints.js';
+import type { NotificationTransport } from './hint-transport.js';
+import { PostgresNotifications } from './postgres-hints.js';
 import { ReplicatedEventBus } from './replicated-event-bus.js';
 
 /** Redis where it is configured, else the database that is there anyway. */
@@ -16,7 +16,7 @@ import { ReplicatedEventBus } from './replicated-event-bus.js';
       inject: [AppConfig, Database, Log],
       useFactory: async (config: AppConfig, database: Database, log: Log): Promise<EventBus> =>
         new ReplicatedEventBus(
-          config.redisUrl === null ? new PostgresHints(database.url) : await redisHints(config.redisUrl),
+          config.redisUrl === null ? new PostgresNotifications(database.url) : await redisHints(config.redisUrl),
           log,
         ),
     },
@@ -26,7 +26,7 @@ import { ReplicatedEventBus } from './replicated-event-bus.js';
 export class EventBusModule {}
 
 /** Its client is loaded only where there is a Redis. */
-async function redisHints(url: string): Promise<HintTransport> {
-  const { RedisHints } = await import('./redis-hints.js');
-  return new RedisHints(url);
+async function redisHints(url: string): Promise<NotificationTransport> {
+  const { RedisNotifications } = await import('./redis-hints.js');
+  return new RedisNotifications(url);
 }

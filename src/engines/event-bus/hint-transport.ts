@@ -17,7 +17,7 @@ export interface TransportListener {
  * Carries short texts between the replicas of one installation, at most once each. It finds its way back by itself after any loss, and
  * neither start nor stop of the process ever waits for it.
  */
-export abstract class HintTransport {
+export abstract class NotificationTransport {
   /** Most bytes of one text. */
   abstract readonly mostBytes: number;
 

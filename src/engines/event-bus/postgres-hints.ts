@@ -7,15 +7,15 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
-import { HintTransport, reconnectAfterMs, type TransportListener } from './hint-transport.js';
+import { NotificationTransport, reconnectAfterMs, type TransportListener } from './hint-transport.js';
 import { HINT_SESSION, SEND_HINTS, STILL_THERE } from './postgres-hints.query.js';
 
 const CONNECT_TIMEOUT_MS = 3_000;
 const QUERY_TIMEOUT_MS = 5_000;
 /** A connection that is half open looks like a quiet one; this often it is asked. */
-const ASK_EACH_MS = 10_000;
+const PING_INTERVAL_MS = 10_000;
 
-export class PostgresHints extends HintTransport {
+export class PostgresNotifications extends NotificationTransport {
   /** PostgreSQL takes payloads under 8,000 bytes. */
   readonly mostBytes = 7_900;
   readonly #stopping = new AbortController();
@@ -97,7 +97,7 @@ export class PostgresHints extends HintTransport {
   async #askNowAndThen(client: Client, signal: AbortSignal): Promise<void> {
     const isOver = (): boolean => signal.aborted;
     while (!isOver()) {
-      await delay(ASK_EACH_MS, undefined, { signal, ref: false }).catch(() => undefined);
+      await delay(PING_INTERVAL_MS, undefined, { signal, ref: false }).catch(() => undefined);
       if (!isOver()) {
         await client.query(STILL_THERE);
       }

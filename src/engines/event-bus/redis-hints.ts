@@ -3,17 +3,17 @@
  * a subscribed one is for listening. Nothing is kept there, so a Redis that is restarted, emptied or replaced is as good as before.
  */
 import { createClient } from '@redis/client';
-import { HintTransport, reconnectAfterMs, type TransportListener } from './hint-transport.js';
+import { NotificationTransport, reconnectAfterMs, type TransportListener } from './hint-transport.js';
 
 /** One channel for everybody: the topics are in the text. Channels are the same in every database number of a Redis. */
 const CHANNEL = 'taskyard:hints';
 const CONNECT_TIMEOUT_MS = 3_000;
 /** A connection that is half open looks like a quiet one; this often it is asked. */
-const ASK_EACH_MS = 10_000;
+const PING_INTERVAL_MS = 10_000;
 
 type Client = ReturnType<typeof newClient>;
 
-export class RedisHints extends HintTransport {
+export class RedisNotifications extends NotificationTransport {
   readonly mostBytes = 64 * 1024;
   readonly #publisher: Client;
   readonly #subscriber: Client;
@@ -67,7 +67,7 @@ function newClient(url: string) {
     name: 'taskyard',
     // A hint that cannot go now is not worth keeping.
     disableOfflineQueue: true,
-    pingInterval: ASK_EACH_MS,
+    pingInterval: PING_INTERVAL_MS,
     socket: { connectTimeout: CONNECT_TIMEOUT_MS, reconnectStrategy: reconnectAfterMs },
   });
 }

@@ -13,13 +13,13 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Log } from '../../kernel/log.js';
-import type { HintTransport } from './hint-transport.js';
+import type { NotificationTransport } from './hint-transport.js';
 import { LocalEventBus } from './local-event-bus.js';
 
 /** Between two sendings. */
-const PAUSE_MS = 5;
+const INTERVAL_MS = 5;
 /** Topics waiting to be sent; past these, one word says all of them. */
-const MOST_TOPICS = 4_096;
+const MAX_TOPICS = 4_096;
 /** "Look at everything." Never the name of a topic. */
 const EVERYTHING = '*';
 
@@ -32,7 +32,7 @@ export class ReplicatedEventBus extends LocalEventBus implements OnApplicationBo
   #sending: Promise<void> | null = null;
 
   constructor(
-    private readonly transport: HintTransport,
+    private readonly transport: NotificationTransport,
     private readonly log: Log,
   ) {
     super();
@@ -63,7 +63,7 @@ export class ReplicatedEventBus extends LocalEventBus implements OnApplicationBo
     if (!this.#isUp || this.#waiting.has(EVERYTHING)) {
       return;
     }
-    if (this.#waiting.size >= MOST_TOPICS) {
+    if (this.#waiting.size >= MAX_TOPICS) {
       this.#waiting.clear();
       this.#waiting.add(EVERYTHING);
     } else {
@@ -83,7 +83,7 @@ export class ReplicatedEventBus extends LocalEventBus implements OnApplicationBo
       } catch (error) {
         this.log.debug('hints to other replicas were lost', { reason: reasonOf(error) });
       }
-      await delay(PAUSE_MS);
+      await delay(INTERVAL_MS);
     }
     this.#sending = null;
   }

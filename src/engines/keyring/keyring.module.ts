@@ -1,7 +1,7 @@
 import { Global, Module } from '@nestjs/common';
 import { AppConfig } from '../../config/app-config.js';
 import { Clock } from '../../kernel/clock.js';
-import { CursorSealer } from '../signed-url/cursor-sealer.js';
+import { CursorCodec } from '../signed-url/cursor-sealer.js';
 import { UrlSigner } from '../signed-url/url-signer.js';
 import { KeyRing } from './keyring.js';
 import { KeyringRepository } from './keyring.repository.js';
@@ -22,8 +22,8 @@ import { RootKeys } from './root-keys.js';
       inject: [KeyRing, Clock],
       useFactory: (ring: KeyRing, clock: Clock) => new UrlSigner(ring.presign, clock),
     },
-    { provide: CursorSealer, inject: [KeyRing], useFactory: (ring: KeyRing) => new CursorSealer(ring.cursor) },
+    { provide: CursorCodec, inject: [KeyRing], useFactory: (ring: KeyRing) => new CursorCodec(ring.cursor) },
   ],
-  exports: [KeyRing, KeyringRepository, RootKeys, UrlSigner, CursorSealer],
+  exports: [KeyRing, KeyringRepository, RootKeys, UrlSigner, CursorCodec],
 })
 export class KeyringModule {}

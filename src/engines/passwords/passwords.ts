@@ -22,7 +22,7 @@ const SALT_BYTES = 16;
 const HASH_BYTES = 32;
 const FORM = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})$/;
 /** A stored hash may be of another cost than today's, but not of one that would exhaust the process. */
-const MOST_LN = 17;
+const MAX_LN = 17;
 
 /** Who waits for the hash: somebody who signs in, or a caller who is authenticated already. */
 export type HashCaller = 'sign-in' | 'authenticated';
@@ -72,7 +72,7 @@ function parse(hash: string): { cost: Cost; salt: Buffer; digest: Buffer } | nul
     return null;
   }
   const cost = { ln: Number(ln), r: Number(r), p: Number(p) };
-  const sane = cost.ln >= 10 && cost.ln <= MOST_LN && cost.r >= 1 && cost.p >= 1;
+  const sane = cost.ln >= 10 && cost.ln <= MAX_LN && cost.r >= 1 && cost.p >= 1;
   return sane ? { cost, salt: Buffer.from(salt, 'base64'), digest: Buffer.from(digest, 'base64') } : null;
 }
 

@@ -27,7 +27,7 @@ const FORM = /^([A-Za-z0-9_-]{1,32})\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{43})$/;
  * initialization vector is the MAC of the position. So one position has one text, as `ETag` and retries need, and two cursors
  * share a key stream only if they are equal.
  */
-export class CursorSealer {
+export class CursorCodec {
   private readonly keys: SigningKeys;
   readonly #cipherKeys = new Map<string, Buffer>();
 

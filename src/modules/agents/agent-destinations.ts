@@ -7,7 +7,7 @@ import { SigningSecrets } from '../../engines/egress/signing-secrets.js';
 import { secretText } from '../../engines/egress/standard-webhooks.js';
 import { DomainError, invalid } from '../../kernel/errors.js';
 
-const MOST_HEADERS = 20;
+const MAX_HEADERS = 20;
 
 /** Ours to say, or the connection's. */
 const OWN_HEADERS =
@@ -29,7 +29,7 @@ export const httpConfigSchema = z.strictObject({
   url: z.string({ error: 'must be given: the https URL that runs are sent to' }),
   headers: z
     .record(headerName, headerValue)
-    .refine((headers) => Object.keys(headers).length <= MOST_HEADERS, `must be at most ${MOST_HEADERS}`)
+    .refine((headers) => Object.keys(headers).length <= MAX_HEADERS, `must be at most ${MAX_HEADERS}`)
     .optional(),
 });
 export type HttpConfig = z.output<typeof httpConfigSchema>;

@@ -2,7 +2,7 @@ import { Body, Controller, Get, HttpCode, Param, Post } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Returns } from '../../http/returns.js';
+import { ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import {
   AGENT_WORKERS_EXAMPLE,
@@ -27,7 +27,7 @@ export class AgentQueueController {
     summary: 'Who claims an agent’s runs',
     description: 'The last 200 that asked within a week, the latest first.',
   })
-  @Returns(200, agentWorkersSchema, { description: 'The workers.', example: AGENT_WORKERS_EXAMPLE })
+  @ApiZodResponse(200, agentWorkersSchema, { description: 'The workers.', example: AGENT_WORKERS_EXAMPLE })
   workers(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -42,7 +42,7 @@ export class AgentQueueController {
     summary: 'Stop claims of an agent’s runs',
     description: 'What runs goes on, and what is handed in queues. For admins.',
   })
-  @Returns(200, agentSchema, {
+  @ApiZodResponse(200, agentSchema, {
     description: 'Paused.',
     example: { ...AGENT_EXAMPLE, paused_at: '2026-01-31T09:00:00.000Z', pause_reason: 'The model provider is down.' },
   })
@@ -58,7 +58,7 @@ export class AgentQueueController {
   @HttpCode(200)
   @Requires('agent:manage')
   @ApiOperation({ summary: 'Let an agent’s runs be claimed again', description: 'For admins.' })
-  @Returns(200, agentSchema, { description: 'Not paused.', example: AGENT_EXAMPLE })
+  @ApiZodResponse(200, agentSchema, { description: 'Not paused.', example: AGENT_EXAMPLE })
   resume(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AgentView> {
     return this.queue.resume(actor, id);
   }

@@ -7,7 +7,7 @@ import { sql } from '../../database/sql.js';
 import type { AgentWorker } from './agent-queue.schema.js';
 
 /** Workers shown of an agent: those heard of last. */
-export const MOST_WORKERS = 200;
+export const MAX_WORKERS = 200;
 
 @Injectable()
 export class AgentQueueRepository {
@@ -39,7 +39,7 @@ export class AgentQueueRepository {
             greatest(k.last_seen_at, b.beat_at) as seen_at
           from (
             select * from agent_workers n where n.organization_id = a.organization_id and n.agent_id = a.id
-            order by n.last_seen_at desc limit ${MOST_WORKERS}::int
+            order by n.last_seen_at desc limit ${MAX_WORKERS}::int
           ) k join principals p on p.organization_id = k.organization_id and p.id = k.principal_id
             left join lateral (
               select count(*)::int as running, max(r.lease_expires_at - make_interval(secs => r.lease_seconds)) as beat_at from runs r

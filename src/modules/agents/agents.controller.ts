@@ -6,7 +6,7 @@ import type { IdempotencyTicket } from '../../database/idempotency.js';
 import { created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import {
@@ -35,7 +35,10 @@ export class AgentsController {
   @Get()
   @Requires('agent:read')
   @ApiOperation({ summary: 'List agents', description: 'Returns the agents of your organization.' })
-  @Returns(200, agentPage, { description: 'A page of agents.', example: { data: [AGENT_EXAMPLE], next_cursor: null } })
+  @ApiZodResponse(200, agentPage, {
+    description: 'A page of agents.',
+    example: { data: [AGENT_EXAMPLE], next_cursor: null },
+  })
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: agentListQuery }) query: AgentListQuery,
@@ -51,8 +54,8 @@ export class AgentsController {
     required: false,
     description: 'The same key again gets the same reply, and no second one.',
   })
-  @Returns(201, agentSchema, { description: 'Made.', example: AGENT_EXAMPLE })
-  @Problems('not-available', 'already-exists')
+  @ApiZodResponse(201, agentSchema, { description: 'Made.', example: AGENT_EXAMPLE })
+  @ApiProblemResponses('not-available', 'already-exists')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newAgentSchema }) input: NewAgentInput,
@@ -65,7 +68,7 @@ export class AgentsController {
   @Get(':id')
   @Requires('agent:read')
   @ApiOperation({ summary: 'One agent', description: 'Returns an agent with its limits and its configuration.' })
-  @Returns(200, agentSchema, { description: 'The agent.', example: AGENT_EXAMPLE })
+  @ApiZodResponse(200, agentSchema, { description: 'The agent.', example: AGENT_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AgentView> {
     return this.agents.get(actor, id);
   }
@@ -76,7 +79,7 @@ export class AgentsController {
     summary: 'What requests to an http agent are signed with',
     description: 'For whoever sets up the other side; see Standard Webhooks. For admins.',
   })
-  @Returns(200, agentSigningSecretSchema, {
+  @ApiZodResponse(200, agentSigningSecretSchema, {
     description: 'The secret.',
     example: { secret: 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD', origin: 'https://agents.example.com' },
   })
@@ -90,8 +93,8 @@ export class AgentsController {
   @Patch(':id')
   @Requires('agent:manage')
   @ApiOperation({ summary: 'Change an agent', description: 'A JSON merge patch (RFC 7396).' })
-  @Returns(200, agentSchema, { description: 'The agent as it is now.', example: AGENT_EXAMPLE })
-  @Problems('not-available', 'already-exists')
+  @ApiZodResponse(200, agentSchema, { description: 'The agent as it is now.', example: AGENT_EXAMPLE })
+  @ApiProblemResponses('not-available', 'already-exists')
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -107,8 +110,8 @@ export class AgentsController {
     summary: 'Delete an agent',
     description: 'Neither the default agent nor one with runs that have not ended.',
   })
-  @Returns(204, null, { description: 'Gone.' })
-  @Problems('still-referenced')
+  @ApiZodResponse(204, null, { description: 'Gone.' })
+  @ApiProblemResponses('still-referenced')
   remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     return this.agents.remove(actor, id);
   }

@@ -6,7 +6,7 @@ import { AgentQueueService } from './agent-queue.service.js';
 import { AgentsController } from './agents.controller.js';
 import { AgentsRepository } from './agents.repository.js';
 import { AgentsService } from './agents.service.js';
-import { DefaultAgentSetup } from './default-agent-setup.js';
+import { DefaultAgentProvisioner } from './default-agent-setup.js';
 
 @Module({
   controllers: [AgentsController, AgentQueueController],
@@ -16,8 +16,8 @@ import { DefaultAgentSetup } from './default-agent-setup.js';
     AgentQueueService,
     AgentDestinations,
     AgentsService,
-    DefaultAgentSetup,
+    DefaultAgentProvisioner,
   ],
-  exports: [AgentsService, DefaultAgentSetup],
+  exports: [AgentsService, DefaultAgentProvisioner],
 })
 export class AgentsModule {}

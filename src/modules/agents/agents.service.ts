@@ -2,8 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type ReadScope, type WriteScope, readScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator } from '../../http/list-query.js';
 import { DomainError, invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
@@ -21,16 +21,16 @@ import { type RunConfig, runConfigSchema } from './run-config.schema.js';
 
 @Injectable()
 export class AgentsService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly database: Database,
     private readonly idempotency: Idempotency,
     private readonly repository: AgentsRepository,
     private readonly destinations: AgentDestinations,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'agents');
+    this.#pages = new CursorPaginator(sealer, 'agents');
   }
 
   async list(actor: Actor, query: AgentListQuery): Promise<Page<AgentView>> {

@@ -2,14 +2,14 @@ import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../access/index.js';
 import type { Tx } from '../../database/database.js';
 import { newId } from '../../kernel/ids.js';
-import { NewOrganizationSetup } from '../organizations/index.js';
+import { OrganizationProvisioner } from '../organizations/index.js';
 import { AgentsRepository } from './agents.repository.js';
 import { QUEUE_DEFAULTS, RETRY_DEFAULTS } from './queue-settings.js';
 import { AGENT_DEFAULTS } from './agents.schema.js';
 
 /** Gives a new organisation its first agent, so that its first task runs without anything being set up. */
 @Injectable()
-export class DefaultAgentSetup extends NewOrganizationSetup {
+export class DefaultAgentProvisioner extends OrganizationProvisioner {
   constructor(private readonly repository: AgentsRepository) {
     super();
   }

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 
-const MOST_AGENTS = 20;
+const MAX_AGENTS = 20;
 
 /** How a run is to go, each part optional: what an agent, a task or one run says of it. Null is a value, not an absence. */
 export const runConfigSchema = z
   .strictObject({
     agent_id: z.uuid({ error: 'must be a UUID' }).toLowerCase(),
-    agent_ids: z.array(z.uuid({ error: 'must be a UUID' }).toLowerCase()).max(MOST_AGENTS),
+    agent_ids: z.array(z.uuid({ error: 'must be a UUID' }).toLowerCase()).max(MAX_AGENTS),
     ask_question: z.boolean().describe('Whether the agent may ask back.'),
     auto_execute: z.boolean().describe('Whether it acts without approval.'),
     max_iterations: z.int().min(0).max(5),

@@ -5,7 +5,7 @@ import { blobKey } from '../../engines/blob-store/blob-key.js';
 import { BlobStore } from '../../engines/blob-store/blob-store.js';
 import { DomainError, forbidden, notFound } from '../../kernel/errors.js';
 import { AssetChangesRepository, type ChangeableAsset } from './asset-changes.repository.js';
-import { AssetIntake } from './asset-intake.js';
+import { AssetIngestService } from './asset-intake.js';
 import { ORIGINAL } from './asset-parts.js';
 import type { Asset, AssetPatch, AssetType } from './assets.schema.js';
 import { AssetsService } from './assets.service.js';
@@ -18,7 +18,7 @@ export class AssetChangesService {
   constructor(
     private readonly repository: AssetChangesRepository,
     private readonly assets: AssetsService,
-    private readonly intake: AssetIntake,
+    private readonly intake: AssetIngestService,
     private readonly blobs: BlobStore,
     private readonly database: Database,
   ) {}

@@ -19,7 +19,7 @@ import {
 } from './content-headers.js';
 
 /** One request for an asset's bytes. */
-export interface ContentVisit {
+export interface ContentRequest {
   actor: Actor;
   assetId: string;
   query: ContentQuery;
@@ -27,7 +27,7 @@ export interface ContentVisit {
   reply: FastifyReply;
 }
 
-export interface DownloadVisit extends ContentVisit {
+export interface DownloadVisit extends ContentRequest {
   query: DownloadQuery;
 }
 
@@ -83,7 +83,7 @@ export class AssetContent {
   }
 
   /** The picture of it. @throws DomainError `not-found` where there is none (yet) */
-  async sendThumbnail({ actor, assetId, query, request, reply }: ContentVisit): Promise<void> {
+  async sendThumbnail({ actor, assetId, query, request, reply }: ContentRequest): Promise<void> {
     const asset = await this.repository.find(readScope(actor, 'asset:read'), assetId);
     if (asset?.status !== 'ready' || !asset.has_thumbnail) {
       throw notFound('thumbnail');

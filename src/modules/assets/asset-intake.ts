@@ -29,7 +29,7 @@ import { ASSET_WORK_TOPIC, ORIGINAL } from './asset-parts.js';
 import { type UploadRow, UploadsRepository } from './uploads.repository.js';
 
 @Injectable()
-export class AssetIntake {
+export class AssetIngestService {
   constructor(
     private readonly repository: UploadsRepository,
     private readonly reservations: AssetReservations,

@@ -2,7 +2,7 @@ import type { EventBus } from '../../engines/event-bus/event-bus.js';
 import { BEFORE_ALL, type Turn } from './asset-jobs.repository.js';
 import { ASSET_WORK_TOPIC } from './asset-parts.js';
 
-const LOOK_AGAIN_MS = 2_000;
+const POLL_INTERVAL_MS = 2_000;
 
 export interface DispatchLimits {
   /** Jobs at once in this process. */
@@ -39,7 +39,7 @@ export class AssetJobDispatcher<Job extends { organizationId: string }> {
       const wake = this.#wake.signal;
       const job = this.#jobs.size < this.limits.slots ? await this.dispatched.take(this.#turn()) : null;
       if (job === null) {
-        await this.bus.wait(ASSET_WORK_TOPIC, LOOK_AGAIN_MS, wake);
+        await this.bus.wait(ASSET_WORK_TOPIC, POLL_INTERVAL_MS, wake);
       } else {
         this.#start(job);
       }

@@ -13,7 +13,7 @@ import { EventBus } from '../../engines/event-bus/event-bus.js';
 import { Clock } from '../../kernel/clock.js';
 import { DomainError } from '../../kernel/errors.js';
 import { Log } from '../../kernel/log.js';
-import { AssetIntake } from './asset-intake.js';
+import { AssetIngestService } from './asset-intake.js';
 import { AssetJobDispatcher } from './asset-job-dispatcher.js';
 import { type AssetJob, AssetJobsRepository, type Turn } from './asset-jobs.repository.js';
 import { THUMBNAIL } from './asset-parts.js';
@@ -29,8 +29,8 @@ const KINDS = [
   { job: 'fetch', slots: 8, perOrganization: 2, leaseMs: 20 * 60_000 },
 ] as const;
 const FETCH_MS = 15 * 60_000;
-const MOST_ATTEMPTS = 3;
-const TRY_AGAIN_MS = 20_000;
+const MAX_ATTEMPTS = 3;
+const RETRY_BACKOFF_MS = 20_000;
 const NO_PICTURE = { thumbnailBytes: 0, metadata: {} };
 
 @Injectable()
@@ -41,7 +41,7 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
   constructor(
     private readonly repository: AssetJobsRepository,
     private readonly uploads: UploadsRepository,
-    private readonly intake: AssetIntake,
+    private readonly intake: AssetIngestService,
     private readonly previews: AssetPreviews,
     private readonly blobs: BlobStore,
     private readonly egress: MemberEgress,
@@ -85,7 +85,7 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
       if (!stops) {
         this.log.warn('work on an asset failed; it is tried again', { asset_id: asset.id, job: asset.job, error });
       }
-      await this.repository.giveBack(scope, asset.id, stops ? 0 : TRY_AGAIN_MS, !stops).catch(() => undefined);
+      await this.repository.giveBack(scope, asset.id, stops ? 0 : RETRY_BACKOFF_MS, !stops).catch(() => undefined);
     }
   }
 
@@ -97,7 +97,7 @@ export class AssetJobs implements OnApplicationBootstrap, BeforeApplicationShutd
       made = asset.type === 'file' ? NO_PICTURE : await this.previews.make(asset);
     } catch (error) {
       const hopeless = error instanceof PreviewFailed || (error instanceof DomainError && error.code === 'not-found');
-      if (this.#stop.signal.aborted || !(hopeless || asset.attempts >= MOST_ATTEMPTS)) {
+      if (this.#stop.signal.aborted || !(hopeless || asset.attempts >= MAX_ATTEMPTS)) {
         throw error;
       }
       const found = error instanceof PreviewFailed ? error.metadata : {};
@@ -154,7 +154,7 @@ function finalWord(error: unknown, attempts: number): string | null {
   }
   if (error instanceof EgressError) {
     const passing = error.kind === 'unreachable' || error.kind === 'timed-out' || error.kind === 'broken';
-    return passing && attempts < MOST_ATTEMPTS ? null : error.message;
+    return passing && attempts < MAX_ATTEMPTS ? null : error.message;
   }
   if (
     error instanceof DomainError &&
@@ -162,5 +162,5 @@ function finalWord(error: unknown, attempts: number): string | null {
   ) {
     return error.message;
   }
-  return attempts < MOST_ATTEMPTS ? null : 'The bytes could not be kept.';
+  return attempts < MAX_ATTEMPTS ? null : 'The bytes could not be kept.';
 }

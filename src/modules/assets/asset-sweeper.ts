@@ -12,13 +12,13 @@ import { type BlobKey, blobKey, blobKeyFields, blobPrefix } from '../../engines/
 import { BlobStore } from '../../engines/blob-store/blob-store.js';
 import { Clock } from '../../kernel/clock.js';
 import { Log } from '../../kernel/log.js';
-import { Rounds } from '../../kernel/rounds.js';
-import { AssetIntake } from './asset-intake.js';
+import { BackgroundJob } from '../../kernel/rounds.js';
+import { AssetIngestService } from './asset-intake.js';
 import { AssetJobsRepository } from './asset-jobs.repository.js';
 import { ORIGINAL, partNumber, THUMBNAIL } from './asset-parts.js';
 import { UploadsRepository } from './uploads.repository.js';
 
-const EACH_MS = 60_000;
+const INTERVAL_MS = 60_000;
 /** The whole storage is looked through each so many rounds: six hours. */
 const THOROUGH_EACH = 360;
 const BATCH = 200;
@@ -29,9 +29,9 @@ const FIRST = '00000000-0000-0000-0000-000000000000';
 
 @Injectable()
 export class AssetSweeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  readonly #rounds = new Rounds({
+  readonly #rounds = new BackgroundJob({
     round: () => this.#round(),
-    restMs: EACH_MS,
+    restMs: INTERVAL_MS,
     // A start has better things to do.
     restsFirst: true,
     onFailure: (error) => this.log.warn('a sweep of assets failed; it runs again', { error }),
@@ -41,7 +41,7 @@ export class AssetSweeper implements OnApplicationBootstrap, BeforeApplicationSh
   constructor(
     private readonly repository: AssetJobsRepository,
     private readonly uploads: UploadsRepository,
-    private readonly intake: AssetIntake,
+    private readonly intake: AssetIngestService,
     private readonly blobs: BlobStore,
     private readonly clock: Clock,
     private readonly config: AppConfig,

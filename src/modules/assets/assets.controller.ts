@@ -3,7 +3,7 @@ import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { AssetChangesService } from './asset-changes.service.js';
@@ -38,7 +38,7 @@ export class AssetsController {
   @Get()
   @Requires('asset:read')
   @ApiOperation({ summary: 'List assets', description: 'Of one task with `task_id`, else of every task you may read.' })
-  @Returns(200, assetPageSchema, {
+  @ApiZodResponse(200, assetPageSchema, {
     description: 'A page of assets.',
     example: { data: [ASSET_EXAMPLE], next_cursor: null },
   })
@@ -55,7 +55,7 @@ export class AssetsController {
     summary: 'Get an asset',
     description: 'Returns an asset with its metadata and links to its content, thumbnail and embed page.',
   })
-  @Returns(200, assetSchema, { description: 'The asset, with links for an hour.', example: ASSET_EXAMPLE })
+  @ApiZodResponse(200, assetSchema, { description: 'The asset, with links for an hour.', example: ASSET_EXAMPLE })
   async get(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<Asset> {
     return this.assets.get(actor, id);
   }
@@ -68,8 +68,11 @@ export class AssetsController {
       'Changes what a ready asset is shown as, such as `image` to `360`. The bytes are checked as in an upload of the new type, and the ' +
       'preview is made again. Requires write access to its task.',
   })
-  @Returns(200, assetSchema, { description: 'The asset as it is now.', example: { ...ASSET_EXAMPLE, type: '360' } })
-  @Problems('conflict', 'content-mismatch')
+  @ApiZodResponse(200, assetSchema, {
+    description: 'The asset as it is now.',
+    example: { ...ASSET_EXAMPLE, type: '360' },
+  })
+  @ApiProblemResponses('conflict', 'content-mismatch')
   async update(
     @Param('id', { schema: idParam }) id: string,
     @Body({ schema: assetPatchSchema }) patch: AssetPatch,
@@ -87,8 +90,8 @@ export class AssetsController {
       'Makes the thumbnail again and reads the metadata of the file again, in the background. The current thumbnail stays until then. A ' +
       'preview that is already waiting or being made is not started a second time. Requires write access to its task.',
   })
-  @Returns(202, assetSchema, { description: 'The preview will be made.', example: ASSET_EXAMPLE })
-  @Problems('conflict')
+  @ApiZodResponse(202, assetSchema, { description: 'The preview will be made.', example: ASSET_EXAMPLE })
+  @ApiProblemResponses('conflict')
   async previewAgain(
     @Param('id', { schema: idParam }) id: string,
     @Body({ schema: previewRequestSchema }) _nothing: PreviewRequest,
@@ -104,7 +107,7 @@ export class AssetsController {
     summary: 'Delete an asset and its bytes',
     description: 'Deletes an asset, its content and its previews. Requires write access to its task.',
   })
-  @Returns(204, null, { description: 'Deleted; links to it end at once.' })
+  @ApiZodResponse(204, null, { description: 'Deleted; links to it end at once.' })
   async delete(@Param('id', { schema: idParam }) id: string, @CurrentActor() actor: Actor): Promise<void> {
     return this.assets.delete(actor, id);
   }
@@ -134,8 +137,8 @@ export class AssetsController {
     description: 'The range.',
     content: { '*/*': { schema: { type: 'string', format: 'binary' } } },
   })
-  @Returns(304, null, { description: 'The client has it.' })
-  @Problems('range-not-satisfiable', 'precondition-failed')
+  @ApiZodResponse(304, null, { description: 'The client has it.' })
+  @ApiProblemResponses('range-not-satisfiable', 'precondition-failed')
   async readContent(
     @Param('id', { schema: idParam }) assetId: string,
     @Query({ schema: downloadQuerySchema }) query: DownloadQuery,

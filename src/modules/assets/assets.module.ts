@@ -11,7 +11,7 @@ import { AssetEmbed } from './embed/asset-embed.js';
 import { EmbedController } from './embed/embed.controller.js';
 import { PreviewProcess } from './previews/preview-process.js';
 import { AssetReservations } from './asset-reservations.js';
-import { AssetIntake } from './asset-intake.js';
+import { AssetIngestService } from './asset-intake.js';
 import { AssetLinks } from './asset-links.js';
 import { AssetsController } from './assets.controller.js';
 import { AssetsRepository } from './assets.repository.js';
@@ -33,7 +33,7 @@ import { UploadsService } from './uploads.service.js';
     AssetPartsRepository,
     UploadProgress,
     AssetReservations,
-    AssetIntake,
+    AssetIngestService,
     UploadAccess,
     UploadsService,
     PartUploadsService,

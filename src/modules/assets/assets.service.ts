@@ -4,14 +4,14 @@ import { AppConfig } from '../../config/app-config.js';
 import { Database, type Tx } from '../../database/database.js';
 import { blobKey } from '../../engines/blob-store/blob-key.js';
 import { BlobStore } from '../../engines/blob-store/blob-store.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator } from '../../http/list-query.js';
 import { forbidden, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import { Log } from '../../kernel/log.js';
 import type { Page } from '../../kernel/page.js';
 import { AssetLinks } from './asset-links.js';
-import { AssetIntake } from './asset-intake.js';
+import { AssetIngestService } from './asset-intake.js';
 import { ORIGINAL, THUMBNAIL } from './asset-parts.js';
 import { settleType } from './content-agreement.js';
 import { ContentReading } from './content-reading.js';
@@ -43,19 +43,19 @@ export interface AssetNotice {
 
 @Injectable()
 export class AssetsService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly repository: AssetsRepository,
     private readonly links: AssetLinks,
     private readonly blobs: BlobStore,
-    private readonly intake: AssetIntake,
+    private readonly intake: AssetIngestService,
     private readonly config: AppConfig,
     private readonly database: Database,
     private readonly log: Log,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'assets');
+    this.#pages = new CursorPaginator(sealer, 'assets');
   }
 
   /** @throws DomainError `not-found` */

@@ -5,7 +5,7 @@ import { ContentReading } from './content-reading.js';
 import { isTextType } from './content-types.js';
 
 /** What was said of bytes before they came; null where nothing was. */
-export interface Announced {
+export interface DeclaredAsset {
   name: string;
   contentType: string | null;
   sizeBytes: number | null;
@@ -27,7 +27,7 @@ export class ContentCheck {
   #contentType: string | null = null;
   #charset: string | null = null;
 
-  constructor(private readonly announced: Announced) {}
+  constructor(private readonly announced: DeclaredAsset) {}
 
   /** The type to keep; known once `accept` was called. */
   get contentType(): string {

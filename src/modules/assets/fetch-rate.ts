@@ -3,7 +3,7 @@ import type { Clock } from '../../kernel/clock.js';
 /** What a host must send at least for each window of waiting for it: some 2 KiB a second. */
 export const MIN_FETCH_BYTES = 64 * 1024;
 export const FETCH_WINDOW_MS = 30_000;
-const LOOK_MS = 500;
+const POLL_INTERVAL_MS = 500;
 
 /** The host sends too little for the fetch to go on. Trying again would hold a lane as long once more. */
 export class FetchTooSlow extends Error {
@@ -34,7 +34,7 @@ export class FetchRate {
     private readonly stop: AbortSignal,
   ) {
     this.#waitingSince = clock.nowMs();
-    this.#timer = setInterval(() => this.#look(), LOOK_MS).unref();
+    this.#timer = setInterval(() => this.#look(), POLL_INTERVAL_MS).unref();
     stop.addEventListener('abort', this.#onStop, { once: true });
     if (stop.aborted) {
       this.#onStop();

@@ -10,7 +10,7 @@ import { type Actor, type WriteScope, writeScope } from '../../access/index.js';
 import { blobKey, blobKeyFields, blobPrefix } from '../../engines/blob-store/blob-key.js';
 import { BlobStore, type PutLimits } from '../../engines/blob-store/blob-store.js';
 import { DomainError, type InputIssue, notFound } from '../../kernel/errors.js';
-import { AssetIntake } from './asset-intake.js';
+import { AssetIngestService } from './asset-intake.js';
 import { partName, partNumber, partPlan, sizeOfPart } from './asset-parts.js';
 import { AssetPartsRepository } from './asset-parts.repository.js';
 import { AssetReservations } from './asset-reservations.js';
@@ -31,7 +31,7 @@ export class PartUploadsService {
     private readonly recorded: AssetPartsRepository,
     private readonly reservations: AssetReservations,
     private readonly access: UploadAccess,
-    private readonly intake: AssetIntake,
+    private readonly intake: AssetIngestService,
     private readonly progress: UploadProgress,
     private readonly blobs: BlobStore,
   ) {}

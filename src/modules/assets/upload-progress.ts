@@ -4,7 +4,7 @@ import { Clock } from '../../kernel/clock.js';
 import { UploadsRepository } from './uploads.repository.js';
 
 /** The sweep gives up an upload of which nothing was shown for five minutes; one that stalls is broken off after one. */
-const SHOWN_EACH_MS = 60_000;
+const PROGRESS_INTERVAL_MS = 60_000;
 
 /**
  * Shows of an upload that its bytes are coming, for as long as they do. One that ended with its process shows nothing more, so it can be
@@ -37,7 +37,7 @@ export class UploadProgress {
   ): AsyncGenerator<Uint8Array> {
     let shownMs = begunMs;
     for await (const piece of bytes) {
-      if (this.clock.nowMs() - shownMs >= SHOWN_EACH_MS) {
+      if (this.clock.nowMs() - shownMs >= PROGRESS_INTERVAL_MS) {
         shownMs = this.clock.nowMs();
         // A database that is away for a moment need not end an upload; whether the asset still waits for it is asked at its end.
         await this.repository.begin(scope, assetId).catch(() => undefined);

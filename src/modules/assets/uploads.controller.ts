@@ -7,7 +7,7 @@ import { created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
 import { RawBody } from '../../http/raw-body.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import { invalid } from '../../kernel/errors.js';
 import { entityTag } from './content-headers.js';
@@ -18,9 +18,9 @@ import { PartUploadsService } from './part-uploads.service.js';
 import { uploadBody } from './upload-body.js';
 import { readForm } from './upload-form.js';
 import {
-  type AnnounceInput,
+  type CreateUploadInput,
   announceSchema,
-  type AnnouncedAsset,
+  type CreatedUpload,
   announcedSchema,
   type AssetPart,
   type AssetParts,
@@ -53,7 +53,7 @@ export class UploadsController {
       '`part_size` they come in parts, and `POST /assets/{id}/complete` puts them together. With `external_url` the server fetches them. A ' +
       'worker names its run and fence: then they come in under its lease, or not at all.',
   })
-  @Returns(201, announcedSchema, {
+  @ApiZodResponse(201, announcedSchema, {
     description: 'Announced.',
     example: {
       asset: {
@@ -69,13 +69,13 @@ export class UploadsController {
       upload: UPLOAD_EXAMPLE,
     },
   })
-  @Problems('lease-lost', 'limit-reached')
+  @ApiProblemResponses('lease-lost', 'limit-reached')
   async announce(
-    @Body({ schema: announceSchema }) input: AnnounceInput,
+    @Body({ schema: announceSchema }) input: CreateUploadInput,
     @CurrentActor() actor: Actor,
     @IdempotencyKey() ticket: IdempotencyTicket | null,
     @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<AnnouncedAsset> {
+  ): Promise<CreatedUpload> {
     return created(
       reply,
       await this.uploads.announce(actor, input, ticket),
@@ -114,8 +114,8 @@ export class UploadsController {
       },
     },
   })
-  @Returns(201, assetSchema, { description: 'Uploaded, and ready.', example: ASSET_EXAMPLE })
-  @Problems('content-mismatch', 'lease-lost', 'limit-reached')
+  @ApiZodResponse(201, assetSchema, { description: 'Uploaded, and ready.', example: ASSET_EXAMPLE })
+  @ApiProblemResponses('content-mismatch', 'lease-lost', 'limit-reached')
   async uploadForm(
     @CurrentActor() actor: Actor,
     @Req() request: FastifyRequest,
@@ -142,8 +142,8 @@ export class UploadsController {
   })
   @ApiConsumes('*/*')
   @ApiBody(BYTES_BODY)
-  @Returns(200, assetSchema, { description: 'The asset is ready.', example: ASSET_EXAMPLE })
-  @Problems('conflict', 'lease-lost', 'content-mismatch', 'precondition-failed', 'limit-reached')
+  @ApiZodResponse(200, assetSchema, { description: 'The asset is ready.', example: ASSET_EXAMPLE })
+  @ApiProblemResponses('conflict', 'lease-lost', 'content-mismatch', 'precondition-failed', 'limit-reached')
   async sendContent(
     @Param('id', { schema: idParam }) id: string,
     @Query({ schema: contentQuerySchema }) _query: ContentQuery,
@@ -167,11 +167,11 @@ export class UploadsController {
   })
   @ApiConsumes('*/*')
   @ApiBody(BYTES_BODY)
-  @Returns(200, partSchema, {
+  @ApiZodResponse(200, partSchema, {
     description: 'The part is here.',
     example: { number: 1, size: 8388608, sha256: ASSET_EXAMPLE.sha256 },
   })
-  @Problems('conflict', 'content-mismatch', 'precondition-failed', 'limit-reached')
+  @ApiProblemResponses('conflict', 'content-mismatch', 'precondition-failed', 'limit-reached')
   async sendPart(
     @Param('id', { schema: idParam }) id: string,
     @Param('number', { schema: partNumberParam }) number: number,
@@ -192,7 +192,7 @@ export class UploadsController {
     description:
       'Returns the numbers of the parts that were received, so that an interrupted upload can continue with the missing ones.',
   })
-  @Returns(200, partsSchema, {
+  @ApiZodResponse(200, partsSchema, {
     description: 'Their numbers.',
     example: {
       part_size: 8388608,
@@ -217,8 +217,8 @@ export class UploadsController {
       'Joins the parts and checks the whole. Where the SHA-256 is not the announced one, the parts are kept and the error lists the digest of ' +
       'each, so that wrong ones can be replaced. Returns an asset that is ready already as it is.',
   })
-  @Returns(200, assetSchema, { description: 'The asset is ready.', example: ASSET_EXAMPLE })
-  @Problems('conflict', 'lease-lost', 'content-mismatch', 'limit-reached')
+  @ApiZodResponse(200, assetSchema, { description: 'The asset is ready.', example: ASSET_EXAMPLE })
+  @ApiProblemResponses('conflict', 'lease-lost', 'content-mismatch', 'limit-reached')
   async complete(
     @Param('id', { schema: idParam }) id: string,
     @Body({ schema: completeSchema }) input: CompleteInput,
@@ -233,7 +233,7 @@ export class UploadsController {
     summary: 'Count the organization’s assets and their bytes',
     description: 'Returns the number of assets, the bytes that they use and the quota.',
   })
-  @Returns(200, totalsSchema, {
+  @ApiZodResponse(200, totalsSchema, {
     description: 'Counts, sizes and limits.',
     example: { count: 120, bytes: 73400320, reserved_bytes: 0, quota_bytes: null, max_asset_bytes: 5368709120 },
   })

@@ -7,7 +7,7 @@ import { type Sql, any, jsonb, sql } from '../../database/sql.js';
 import { holds, parseFence } from '../runs/index.js';
 import type { AssetStatus, AssetType } from './assets.schema.js';
 
-export interface AnnouncedRow {
+export interface NewUploadRow {
   id: string;
   taskId: string;
   runId: string | null;
@@ -53,7 +53,7 @@ export class UploadsRepository {
   ) {}
 
   /** Inserts what is announced; false where the task is not there to be added to, or the lease is not held. */
-  async announce(scope: WriteScope, tx: Tx, row: AnnouncedRow): Promise<boolean> {
+  async announce(scope: WriteScope, tx: Tx, row: NewUploadRow): Promise<boolean> {
     const fetched = row.externalUrl !== null;
     await this.rowLimits.assertRoom(scope, tx, 'assets');
     const inserted = await tx.execute(sql`

@@ -82,7 +82,7 @@ export const announceSchema = z
     if (input.size === 0 && input.part_size !== undefined) fault('part_size', 'is for files that have bytes');
   })
   .meta({ id: 'AssetAnnouncement' });
-export type AnnounceInput = z.output<typeof announceSchema>;
+export type CreateUploadInput = z.output<typeof announceSchema>;
 
 const uploadSchema = z
   .object({
@@ -101,7 +101,7 @@ export type AssetUpload = z.output<typeof uploadSchema>;
 export const announcedSchema = z
   .object({ asset: assetSchema, upload: uploadSchema.nullable().describe('Null where the server fetches the bytes.') })
   .meta({ id: 'AnnouncedAsset' });
-export type AnnouncedAsset = z.output<typeof announcedSchema>;
+export type CreatedUpload = z.output<typeof announcedSchema>;
 
 export const partSchema = z.object({ number: z.int(), size: z.int(), sha256: z.string() }).meta({ id: 'AssetPart' });
 export type AssetPart = z.output<typeof partSchema>;

@@ -6,8 +6,8 @@ import { Idempotency, type IdempotencyTicket, type Outcome } from '../../databas
 import { MemberEgress } from '../../engines/egress/egress.js';
 import { DomainError, forbidden, invalid } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
-import { leaseLost, Said } from '../runs/index.js';
-import { AssetIntake } from './asset-intake.js';
+import { leaseLost, WorkerTextRedactor } from '../runs/index.js';
+import { AssetIngestService } from './asset-intake.js';
 import { AssetLinks } from './asset-links.js';
 import { partPlan } from './asset-parts.js';
 import { AssetsRepository } from './assets.repository.js';
@@ -17,8 +17,8 @@ import { assertAsAnnounced, assertWaiting, UploadAccess } from './upload-access.
 import type { UploadBody } from './upload-body.js';
 import type { FormFile } from './upload-form.js';
 import { UploadProgress } from './upload-progress.js';
-import { type AnnouncedRow, UploadsRepository } from './uploads.repository.js';
-import type { AnnounceInput, AnnouncedAsset, AssetTotals, FormFields } from './uploads.schema.js';
+import { type NewUploadRow, UploadsRepository } from './uploads.repository.js';
+import type { CreateUploadInput, CreatedUpload, AssetTotals, FormFields } from './uploads.schema.js';
 
 /** A single PUT has to begin by then; parts of a large file may take their time. */
 const LINK_LIFETIME_MS = 15 * 60_000;
@@ -30,8 +30,8 @@ export class UploadsService {
   constructor(
     private readonly repository: UploadsRepository,
     private readonly assets: AssetsRepository,
-    private readonly intake: AssetIntake,
-    private readonly said: Said,
+    private readonly intake: AssetIngestService,
+    private readonly said: WorkerTextRedactor,
     private readonly access: UploadAccess,
     private readonly progress: UploadProgress,
     private readonly links: AssetLinks,
@@ -46,9 +46,9 @@ export class UploadsService {
    */
   async announce(
     actor: Actor,
-    input: AnnounceInput,
+    input: CreateUploadInput,
     ticket: IdempotencyTicket | null,
-  ): Promise<Outcome<AnnouncedAsset>> {
+  ): Promise<Outcome<CreatedUpload>> {
     const scope = writeScope(actor, 'asset:upload');
     this.intake.assertSize(input.size ?? 0);
     const row = await this.#rowOf(scope, input);
@@ -122,7 +122,7 @@ export class UploadsService {
     return { ...totals, quota_bytes: this.config.assetQuotaBytes, max_asset_bytes: this.config.assetMaxBytes };
   }
 
-  async #rowOf(scope: WriteScope, input: AnnounceInput): Promise<AnnouncedRow> {
+  async #rowOf(scope: WriteScope, input: CreateUploadInput): Promise<NewUploadRow> {
     const contentType = input.content_type ?? UNKNOWN_TYPE;
     const type = input.type ?? kindOf(contentType);
     const refusal = contentType === UNKNOWN_TYPE ? null : kindRefusal(type, contentType);
@@ -152,7 +152,7 @@ export class UploadsService {
   }
 
   /** Asks on the connection that it is on: one that waited for a second, holding the first, could wait for ever. */
-  async #refusal(scope: WriteScope, tx: Tx, row: AnnouncedRow): Promise<DomainError> {
+  async #refusal(scope: WriteScope, tx: Tx, row: NewUploadRow): Promise<DomainError> {
     if (row.fence !== null) {
       return leaseLost();
     }
@@ -168,7 +168,7 @@ export class UploadsService {
           : invalid('/task_id', 'There is no such task.');
   }
 
-  #upload(actor: Actor, id: string, row: AnnouncedRow): AnnouncedAsset['upload'] {
+  #upload(actor: Actor, id: string, row: NewUploadRow): CreatedUpload['upload'] {
     const { query, expiresAt } = this.links.upload(actor, id, row.lifetimeMs);
     const base = { method: 'PUT' as const, expires_at: expiresAt };
     if (row.partSizeBytes !== null && row.sizeBytes !== null) {

@@ -3,7 +3,7 @@ import { Controller, Get, Query, StreamableFile } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiProduces, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import type { Page } from '../../kernel/page.js';
 import {
   AUDIT_EXAMPLE,
@@ -33,8 +33,11 @@ export class AuditController {
     summary: 'List who did what: changes, sign-ins, secrets given, and what was refused',
     description: 'For admins.',
   })
-  @Returns(200, auditPage, { description: 'A page of events.', example: { data: [AUDIT_EXAMPLE], next_cursor: null } })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
+  @ApiZodResponse(200, auditPage, {
+    description: 'A page of events.',
+    example: { data: [AUDIT_EXAMPLE], next_cursor: null },
+  })
+  @ApiProblemResponses('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: auditListQuery }) query: AuditListQuery,
@@ -49,8 +52,8 @@ export class AuditController {
     description: 'A reply that ends has told all; one that cannot be finished is broken off. For admins.',
   })
   @ApiProduces('application/x-ndjson', 'text/csv')
-  @Returns(200, auditEventSchema, { description: 'One event a line.', example: AUDIT_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden')
+  @ApiZodResponse(200, auditEventSchema, { description: 'One event a line.', example: AUDIT_EXAMPLE })
+  @ApiProblemResponses('invalid-request', 'unauthenticated', 'forbidden')
   async export(
     @CurrentActor() actor: Actor,
     @Query({ schema: auditExportQuery }) query: AuditExportQuery,
@@ -68,8 +71,8 @@ export class AuditController {
     summary: 'The signed end of the chain',
     description: 'Keep it elsewhere: with it, whoever cuts the trail short or writes it anew is found out. For admins.',
   })
-  @Returns(200, auditHeadSchema, { description: 'The head.', example: HEAD_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden')
+  @ApiZodResponse(200, auditHeadSchema, { description: 'The head.', example: HEAD_EXAMPLE })
+  @ApiProblemResponses('unauthenticated', 'forbidden')
   head(@CurrentActor() actor: Actor): Promise<AuditHeadView> {
     return this.audit.head(actor);
   }

@@ -3,11 +3,11 @@ import { AuditController } from './audit.controller.js';
 import { AuditQuery } from './audit.query.js';
 import { AuditService } from './audit.service.js';
 import { ChainRepository } from './chain.repository.js';
-import { ChainSealer } from './chain-sealer.js';
+import { AuditChainWriter } from './chain-sealer.js';
 import { ChainVerifier } from './chain-verifier.js';
 
 @Module({
   controllers: [AuditController],
-  providers: [AuditQuery, AuditService, ChainRepository, ChainSealer, ChainVerifier],
+  providers: [AuditQuery, AuditService, ChainRepository, AuditChainWriter, ChainVerifier],
 })
 export class AuditModule {}

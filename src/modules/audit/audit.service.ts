@@ -2,8 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type ReadScope, readScope } from '../../access/index.js';
 import { NO_LINK, signMark } from '../../engines/audit-trail/audit-entry.js';
 import { KeyRing } from '../../engines/keyring/keyring.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator } from '../../http/list-query.js';
 import { Clock } from '../../kernel/clock.js';
 import { DomainError } from '../../kernel/errors.js';
 import { Log } from '../../kernel/log.js';
@@ -17,16 +17,16 @@ const EXPORT_BATCH = 500;
 /** Reading the audit trail. */
 @Injectable()
 export class AuditService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly query: AuditQuery,
     private readonly ring: KeyRing,
     private readonly clock: Clock,
     private readonly log: Log,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'audit-events');
+    this.#pages = new CursorPaginator(sealer, 'audit-events');
   }
 
   async list(actor: Actor, query: AuditListQuery): Promise<Page<AuditEventView>> {

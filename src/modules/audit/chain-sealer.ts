@@ -15,12 +15,12 @@ import { Clock } from '../../kernel/clock.js';
 import { Log } from '../../kernel/log.js';
 import { ChainRepository, type Seal } from './chain.repository.js';
 
-const EACH_MS = 1_000;
+const INTERVAL_MS = 1_000;
 const BATCH = 500;
-const MOST_ORGANIZATIONS = 100;
-const CUT_EACH_MS = 3_600_000;
+const MAX_ORGANIZATIONS = 100;
+const TRUNCATE_INTERVAL_MS = 3_600_000;
 const CUT_BATCH = 2_000;
-const TELL_EACH_MS = 60_000;
+const REPORT_INTERVAL_MS = 60_000;
 
 interface Head {
   seq: string;
@@ -29,7 +29,7 @@ interface Head {
 }
 
 @Injectable()
-export class ChainSealer implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class AuditChainWriter implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #key: SecretKey;
   readonly #headKey: HeadKey;
   readonly #told = new Map<string, number>();
@@ -57,8 +57,8 @@ export class ChainSealer implements OnApplicationBootstrap, BeforeApplicationShu
 
   onApplicationBootstrap(): void {
     this.#timers = [
-      setInterval(() => this.#next(() => this.sweep()), EACH_MS).unref(),
-      setInterval(() => this.#next(() => this.cutOld()), CUT_EACH_MS).unref(),
+      setInterval(() => this.#next(() => this.sweep()), INTERVAL_MS).unref(),
+      setInterval(() => this.#next(() => this.cutOld()), TRUNCATE_INTERVAL_MS).unref(),
     ];
   }
 
@@ -72,14 +72,14 @@ export class ChainSealer implements OnApplicationBootstrap, BeforeApplicationShu
   /** Seals what there is to seal; how many events. */
   async sweep(): Promise<number> {
     let sealed = 0;
-    for (const organizationId of await this.chain.unsealedOrganizations(MOST_ORGANIZATIONS)) {
+    for (const organizationId of await this.chain.unsealedOrganizations(MAX_ORGANIZATIONS)) {
       let batch = BATCH;
       while (batch === BATCH && !this.#stopped) {
         batch = await this.seal(organizationId);
         sealed += batch;
       }
     }
-    this.#tellDue(TELL_EACH_MS);
+    this.#tellDue(REPORT_INTERVAL_MS);
     return sealed;
   }
 

@@ -48,7 +48,7 @@ export interface KnownHead {
 }
 
 const BATCH = 1_000;
-const MOST_WAITING = 10_000;
+const MAX_WAITING = 10_000;
 
 @Injectable()
 export class ChainVerifier {
@@ -148,7 +148,7 @@ export class ChainVerifier {
   }
 
   async #tail(scope: ReadScope): Promise<{ waiting: number; problem: ChainBreak | null }> {
-    const tail = await this.chain.withoutSeal(scope, MOST_WAITING);
+    const tail = await this.chain.withoutSeal(scope, MAX_WAITING);
     const forged = tail.find((entry) => {
       const key = this.ring.audit.find(({ id }) => id === entry.keyId)?.secret;
       return key === undefined || !entryDigest(key, entry).equals(entry.digest);

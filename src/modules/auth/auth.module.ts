@@ -11,9 +11,9 @@ import { ActorsQuery } from './credentials/actors.query.js';
 import { HEADER_STRATEGIES } from './credentials/header.strategies.js';
 import { KeyDigests } from './credentials/key-digests.js';
 import { KeyVerifier } from './credentials/key-verifier.js';
-import { LastUse } from './credentials/last-use.js';
+import { LastUsedTracker } from './credentials/last-use.js';
 import { RequestAuthenticator } from './credentials/request-authenticator.js';
-import { WrongKeys } from './credentials/wrong-keys.js';
+import { FailedAuthLimiter } from './credentials/wrong-keys.js';
 import { ApiKeysController } from './keys/api-keys.controller.js';
 import { ApiKeysRepository } from './keys/api-keys.repository.js';
 import { ApiKeysService } from './keys/api-keys.service.js';
@@ -27,8 +27,8 @@ import { LogoutService } from './sessions/logout.service.js';
 import { SessionsRepository } from './sessions/sessions.repository.js';
 import { SessionsService } from './sessions/sessions.service.js';
 import { SignInQuery } from './sessions/sign-in.query.js';
-import { SignInTurns } from './sessions/sign-in-turns.js';
-import { SignInSweep } from './sessions/sign-in-sweep.js';
+import { SignInQueue } from './sessions/sign-in-turns.js';
+import { SignInSweeper } from './sessions/sign-in-sweep.js';
 import { AccessTokens, tokenModuleOptions } from './tokens/access-tokens.js';
 import { JwksController } from './tokens/jwks.controller.js';
 
@@ -47,9 +47,9 @@ import { JwksController } from './tokens/jwks.controller.js';
     ActorLoader,
     KeyDigests,
     KeyVerifier,
-    LastUse,
+    LastUsedTracker,
     AccessTokens,
-    WrongKeys,
+    FailedAuthLimiter,
     RequestAuthenticator,
     { provide: Authenticator, useExisting: RequestAuthenticator },
     ApiKeysRepository,
@@ -58,10 +58,10 @@ import { JwksController } from './tokens/jwks.controller.js';
     SessionsRepository,
     SessionsService,
     LoginThrottleRepository,
-    SignInTurns,
+    SignInQueue,
     LoginService,
     LogoutService,
-    SignInSweep,
+    SignInSweeper,
     MeQuery,
     MeService,
     BootstrapRepository,

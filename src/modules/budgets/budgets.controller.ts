@@ -6,7 +6,7 @@ import type { IdempotencyTicket } from '../../database/idempotency.js';
 import { created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import {
@@ -33,7 +33,7 @@ export class BudgetsController {
   @Get()
   @Requires('budget:read')
   @ApiOperation({ summary: 'List budgets, and how they stand', description: 'For admins.' })
-  @Returns(200, budgetPage, {
+  @ApiZodResponse(200, budgetPage, {
     description: 'A page of budgets.',
     example: { data: [BUDGET_EXAMPLE], next_cursor: null },
   })
@@ -50,8 +50,8 @@ export class BudgetsController {
     summary: 'Make a budget',
     description: 'It counts from now on. Scope and period are for good; make another budget for others. For admins.',
   })
-  @Returns(201, budgetSchema, { description: 'Made.', example: BUDGET_EXAMPLE })
-  @Problems('limit-reached')
+  @ApiZodResponse(201, budgetSchema, { description: 'Made.', example: BUDGET_EXAMPLE })
+  @ApiProblemResponses('limit-reached')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newBudgetSchema }) input: NewBudgetInput,
@@ -64,7 +64,7 @@ export class BudgetsController {
   @Get(':id')
   @Requires('budget:read')
   @ApiOperation({ summary: 'One budget, and how it stands', description: 'For admins.' })
-  @Returns(200, budgetSchema, { description: 'The budget.', example: BUDGET_EXAMPLE })
+  @ApiZodResponse(200, budgetSchema, { description: 'The budget.', example: BUDGET_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<BudgetView> {
     return this.budgets.get(actor, id);
   }
@@ -72,7 +72,7 @@ export class BudgetsController {
   @Patch(':id')
   @Requires('budget:manage')
   @ApiOperation({ summary: 'Change a budget (merge patch)', description: 'What is spent stays counted. For admins.' })
-  @Returns(200, budgetSchema, { description: 'The budget as it is now.', example: BUDGET_EXAMPLE })
+  @ApiZodResponse(200, budgetSchema, { description: 'The budget as it is now.', example: BUDGET_EXAMPLE })
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -85,7 +85,7 @@ export class BudgetsController {
   @HttpCode(204)
   @Requires('budget:manage')
   @ApiOperation({ summary: 'Delete a budget, and what it has counted', description: 'For admins.' })
-  @Returns(204, null, { description: 'It is gone.' })
+  @ApiZodResponse(204, null, { description: 'It is gone.' })
   async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     await this.budgets.remove(actor, id);
   }

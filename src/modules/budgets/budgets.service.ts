@@ -6,8 +6,8 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, readScope, writeScope } from '../../access/index.js';
 import { Database } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator } from '../../http/list-query.js';
 import { invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
@@ -18,15 +18,15 @@ const SWEPT_AT_ONCE = 500;
 
 @Injectable()
 export class BudgetsService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly repository: BudgetsRepository,
     private readonly database: Database,
     private readonly idempotency: Idempotency,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'budgets');
+    this.#pages = new CursorPaginator(sealer, 'budgets');
   }
 
   async list(actor: Actor, query: BudgetListQuery): Promise<Page<BudgetView>> {

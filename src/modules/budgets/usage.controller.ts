@@ -2,7 +2,7 @@ import { Controller, Get, Query } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Returns } from '../../http/returns.js';
+import { ApiZodResponse } from '../../http/returns.js';
 import { USAGE_EXAMPLE, usageQuery, type UsageQueryInput, usageSchema, type Usage } from './usage.schema.js';
 import { UsageService } from './usage.service.js';
 
@@ -20,7 +20,7 @@ export class UsageController {
     description:
       'Runs of the tasks you may read, by the day they were made on, those under way included; for admins, also those of tasks that are gone.',
   })
-  @Returns(200, usageSchema, { description: 'What was used.', example: USAGE_EXAMPLE })
+  @ApiZodResponse(200, usageSchema, { description: 'What was used.', example: USAGE_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Query({ schema: usageQuery }) query: UsageQueryInput): Promise<Usage> {
     return this.usage.get(actor, query);
   }

@@ -5,7 +5,7 @@ import { readableTask, tenant } from '../../database/scope.sql.js';
 import { type Sql, raw, sql } from '../../database/sql.js';
 import { BUDGET_JSON } from './budgets.repository.js';
 import type { BudgetView } from './budgets.schema.js';
-import { MOST_GROUPS, type CountedUsage, type UsageGroup } from './usage.schema.js';
+import { MAX_GROUPS, type CountedUsage, type UsageGroup } from './usage.schema.js';
 
 const NO_KEY = '00000000-0000-0000-0000-000000000000';
 const AMOUNTS = sql`sum(u.runs) as runs, sum(u.cost) as cost, sum(u.input_tokens) as input_tokens, sum(u.output_tokens) as output_tokens`;
@@ -22,7 +22,7 @@ export class UsageQuery {
     const { key, archiveKey, named } = GROUPS[group];
     const name = named(scope);
     const order = group === 'day' ? sql`g.key` : sql`g.cost desc, g.runs desc, g.key`;
-    const most = group === 'day' ? sql`null::bigint` : sql`${MOST_GROUPS}::bigint`;
+    const most = group === 'day' ? sql`null::bigint` : sql`${MAX_GROUPS}::bigint`;
     const amounts = (alias: string): Sql => {
       const a = raw(alias);
       return sql`'runs', coalesce(${a}.runs, 0), 'cost_in_cents', coalesce(${a}.cost, 0)::float8,

@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { BUDGET_EXAMPLE, budgetSchema } from './budgets.schema.js';
 
 /** Longest time one answer is about. */
-export const MOST_DAYS = 366;
+export const MAX_DAYS = 366;
 /** Groups of an answer, but for days, of which all are given. */
-export const MOST_GROUPS = 100;
+export const MAX_GROUPS = 100;
 const DAY = z.iso.date({ error: 'must be a day, such as 2026-01-31' });
 
 const USAGE_GROUPS = ['day', 'agent', 'api_key', 'task'] as const;
@@ -13,7 +13,7 @@ export type UsageGroup = (typeof USAGE_GROUPS)[number];
 export const usageQuery = z.strictObject({
   from: DAY.optional().describe('The first day, of UTC; thirty days before `to` where absent.'),
   to: DAY.optional().describe(
-    `The first day that is left out; tomorrow where absent. At most ${MOST_DAYS} days after \`from\`.`,
+    `The first day that is left out; tomorrow where absent. At most ${MAX_DAYS} days after \`from\`.`,
   ),
   group_by: z.enum(USAGE_GROUPS).default('day'),
 });
@@ -43,7 +43,7 @@ export const usageSchema = z
           ...amounts,
         }),
       )
-      .describe(`Days in their order; others by cost, at most ${MOST_GROUPS}.`),
+      .describe(`Days in their order; others by cost, at most ${MAX_GROUPS}.`),
     more: z.boolean().describe('True where there are more groups than are given.'),
     budgets: z.array(budgetSchema).describe('How the budgets stand now; empty for who may not see them.'),
   })

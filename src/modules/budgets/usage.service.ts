@@ -4,7 +4,7 @@ import { StaleActorError } from '../../database/database.js';
 import { Clock } from '../../kernel/clock.js';
 import { invalid } from '../../kernel/errors.js';
 import { UsageQuery } from './usage.query.js';
-import { MOST_DAYS, type Usage, type UsageQueryInput } from './usage.schema.js';
+import { MAX_DAYS, type Usage, type UsageQueryInput } from './usage.schema.js';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const USUAL_DAYS = 30;
@@ -31,8 +31,8 @@ export class UsageService {
     const to = asked.to ?? dayOf(this.clock.nowMs() + DAY_MS);
     const from = asked.from ?? dayOf(Date.parse(to) - USUAL_DAYS * DAY_MS);
     const days = (Date.parse(to) - Date.parse(from)) / DAY_MS;
-    if (!(days >= 1 && days <= MOST_DAYS)) {
-      throw invalid('?to', `must be 1 to ${MOST_DAYS} days after from`);
+    if (!(days >= 1 && days <= MAX_DAYS)) {
+      throw invalid('?to', `must be 1 to ${MAX_DAYS} days after from`);
     }
     return { from, to };
   }

@@ -6,10 +6,10 @@ import type { WorkerEvent } from '../runs/index.js';
 
 /** Events wait this long for company. */
 const GATHER_MS = 25;
-const MOST_GATHERED = 200;
-const MOST_GATHERED_BYTES = 1024 * 1024;
+const MAX_BATCH = 200;
+const MAX_BATCH_BYTES = 1024 * 1024;
 /** Batches under way beyond which `room` waits: what an agent may be ahead of the database. */
-const MOST_BATCHES_AHEAD = 3;
+const MAX_BATCHES_AHEAD = 3;
 
 export class EventSender {
   #gathered: WorkerEvent[] = [];
@@ -30,7 +30,7 @@ export class EventSender {
     this.#gatheredBytes += Buffer.byteLength(JSON.stringify(event.data));
     // A call that may have to be approved ends its batch: what comes after it belongs to whoever goes on then.
     const mayPark = event.type === 'tool_call' && event.data.requires_approval === true;
-    if (mayPark || this.#gathered.length >= MOST_GATHERED || this.#gatheredBytes >= MOST_GATHERED_BYTES) {
+    if (mayPark || this.#gathered.length >= MAX_BATCH || this.#gatheredBytes >= MAX_BATCH_BYTES) {
       this.#send();
     } else {
       this.#timer ??= setTimeout(() => this.#send(), GATHER_MS);
@@ -38,7 +38,7 @@ export class EventSender {
   }
 
   async room(): Promise<void> {
-    while (this.#ahead > MOST_BATCHES_AHEAD) {
+    while (this.#ahead > MAX_BATCHES_AHEAD) {
       await this.#sending;
     }
   }

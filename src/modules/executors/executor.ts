@@ -7,7 +7,7 @@ import type { AssetType } from '../assets/index.js';
 import type { ClaimedWork, WorkerEvent } from '../runs/index.js';
 
 /** Bytes that a run leaves as an asset. */
-export interface LeftFile {
+export interface AgentFile {
   name: string;
   type: AssetType;
   contentType: string;
@@ -16,7 +16,7 @@ export interface LeftFile {
 }
 
 /** What may be done to a run that is held: the same as any worker over HTTP, by the same path. */
-export interface HeldRun {
+export interface LeasedRun {
   readonly organizationId: string;
   readonly work: ClaimedWork;
   /** Aborts when the lease is lost, a cancel is asked for, or the process stops. */
@@ -26,7 +26,7 @@ export interface HeldRun {
   /** Resolves when little enough is waiting to be sent: whoever emits what it reads waits for this before reading on. */
   room(): Promise<void>;
   /** Stores bytes and returns the asset's id. */
-  keep(file: LeftFile): Promise<string>;
+  keep(file: AgentFile): Promise<string>;
 }
 
 export interface Executor {
@@ -34,7 +34,7 @@ export interface Executor {
   /** Runs of this kind at once in this process. */
   readonly concurrency: number;
   /** Resolves with the run's result. @throws the signal's reason when aborted, RunFailure for what a person should be told */
-  execute(run: HeldRun, agent: AgentForExecution): Promise<RunResult>;
+  execute(run: LeasedRun, agent: AgentForExecution): Promise<RunResult>;
 }
 
 /** All of them, for whoever hands out runs. */

@@ -9,13 +9,13 @@ import { EXECUTORS, type Executor } from './executor.js';
 import { ExecutorsRepository } from './executors.repository.js';
 import { HttpExecutor } from './http/http-executor.js';
 import { InProcessWorker } from './in-process-worker.js';
-import { RunExecutions } from './run-executions.js';
+import { RunClaimer } from './run-executions.js';
 
 @Module({
   imports: [AgentsModule, AssetsModule, AuthModule, RunsModule],
   providers: [
     ExecutorsRepository,
-    RunExecutions,
+    RunClaimer,
     BuiltinExecutor,
     HttpExecutor,
     CommandExecutor,

@@ -19,9 +19,9 @@ import { Log } from '../../kernel/log.js';
 import { EXECUTORS, type Executor } from './executor.js';
 import { type DueOrganization, ExecutorsRepository } from './executors.repository.js';
 import type { RunExecution } from './run-execution.js';
-import { RunExecutions } from './run-executions.js';
+import { RunClaimer } from './run-executions.js';
 
-const LOOK_AGAIN_MS = 1_000;
+const POLL_INTERVAL_MS = 1_000;
 /** Organisations looked up at a time. */
 const ROUND = 100;
 
@@ -29,7 +29,7 @@ const ROUND = 100;
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 
 /** The slots of one kind. */
-interface Lane {
+interface WorkerSlot {
   readonly executor: Executor;
   readonly running: Set<Promise<void>>;
   /** Where the last round ended, so that the next begins with whoever comes after. */
@@ -39,13 +39,13 @@ interface Lane {
 @Injectable()
 export class InProcessWorker implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #stop = new AbortController();
-  readonly #lanes: readonly Lane[];
+  readonly #lanes: readonly WorkerSlot[];
   #loop: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly config: AppConfig,
     private readonly repository: ExecutorsRepository,
-    private readonly executions: RunExecutions,
+    private readonly executions: RunClaimer,
     private readonly bus: EventBus,
     private readonly log: Log,
     @Inject(EXECUTORS) executors: readonly Executor[],
@@ -94,7 +94,7 @@ export class InProcessWorker implements OnApplicationBootstrap, BeforeApplicatio
     return started;
   }
 
-  async #fill(lane: Lane, due: readonly DueOrganization[]): Promise<boolean> {
+  async #fill(lane: WorkerSlot, due: readonly DueOrganization[]): Promise<boolean> {
     let started = false;
     for (const organization of due) {
       if (this.#stop.signal.aborted || !hasRoom(lane)) {
@@ -116,13 +116,13 @@ export class InProcessWorker implements OnApplicationBootstrap, BeforeApplicatio
     const full = this.#lanes.filter((lane) => !hasRoom(lane));
     const waiting = new AbortController();
     await Promise.race([
-      this.bus.wait(ANY_WORK_TOPIC, LOOK_AGAIN_MS, AbortSignal.any([this.#stop.signal, waiting.signal])),
+      this.bus.wait(ANY_WORK_TOPIC, POLL_INTERVAL_MS, AbortSignal.any([this.#stop.signal, waiting.signal])),
       ...full.flatMap(({ running }) => [...running]),
     ]);
     waiting.abort();
   }
 
-  #track(lane: Lane, execution: RunExecution): void {
+  #track(lane: WorkerSlot, execution: RunExecution): void {
     const running = execution
       .run()
       .catch((error: unknown) =>
@@ -135,6 +135,6 @@ export class InProcessWorker implements OnApplicationBootstrap, BeforeApplicatio
   }
 }
 
-function hasRoom({ executor, running }: Lane): boolean {
+function hasRoom({ executor, running }: WorkerSlot): boolean {
   return running.size < executor.concurrency;
 }

@@ -1,5 +1,5 @@
 /** Why an execution was told to stop; decides how it ends. `parked`: the run waits for a person now, and its lease has ended. */
-export class Interrupted extends Error {
+export class ExecutionAborted extends Error {
   constructor(readonly why: 'canceled' | 'lease-lost' | 'parked' | 'stopping') {
     super(`interrupted: ${why}`);
   }

@@ -6,23 +6,23 @@
 import { type EventBus, streamTopic } from '../../engines/event-bus/event-bus.js';
 import { DomainError } from '../../kernel/errors.js';
 import type { Log } from '../../kernel/log.js';
-import { Interrupted } from './interrupted.js';
+import { ExecutionAborted } from './interrupted.js';
 
-const LEAST_BETWEEN_HINTED_MS = 1_000;
+const MIN_INTERVAL_MS = 1_000;
 /** Of the lease, after which nothing is written any more. */
 const TRUSTED_PART = 0.95;
 
-interface LeaseKeeperInput {
+interface LeaseHeartbeatInput {
   runId: string;
   leaseSeconds: number;
   heartbeat: () => Promise<{ cancel_requested: boolean }>;
-  interrupt: (reason: Interrupted) => void;
+  interrupt: (reason: ExecutionAborted) => void;
   bus: EventBus;
   log: Log;
 }
 
-export class LeaseKeeper {
-  readonly #input: LeaseKeeperInput;
+export class LeaseHeartbeat {
+  readonly #input: LeaseHeartbeatInput;
   readonly #beating: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
   #hinted: NodeJS.Timeout | null = null;
@@ -30,7 +30,7 @@ export class LeaseKeeper {
   #isBeating = false;
   #isStopped = false;
 
-  constructor(input: LeaseKeeperInput) {
+  constructor(input: LeaseHeartbeatInput) {
     this.#input = input;
     this.#beating = setInterval(() => this.#startBeat(), (input.leaseSeconds * 1000) / 3);
     this.#expiry = this.#expireAfter(0);
@@ -38,7 +38,7 @@ export class LeaseKeeper {
       this.#hinted ??= setTimeout(() => {
         this.#hinted = null;
         this.#startBeat();
-      }, LEAST_BETWEEN_HINTED_MS);
+      }, MIN_INTERVAL_MS);
     });
   }
 
@@ -72,11 +72,11 @@ export class LeaseKeeper {
       clearTimeout(this.#expiry);
       this.#expiry = this.#expireAfter(performance.now() - sentAt);
       if (cancel) {
-        interrupt(new Interrupted('canceled'));
+        interrupt(new ExecutionAborted('canceled'));
       }
     } catch (error) {
       if (error instanceof DomainError && error.code === 'lease-lost') {
-        interrupt(new Interrupted('lease-lost'));
+        interrupt(new ExecutionAborted('lease-lost'));
       } else {
         log.warn('heartbeat failed; the next may do', { error, run_id: runId });
       }
@@ -87,6 +87,6 @@ export class LeaseKeeper {
   #expireAfter(elapsedMs: number): NodeJS.Timeout {
     const { leaseSeconds, interrupt } = this.#input;
     const leftMs = leaseSeconds * 1000 * TRUSTED_PART - elapsedMs;
-    return setTimeout(() => interrupt(new Interrupted('lease-lost')), Math.max(0, leftMs));
+    return setTimeout(() => interrupt(new ExecutionAborted('lease-lost')), Math.max(0, leftMs));
   }
 }

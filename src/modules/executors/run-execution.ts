@@ -9,11 +9,11 @@ import { DomainError } from '../../kernel/errors.js';
 import type { Log } from '../../kernel/log.js';
 import type { AgentForExecution } from '../agents/index.js';
 import type { AssetsService } from '../assets/index.js';
-import type { ClaimedWork, Said, WorkerEvent, WorkerService } from '../runs/index.js';
+import type { ClaimedWork, WorkerTextRedactor, WorkerEvent, WorkerService } from '../runs/index.js';
 import { EventSender } from './event-sender.js';
-import { type Executor, type HeldRun, type LeftFile, RunFailure, type RunResult } from './executor.js';
-import { Interrupted } from './interrupted.js';
-import { LeaseKeeper } from './lease-keeper.js';
+import { type Executor, type LeasedRun, type AgentFile, RunFailure, type RunResult } from './executor.js';
+import { ExecutionAborted } from './interrupted.js';
+import { LeaseHeartbeat } from './lease-keeper.js';
 
 interface ExecutionInput {
   actor: Actor;
@@ -22,13 +22,13 @@ interface ExecutionInput {
   executor: Executor;
   stop: AbortSignal;
   workers: WorkerService;
-  said: Said;
+  said: WorkerTextRedactor;
   assets: AssetsService;
   bus: EventBus;
   log: Log;
 }
 
-export class RunExecution implements HeldRun {
+export class RunExecution implements LeasedRun {
   readonly #input: ExecutionInput;
   readonly #interrupt = new AbortController();
   readonly #sender: EventSender;
@@ -71,7 +71,7 @@ export class RunExecution implements HeldRun {
     this.signal.throwIfAborted();
   }
 
-  async keep(file: LeftFile): Promise<string> {
+  async keep(file: AgentFile): Promise<string> {
     const { actor, work, workers, said, assets } = this.#input;
     const scope = writeScope(actor, 'worker:act');
     await this.#flush();
@@ -96,12 +96,12 @@ export class RunExecution implements HeldRun {
   /** Works the run to its end; rejects only where even telling the end failed, and then the lease runs out by itself. */
   async run(): Promise<void> {
     const { stop, work, actor, workers, bus, log } = this.#input;
-    const stopping = (): void => this.#interruptWith(new Interrupted('stopping'));
+    const stopping = (): void => this.#interruptWith(new ExecutionAborted('stopping'));
     stop.addEventListener('abort', stopping, { once: true });
     if (stop.aborted) {
       stopping();
     }
-    const keeper = new LeaseKeeper({
+    const keeper = new LeaseHeartbeat({
       runId: this.runId,
       leaseSeconds: work.lease.expires_in_seconds,
       heartbeat: () => workers.heartbeat(actor, this.runId, work.lease.fence),
@@ -150,7 +150,7 @@ export class RunExecution implements HeldRun {
     const { fence } = work.lease;
     if (isLost(reason)) {
       log.info('a run of this process has no lease any more', { run_id: this.runId });
-    } else if (!(reason instanceof Interrupted)) {
+    } else if (!(reason instanceof ExecutionAborted)) {
       const failure = asFailure(reason);
       if (failure === null) {
         log.error('an agent in this process failed', { error: reason, run_id: this.runId, kind: this.kind });
@@ -184,9 +184,9 @@ export class RunExecution implements HeldRun {
       batch_id: batchId,
     });
     if (waiting === true) {
-      this.#interruptWith(new Interrupted('parked'));
+      this.#interruptWith(new ExecutionAborted('parked'));
     } else if (cancel) {
-      this.#interruptWith(new Interrupted('canceled'));
+      this.#interruptWith(new ExecutionAborted('canceled'));
     }
   }
 
@@ -197,7 +197,7 @@ export class RunExecution implements HeldRun {
 }
 
 function isLost(reason: unknown): boolean {
-  return reason instanceof Interrupted
+  return reason instanceof ExecutionAborted
     ? reason.why === 'lease-lost' || reason.why === 'parked'
     : reason instanceof DomainError && reason.code === 'lease-lost';
 }

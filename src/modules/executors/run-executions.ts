@@ -4,17 +4,17 @@ import { Log } from '../../kernel/log.js';
 import { AssetsService } from '../assets/index.js';
 import { ActorLoader } from '../auth/index.js';
 import { AgentsService } from '../agents/index.js';
-import { Said, WorkerService } from '../runs/index.js';
+import { WorkerTextRedactor, WorkerService } from '../runs/index.js';
 import type { Executor } from './executor.js';
 import type { DueOrganization } from './executors.repository.js';
 import { RunExecution } from './run-execution.js';
 
 /** Claims one run at a time for the worker in this process. */
 @Injectable()
-export class RunExecutions {
+export class RunClaimer {
   constructor(
     private readonly workers: WorkerService,
-    private readonly said: Said,
+    private readonly said: WorkerTextRedactor,
     private readonly assets: AssetsService,
     private readonly actors: ActorLoader,
     private readonly agents: AgentsService,

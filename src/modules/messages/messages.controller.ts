@@ -3,7 +3,7 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { type ListQuery, listQuery, pageSchema } from '../../http/list-query.js';
-import { Returns } from '../../http/returns.js';
+import { ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { type Message, messageSchema } from './messages.schema.js';
@@ -20,7 +20,7 @@ export class MessagesController {
     summary: 'List a task’s messages',
     description: 'In the order they were said, unless `sort` says otherwise.',
   })
-  @Returns(200, pageSchema(messageSchema, 'MessagePage'), {
+  @ApiZodResponse(200, pageSchema(messageSchema, 'MessagePage'), {
     description: 'A page of messages.',
     example: {
       data: [

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** Longest text of one part; a message's body has its own limit. */
-const MOST_TEXT_CHARACTERS = 1024 * 1024;
+const MAX_TEXT_CHARACTERS = 1024 * 1024;
 
 export const MESSAGE_ROLES = ['user', 'assistant', 'system', 'tool'] as const;
 export type MessageRole = (typeof MESSAGE_ROLES)[number];
@@ -9,7 +9,7 @@ export type MessageRole = (typeof MESSAGE_ROLES)[number];
 /** One part of a message: words, any JSON, or a file of the same task. */
 export const messagePartSchema = z
   .discriminatedUnion('type', [
-    z.strictObject({ type: z.literal('text'), text: z.string().max(MOST_TEXT_CHARACTERS) }),
+    z.strictObject({ type: z.literal('text'), text: z.string().max(MAX_TEXT_CHARACTERS) }),
     z.strictObject({ type: z.literal('data'), data: z.json() }),
     z.strictObject({
       type: z.literal('file'),

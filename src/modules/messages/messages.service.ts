@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, readScope, type WriteScope } from '../../access/index.js';
 import type { Tx } from '../../database/database.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages, type ListQuery } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator, type ListQuery } from '../../http/list-query.js';
 import { invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
@@ -23,13 +23,13 @@ export interface NewMessage {
 
 @Injectable()
 export class MessagesService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly repository: MessagesRepository,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'messages');
+    this.#pages = new CursorPaginator(sealer, 'messages');
   }
 
   /**

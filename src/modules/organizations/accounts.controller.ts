@@ -6,7 +6,7 @@ import type { IdempotencyTicket } from '../../database/idempotency.js';
 import { created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import {
@@ -37,7 +37,7 @@ export class AccountsController {
     description:
       'Returns the accounts of your organization that you can see, newest first. An account says whom work is for; it gives no rights.',
   })
-  @Returns(200, accountPage, {
+  @ApiZodResponse(200, accountPage, {
     description: 'A page of accounts.',
     example: { data: [ACCOUNT_EXAMPLE], next_cursor: null },
   })
@@ -56,8 +56,8 @@ export class AccountsController {
     required: false,
     description: 'The same key again gets the same reply, and no second one.',
   })
-  @Returns(201, accountSchema, { description: 'Made.', example: ACCOUNT_EXAMPLE })
-  @Problems('already-exists')
+  @ApiZodResponse(201, accountSchema, { description: 'Made.', example: ACCOUNT_EXAMPLE })
+  @ApiProblemResponses('already-exists')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newAccountSchema }) input: NewAccountInput,
@@ -70,7 +70,7 @@ export class AccountsController {
   @Get(':id')
   @Requires('account:read')
   @ApiOperation({ summary: 'One account', description: 'Returns an account of your organization.' })
-  @Returns(200, accountSchema, { description: 'The account.', example: ACCOUNT_EXAMPLE })
+  @ApiZodResponse(200, accountSchema, { description: 'The account.', example: ACCOUNT_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AccountView> {
     return this.accounts.get(actor, id);
   }
@@ -78,8 +78,8 @@ export class AccountsController {
   @Patch(':id')
   @Requires('account:manage')
   @ApiOperation({ summary: 'Change an account', description: 'A JSON merge patch (RFC 7396).' })
-  @Returns(200, accountSchema, { description: 'The account as it is now.', example: ACCOUNT_EXAMPLE })
-  @Problems('already-exists')
+  @ApiZodResponse(200, accountSchema, { description: 'The account as it is now.', example: ACCOUNT_EXAMPLE })
+  @ApiProblemResponses('already-exists')
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -95,8 +95,8 @@ export class AccountsController {
     summary: 'Delete an account',
     description: 'Deletes an account. Requires that you created it or are an admin.',
   })
-  @Returns(204, null, { description: 'Gone.' })
-  @Problems('still-referenced')
+  @ApiZodResponse(204, null, { description: 'Gone.' })
+  @ApiProblemResponses('still-referenced')
   remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     return this.accounts.remove(actor, id);
   }

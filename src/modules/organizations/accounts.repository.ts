@@ -7,7 +7,7 @@ import { type Sql, assignments, join, sql } from '../../database/sql.js';
 import { AccountEntity } from './account.entity.js';
 import type { AccountListQuery, AccountPatch, AccountView } from './accounts.schema.js';
 import { readableAccount, readableUser } from './directory.query.js';
-import { reworded } from './refusal.js';
+import { withMessage } from './refusal.js';
 
 type Reader = Pick<Tx, 'json'>;
 
@@ -76,7 +76,7 @@ export class AccountsRepository {
     try {
       await tx.manager.insert(AccountEntity, { organizationId, ...account, createdBy: actor.creatorId });
     } catch (error) {
-      throw reworded(error, 'already-exists', USER_HAS_ONE);
+      throw withMessage(error, 'already-exists', USER_HAS_ONE);
     }
   }
 
@@ -93,7 +93,7 @@ export class AccountsRepository {
         sql`update accounts set ${join(columns)} where organization_id = ${scope.organizationId} and id = ${id}`,
       );
     } catch (error) {
-      throw reworded(error, 'already-exists', USER_HAS_ONE);
+      throw withMessage(error, 'already-exists', USER_HAS_ONE);
     }
   }
 
@@ -101,7 +101,7 @@ export class AccountsRepository {
     try {
       await tx.execute(sql`delete from accounts where organization_id = ${scope.organizationId} and id = ${id}`);
     } catch (error) {
-      throw reworded(
+      throw withMessage(
         error,
         'still-referenced',
         'Tasks are still for this account; give them another, or delete them, first.',

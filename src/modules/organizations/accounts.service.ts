@@ -2,8 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, readScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator } from '../../http/list-query.js';
 import { forbidden, invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
@@ -13,15 +13,15 @@ import type { AccountListQuery, AccountPatch, AccountView, NewAccountInput } fro
 /** For whom work is done: a label, never a permission. Whoever made an account, whose it is, and admins manage it. */
 @Injectable()
 export class AccountsService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly database: Database,
     private readonly idempotency: Idempotency,
     private readonly repository: AccountsRepository,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'accounts');
+    this.#pages = new CursorPaginator(sealer, 'accounts');
   }
 
   async list(actor: Actor, query: AccountListQuery): Promise<Page<AccountView>> {

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { type WriteScope, outranks } from '../../access/index.js';
+import { type WriteScope, canManageRole } from '../../access/index.js';
 import type { Tx } from '../../database/database.js';
 import { AuditTrail } from '../../engines/audit-trail/audit-trail.js';
 import { DomainError, forbidden } from '../../kernel/errors.js';
@@ -53,7 +53,7 @@ export class DependentKeys {
     detail: Readonly<Record<string, string>>,
   ): Promise<void> {
     const above = keys.filter(({ role, user_role: userRole }) =>
-      [role, userRole].some((each) => each !== null && !outranks(scope.actor.role, each)),
+      [role, userRole].some((each) => each !== null && !canManageRole(scope.actor.role, each)),
     );
     if (above.length > 0) {
       throw forbidden(`You cannot revoke keys that have more rights than you: ${namesOf(above)}.`);

@@ -1,7 +1,7 @@
 export { readableAccount, readableProject, readableTeam } from './directory.query.js';
 export { OrganizationsModule } from './organizations.module.js';
-export { OrganizationsService, type FoundedOrganization, type NewOrganization } from './organizations.service.js';
-export { NewOrganizationSetup } from './new-organization-setup.js';
+export { OrganizationsService, type CreatedOrganization, type NewOrganization } from './organizations.service.js';
+export { OrganizationProvisioner } from './new-organization-setup.js';
 export { PrincipalsRepository, raiseEpochs, type NewPrincipal } from './principals.repository.js';
 export { UsersService } from './users.service.js';
 export { emailField, idField, nameField, passwordField, slugField, timeField } from './fields.schema.js';

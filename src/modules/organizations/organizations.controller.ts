@@ -7,7 +7,7 @@ import { created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
 import type { ListQuery } from '../../http/list-query.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import {
@@ -36,7 +36,7 @@ export class OrganizationsController {
     summary: 'Your organization',
     description: 'Returns the organization that the credential belongs to, with its settings.',
   })
-  @Returns(200, organizationSchema, { description: 'The organization.', example: ORGANIZATION_EXAMPLE })
+  @ApiZodResponse(200, organizationSchema, { description: 'The organization.', example: ORGANIZATION_EXAMPLE })
   own(@CurrentActor() actor: Actor): Promise<OrganizationView> {
     return this.organizations.own(actor);
   }
@@ -44,7 +44,10 @@ export class OrganizationsController {
   @Patch('organization')
   @Requires('organization:update')
   @ApiOperation({ summary: 'Change your organization', description: 'A JSON merge patch (RFC 7396), for admins.' })
-  @Returns(200, organizationSchema, { description: 'The organization as it is now.', example: ORGANIZATION_EXAMPLE })
+  @ApiZodResponse(200, organizationSchema, {
+    description: 'The organization as it is now.',
+    example: ORGANIZATION_EXAMPLE,
+  })
   update(
     @CurrentActor() actor: Actor,
     @Body({ schema: organizationPatchSchema }) patch: OrganizationPatch,
@@ -55,7 +58,7 @@ export class OrganizationsController {
   @Get('organizations')
   @Requires('instance:operate')
   @ApiOperation({ summary: 'Every organization of the instance', description: 'For the operator of the instance.' })
-  @Returns(200, organizationPage, {
+  @ApiZodResponse(200, organizationPage, {
     description: 'A page of organizations.',
     example: { data: [ORGANIZATION_EXAMPLE], next_cursor: null },
   })
@@ -69,7 +72,7 @@ export class OrganizationsController {
   @Get('organizations/:id')
   @Requires('instance:operate')
   @ApiOperation({ summary: 'One organization of the instance', description: 'For the operator of the instance.' })
-  @Returns(200, organizationSchema, { description: 'The organization.', example: ORGANIZATION_EXAMPLE })
+  @ApiZodResponse(200, organizationSchema, { description: 'The organization.', example: ORGANIZATION_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<OrganizationView> {
     return this.organizations.get(actor, id);
   }
@@ -85,8 +88,8 @@ export class OrganizationsController {
     required: false,
     description: 'The same key again gets the same reply, and no second one.',
   })
-  @Returns(201, organizationSchema, { description: 'Made.', example: ORGANIZATION_EXAMPLE })
-  @Problems('already-exists')
+  @ApiZodResponse(201, organizationSchema, { description: 'Made.', example: ORGANIZATION_EXAMPLE })
+  @ApiProblemResponses('already-exists')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newOrganizationSchema }) input: NewOrganizationInput,

@@ -6,7 +6,7 @@ import { assignments, join, jsonb, raw, sql, type Sql } from '../../database/sql
 import type { ListQuery } from '../../http/list-query.js';
 import { OrganizationEntity } from './organization.entity.js';
 import type { OrganizationView } from './organizations.schema.js';
-import { reworded } from './refusal.js';
+import { withMessage } from './refusal.js';
 
 type Reader = Pick<Tx, 'json'>;
 
@@ -67,7 +67,7 @@ export class OrganizationsRepository {
     try {
       await tx.manager.insert(OrganizationEntity, { id: scope.organizationId, ...organization });
     } catch (error) {
-      throw reworded(error, 'already-exists', 'Another organization has this slug.');
+      throw withMessage(error, 'already-exists', 'Another organization has this slug.');
     }
   }
 

@@ -3,13 +3,13 @@ import { type Actor, readScope, unsafelySystemScope, writeScope } from '../../ac
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
 import { PasswordHasher } from '../../engines/passwords/index.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages, type ListQuery } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator, type ListQuery } from '../../http/list-query.js';
 import { mergePatch } from '../../http/merge-patch.js';
 import { invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
-import { NewOrganizationSetup } from './new-organization-setup.js';
+import { OrganizationProvisioner } from './new-organization-setup.js';
 import { OrganizationsRepository } from './organizations.repository.js';
 import {
   SETTINGS_BYTES,
@@ -28,7 +28,7 @@ export interface NewOrganization {
   owner: { email: string; displayName: string; passwordHash: string | null } | null;
 }
 
-export interface FoundedOrganization {
+export interface CreatedOrganization {
   organizationId: string;
   /** Acts for the server itself, such as in running builtin agents. */
   systemPrincipalId: string;
@@ -37,7 +37,7 @@ export interface FoundedOrganization {
 
 @Injectable()
 export class OrganizationsService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly database: Database,
@@ -45,11 +45,11 @@ export class OrganizationsService {
     private readonly repository: OrganizationsRepository,
     private readonly users: UsersRepository,
     private readonly principals: PrincipalsRepository,
-    private readonly setup: NewOrganizationSetup,
+    private readonly setup: OrganizationProvisioner,
     private readonly passwords: PasswordHasher,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'organizations');
+    this.#pages = new CursorPaginator(sealer, 'organizations');
   }
 
   /** The actor's own organisation. */
@@ -117,7 +117,7 @@ export class OrganizationsService {
    * Makes an organisation with all it needs: the principal that acts for the server, its default agent, and where given its owner
    * with an account.
    */
-  async found(tx: Tx, input: NewOrganization): Promise<FoundedOrganization> {
+  async found(tx: Tx, input: NewOrganization): Promise<CreatedOrganization> {
     const organizationId = newId();
     const scope = unsafelySystemScope(organizationId, 'a new organisation has nobody yet who could act');
     const { name, slug, operatesInstance, owner } = input;

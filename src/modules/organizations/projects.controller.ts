@@ -7,7 +7,7 @@ import { created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
 import type { ListQuery } from '../../http/list-query.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import {
@@ -44,7 +44,7 @@ export class ProjectsController {
     summary: 'List projects',
     description: 'Returns the projects of your organization that you can see, newest first.',
   })
-  @Returns(200, projectPage, {
+  @ApiZodResponse(200, projectPage, {
     description: 'A page of projects.',
     example: { data: [PROJECT_EXAMPLE], next_cursor: null },
   })
@@ -63,7 +63,7 @@ export class ProjectsController {
     required: false,
     description: 'The same key again gets the same reply, and no second one.',
   })
-  @Returns(201, projectSchema, { description: 'Made.', example: PROJECT_EXAMPLE })
+  @ApiZodResponse(201, projectSchema, { description: 'Made.', example: PROJECT_EXAMPLE })
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newProjectSchema }) input: NewProjectInput,
@@ -76,7 +76,7 @@ export class ProjectsController {
   @Get(':id')
   @Requires('project:read')
   @ApiOperation({ summary: 'One project', description: 'Returns a project of your organization.' })
-  @Returns(200, projectSchema, { description: 'The project.', example: PROJECT_EXAMPLE })
+  @ApiZodResponse(200, projectSchema, { description: 'The project.', example: PROJECT_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<ProjectView> {
     return this.projects.get(actor, id);
   }
@@ -84,7 +84,7 @@ export class ProjectsController {
   @Patch(':id')
   @Requires('project:manage')
   @ApiOperation({ summary: 'Change a project', description: 'A JSON merge patch (RFC 7396).' })
-  @Returns(200, projectSchema, { description: 'The project as it is now.', example: PROJECT_EXAMPLE })
+  @ApiZodResponse(200, projectSchema, { description: 'The project as it is now.', example: PROJECT_EXAMPLE })
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -100,8 +100,8 @@ export class ProjectsController {
     summary: 'Delete a project',
     description: 'Deletes a project. Requires that you created it, maintain its team or are an admin.',
   })
-  @Returns(204, null, { description: 'Gone.' })
-  @Problems('still-referenced')
+  @ApiZodResponse(204, null, { description: 'Gone.' })
+  @ApiProblemResponses('still-referenced')
   remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     return this.projects.remove(actor, id);
   }
@@ -112,7 +112,7 @@ export class ProjectsController {
     summary: 'The teams a project is shared with',
     description: 'Returns the teams that a project is shared with and the access that each of them has.',
   })
-  @Returns(200, projectSharePage, {
+  @ApiZodResponse(200, projectSharePage, {
     description: 'A page of shares.',
     example: { data: [PROJECT_SHARE_EXAMPLE], next_cursor: null },
   })
@@ -130,7 +130,7 @@ export class ProjectsController {
     summary: 'Share a project with a team',
     description: 'Its present and future tasks, but for private ones.',
   })
-  @Returns(200, projectShareSchema, { description: 'The share.', example: PROJECT_SHARE_EXAMPLE })
+  @ApiZodResponse(200, projectShareSchema, { description: 'The share.', example: PROJECT_SHARE_EXAMPLE })
   putShare(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -147,7 +147,7 @@ export class ProjectsController {
     summary: 'Share a project with a team no longer',
     description: 'Removes the share. The members of the team lose the access that it gave them at once.',
   })
-  @Returns(204, null, { description: 'No longer shared.' })
+  @ApiZodResponse(204, null, { description: 'No longer shared.' })
   removeShare(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

@@ -8,7 +8,7 @@ import type { ListQuery } from '../../http/list-query.js';
 import { readableProject, readableTeam } from './directory.query.js';
 import { ProjectEntity } from './project.entity.js';
 import type { ProjectListQuery, ProjectPatch, ProjectShareView, ProjectView } from './projects.schema.js';
-import { reworded } from './refusal.js';
+import { withMessage } from './refusal.js';
 
 type Reader = Pick<Tx, 'json'>;
 
@@ -98,7 +98,7 @@ export class ProjectsRepository {
     try {
       await tx.execute(sql`delete from projects where organization_id = ${scope.organizationId} and id = ${id}`);
     } catch (error) {
-      throw reworded(error, 'still-referenced', 'The project still has tasks; move or delete them first.');
+      throw withMessage(error, 'still-referenced', 'The project still has tasks; move or delete them first.');
     }
   }
 

@@ -2,8 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, readScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages, type ListQuery } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator, type ListQuery } from '../../http/list-query.js';
 import { forbidden, invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
@@ -20,17 +20,17 @@ import type {
 /** Projects and whom they are shared with. Their creator, admins and the maintainers of their team manage them. */
 @Injectable()
 export class ProjectsService {
-  readonly #pages: ListPages;
-  readonly #sharePages: ListPages;
+  readonly #pages: CursorPaginator;
+  readonly #sharePages: CursorPaginator;
 
   constructor(
     private readonly database: Database,
     private readonly idempotency: Idempotency,
     private readonly repository: ProjectsRepository,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'projects');
-    this.#sharePages = new ListPages(sealer, 'project shares');
+    this.#pages = new CursorPaginator(sealer, 'projects');
+    this.#sharePages = new CursorPaginator(sealer, 'project shares');
   }
 
   async list(actor: Actor, query: ProjectListQuery): Promise<Page<ProjectView>> {

@@ -7,7 +7,7 @@ import { created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
 import type { ListQuery } from '../../http/list-query.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import {
@@ -45,7 +45,10 @@ export class TeamsController {
     description:
       'Returns the teams of your organization that you can see, newest first. An API key that is limited to teams sees only those.',
   })
-  @Returns(200, teamPage, { description: 'A page of teams.', example: { data: [TEAM_EXAMPLE], next_cursor: null } })
+  @ApiZodResponse(200, teamPage, {
+    description: 'A page of teams.',
+    example: { data: [TEAM_EXAMPLE], next_cursor: null },
+  })
   list(@CurrentActor() actor: Actor, @Query({ schema: teamListQuery }) query: ListQuery): Promise<Page<TeamView>> {
     return this.teams.list(actor, query);
   }
@@ -58,8 +61,8 @@ export class TeamsController {
     required: false,
     description: 'The same key again gets the same reply, and no second one.',
   })
-  @Returns(201, teamSchema, { description: 'Made.', example: TEAM_EXAMPLE })
-  @Problems('already-exists')
+  @ApiZodResponse(201, teamSchema, { description: 'Made.', example: TEAM_EXAMPLE })
+  @ApiProblemResponses('already-exists')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newTeamSchema }) input: NewTeamInput,
@@ -72,7 +75,7 @@ export class TeamsController {
   @Get(':id')
   @Requires('team:read')
   @ApiOperation({ summary: 'One team', description: 'Returns a team of your organization.' })
-  @Returns(200, teamSchema, { description: 'The team.', example: TEAM_EXAMPLE })
+  @ApiZodResponse(200, teamSchema, { description: 'The team.', example: TEAM_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<TeamView> {
     return this.teams.get(actor, id);
   }
@@ -80,8 +83,8 @@ export class TeamsController {
   @Patch(':id')
   @Requires('team:manage')
   @ApiOperation({ summary: 'Change a team', description: 'A JSON merge patch (RFC 7396).' })
-  @Returns(200, teamSchema, { description: 'The team as it is now.', example: TEAM_EXAMPLE })
-  @Problems('already-exists')
+  @ApiZodResponse(200, teamSchema, { description: 'The team as it is now.', example: TEAM_EXAMPLE })
+  @ApiProblemResponses('already-exists')
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -99,8 +102,8 @@ export class TeamsController {
       'For admins. A team that still has projects, tasks, or working API keys that are limited to it alone is not deleted. Deleted tasks ' +
       'and keys that are revoked or expired do not count. A key that is limited to other teams as well stays limited to those.',
   })
-  @Returns(204, null, { description: 'Gone.' })
-  @Problems('still-referenced')
+  @ApiZodResponse(204, null, { description: 'Gone.' })
+  @ApiProblemResponses('still-referenced')
   remove(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -115,7 +118,7 @@ export class TeamsController {
     summary: 'List the members of a team',
     description: 'Returns the members of a team with their roles, a page at a time.',
   })
-  @Returns(200, teamMemberPage, {
+  @ApiZodResponse(200, teamMemberPage, {
     description: 'A page of members.',
     example: { data: [TEAM_MEMBER_EXAMPLE], next_cursor: null },
   })
@@ -133,7 +136,7 @@ export class TeamsController {
     summary: 'Put a person into a team, or change their role there',
     description: 'For admins and maintainers of the team.',
   })
-  @Returns(200, teamMemberSchema, { description: 'The member.', example: TEAM_MEMBER_EXAMPLE })
+  @ApiZodResponse(200, teamMemberSchema, { description: 'The member.', example: TEAM_MEMBER_EXAMPLE })
   putMember(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -147,7 +150,7 @@ export class TeamsController {
   @HttpCode(204)
   @Requires('team:manage')
   @ApiOperation({ summary: 'Take a person out of a team', description: 'For admins and maintainers of the team.' })
-  @Returns(204, null, { description: 'No longer a member.' })
+  @ApiZodResponse(204, null, { description: 'No longer a member.' })
   removeMember(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

@@ -6,7 +6,7 @@ import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../
 import { type Sql, assignments, join, sql } from '../../database/sql.js';
 import type { ListQuery } from '../../http/list-query.js';
 import { readableTeam, readableUser } from './directory.query.js';
-import { reworded } from './refusal.js';
+import { withMessage } from './refusal.js';
 import { TeamEntity } from './team.entity.js';
 import type { TeamMemberView, TeamPatch, TeamView } from './teams.schema.js';
 
@@ -66,7 +66,7 @@ export class TeamsRepository {
     try {
       await tx.manager.insert(TeamEntity, { organizationId: scope.organizationId, ...team });
     } catch (error) {
-      throw reworded(error, 'already-exists', SLUG_TAKEN);
+      throw withMessage(error, 'already-exists', SLUG_TAKEN);
     }
   }
 
@@ -81,7 +81,7 @@ export class TeamsRepository {
         sql`update teams set ${join(columns)} where organization_id = ${scope.organizationId} and id = ${id}`,
       );
     } catch (error) {
-      throw reworded(error, 'already-exists', SLUG_TAKEN);
+      throw withMessage(error, 'already-exists', SLUG_TAKEN);
     }
   }
 
@@ -100,7 +100,7 @@ export class TeamsRepository {
     try {
       await tx.execute(sql`delete from teams where organization_id = ${organizationId} and id = ${id}`);
     } catch (error) {
-      throw reworded(
+      throw withMessage(
         error,
         'still-referenced',
         'The team still has tasks, projects or API keys; move or delete them first.',

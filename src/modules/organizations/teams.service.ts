@@ -2,8 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, readScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages, type ListQuery } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator, type ListQuery } from '../../http/list-query.js';
 import { forbidden, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
@@ -22,18 +22,18 @@ import type {
 /** Teams and who is in them. Admins change all of it; a maintainer changes the team they maintain, but does not delete it. */
 @Injectable()
 export class TeamsService {
-  readonly #pages: ListPages;
-  readonly #memberPages: ListPages;
+  readonly #pages: CursorPaginator;
+  readonly #memberPages: CursorPaginator;
 
   constructor(
     private readonly database: Database,
     private readonly idempotency: Idempotency,
     private readonly repository: TeamsRepository,
     private readonly keys: DependentKeys,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'teams');
-    this.#memberPages = new ListPages(sealer, 'team members');
+    this.#pages = new CursorPaginator(sealer, 'teams');
+    this.#memberPages = new CursorPaginator(sealer, 'team members');
   }
 
   async list(actor: Actor, query: ListQuery): Promise<Page<TeamView>> {

@@ -7,7 +7,7 @@ import { created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
 import type { ListQuery } from '../../http/list-query.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import {
@@ -39,7 +39,10 @@ export class UsersController {
     description:
       'Returns the users of your organization that you can see, newest first. An API key that is limited to teams sees the members of those teams.',
   })
-  @Returns(200, userPage, { description: 'A page of users.', example: { data: [USER_EXAMPLE], next_cursor: null } })
+  @ApiZodResponse(200, userPage, {
+    description: 'A page of users.',
+    example: { data: [USER_EXAMPLE], next_cursor: null },
+  })
   list(@CurrentActor() actor: Actor, @Query({ schema: userListQuery }) query: ListQuery): Promise<Page<UserView>> {
     return this.users.list(actor, query);
   }
@@ -55,8 +58,8 @@ export class UsersController {
     required: false,
     description: 'The same key again gets the same reply, and no second one.',
   })
-  @Returns(201, userSchema, { description: 'Made.', example: USER_EXAMPLE })
-  @Problems('already-exists')
+  @ApiZodResponse(201, userSchema, { description: 'Made.', example: USER_EXAMPLE })
+  @ApiProblemResponses('already-exists')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newUserSchema }) input: NewUserInput,
@@ -69,7 +72,7 @@ export class UsersController {
   @Get(':id')
   @Requires('user:read')
   @ApiOperation({ summary: 'One user', description: 'Returns a user of your organization.' })
-  @Returns(200, userSchema, { description: 'The user.', example: USER_EXAMPLE })
+  @ApiZodResponse(200, userSchema, { description: 'The user.', example: USER_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<UserView> {
     return this.users.get(actor, id);
   }
@@ -82,8 +85,8 @@ export class UsersController {
       'A JSON merge patch (RFC 7396). API keys that the user created keep their roles when the role of the user changes; send ' +
       '`created_keys` to revoke them.',
   })
-  @Returns(200, userSchema, { description: 'The user as it is now.', example: USER_EXAMPLE })
-  @Problems('already-exists', 'conflict')
+  @ApiZodResponse(200, userSchema, { description: 'The user as it is now.', example: USER_EXAMPLE })
+  @ApiProblemResponses('already-exists', 'conflict')
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -101,8 +104,8 @@ export class UsersController {
       'Ends their rights, their sessions and the API keys that act as them at once and frees the e-mail. What they created stays. Other ' +
       'API keys that they created go on working; send `created_keys=revoke` to revoke them too.',
   })
-  @Returns(204, null, { description: 'Gone.' })
-  @Problems('conflict')
+  @ApiZodResponse(204, null, { description: 'Gone.' })
+  @ApiProblemResponses('conflict')
   remove(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

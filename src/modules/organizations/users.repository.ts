@@ -9,7 +9,7 @@ import { newId } from '../../kernel/ids.js';
 import { AccountEntity } from './account.entity.js';
 import { readableUser } from './directory.query.js';
 import { PrincipalsRepository } from './principals.repository.js';
-import { reworded } from './refusal.js';
+import { withMessage } from './refusal.js';
 import { UserEntity } from './user.entity.js';
 import type { UserPatch, UserView } from './users.schema.js';
 
@@ -75,7 +75,7 @@ export class UsersRepository {
       const { id, email, displayName, passwordHash } = user;
       await tx.manager.insert(UserEntity, { organizationId, id, email, displayName, passwordHash });
     } catch (error) {
-      throw reworded(error, 'already-exists', EMAIL_TAKEN);
+      throw withMessage(error, 'already-exists', EMAIL_TAKEN);
     }
     await tx.manager.insert(AccountEntity, {
       organizationId,
@@ -105,7 +105,7 @@ export class UsersRepository {
         sql`update users set ${join(columns)} where organization_id = ${scope.organizationId} and id = ${before.id}`,
       );
     } catch (error) {
-      throw reworded(error, 'already-exists', EMAIL_TAKEN);
+      throw withMessage(error, 'already-exists', EMAIL_TAKEN);
     }
     await tx.execute(sql`
       update accounts a set updated_at = clock_timestamp(),

@@ -1,10 +1,17 @@
 import { Injectable } from '@nestjs/common';
-import { type Actor, type UserRole, type WriteScope, outranks, readScope, writeScope } from '../../access/index.js';
+import {
+  type Actor,
+  type UserRole,
+  type WriteScope,
+  canManageRole,
+  readScope,
+  writeScope,
+} from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
 import { PasswordHasher } from '../../engines/passwords/index.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages, type ListQuery } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator, type ListQuery } from '../../http/list-query.js';
 import { DomainError, forbidden, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
@@ -15,7 +22,7 @@ import type { NewUserInput, UserDeletion, UserPatch, UserView } from './users.sc
 
 @Injectable()
 export class UsersService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly database: Database,
@@ -24,9 +31,9 @@ export class UsersService {
     private readonly principals: PrincipalsRepository,
     private readonly keys: DependentKeys,
     private readonly passwords: PasswordHasher,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'users');
+    this.#pages = new CursorPaginator(sealer, 'users');
   }
 
   async list(actor: Actor, query: ListQuery): Promise<Page<UserView>> {
@@ -123,7 +130,7 @@ export class UsersService {
 }
 
 function assertOutranks(scope: WriteScope, role: UserRole): void {
-  if (!outranks(scope.actor.role, role)) {
+  if (!canManageRole(scope.actor.role, role)) {
     throw forbidden('You may not manage people of a role above your own, nor give such a role.');
   }
 }

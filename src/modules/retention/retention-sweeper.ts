@@ -7,7 +7,7 @@
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { unsafelySystemScope, type WriteScope } from '../../access/index.js';
 import { Log } from '../../kernel/log.js';
-import { Rounds } from '../../kernel/rounds.js';
+import { BackgroundJob } from '../../kernel/rounds.js';
 import { AssetsService } from '../assets/index.js';
 import { BudgetsService } from '../budgets/index.js';
 import { type DueClass, RetentionDueQuery } from './retention-due.query.js';
@@ -18,17 +18,17 @@ const FOUND = 100;
 const BATCHES_A_TURN = 10;
 const BATCH_ASSETS = 100;
 /** Between passes: after one that finished, and after one that left work. */
-const REST_MS = 60_000;
-const BREATH_MS = 1_000;
+const IDLE_INTERVAL_MS = 60_000;
+const BUSY_INTERVAL_MS = 1_000;
 
 const FIRST = '00000000-0000-0000-0000-000000000000';
 
 @Injectable()
 export class RetentionSweeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  readonly #rounds = new Rounds({
+  readonly #rounds = new BackgroundJob({
     round: () => this.sweep(),
-    restMs: REST_MS,
-    breathMs: BREATH_MS,
+    restMs: IDLE_INTERVAL_MS,
+    breathMs: BUSY_INTERVAL_MS,
     // A start has better things to do.
     restsFirst: true,
     onFailure: (error) => this.log.warn('a retention sweep failed; it runs again', { error }),

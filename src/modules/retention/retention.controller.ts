@@ -2,7 +2,7 @@ import { Body, Controller, Get, HttpCode, Patch, Post } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Returns } from '../../http/returns.js';
+import { ApiZodResponse } from '../../http/returns.js';
 import {
   DEFAULT_RETENTION,
   dryRunSchema,
@@ -26,7 +26,7 @@ export class RetentionController {
   @Get()
   @Requires('retention:read')
   @ApiOperation({ summary: 'How long what runs leave is kept', description: 'For admins.' })
-  @Returns(200, retentionSchema, { description: 'Days by class.', example: DEFAULT_RETENTION })
+  @ApiZodResponse(200, retentionSchema, { description: 'Days by class.', example: DEFAULT_RETENTION })
   get(@CurrentActor() actor: Actor): Promise<Retention> {
     return this.retention.get(actor);
   }
@@ -38,7 +38,7 @@ export class RetentionController {
     description:
       'Null keeps for ever. What is due by a shorter time goes within minutes; try it with a dry run first. For admins.',
   })
-  @Returns(200, retentionSchema, {
+  @ApiZodResponse(200, retentionSchema, {
     description: 'As it is now.',
     example: { ...DEFAULT_RETENTION, events_days: 14, assets_days: null },
   })
@@ -56,7 +56,7 @@ export class RetentionController {
     summary: 'Count what would go now, without deleting it',
     description: 'By what is set, or by other days that are given. For admins.',
   })
-  @Returns(200, retentionReportSchema, { description: 'Counts by class.', example: RETENTION_REPORT_EXAMPLE })
+  @ApiZodResponse(200, retentionReportSchema, { description: 'Counts by class.', example: RETENTION_REPORT_EXAMPLE })
   dryRun(
     @CurrentActor() actor: Actor,
     @Body({ schema: dryRunSchema }) tried: RetentionPatch,

@@ -3,9 +3,9 @@ import { z } from 'zod';
 /** What is kept for a time of its own. All but assets are counted from the end of their run. */
 export type RetentionClass = 'events' | 'logs' | 'payloads' | 'runs' | 'assets';
 
-const MOST_DAYS = 36_500;
+const MAX_DAYS = 36_500;
 
-const kept = z.int().min(1).max(MOST_DAYS).nullable();
+const kept = z.int().min(1).max(MAX_DAYS).nullable();
 const days = {
   events_days: kept.describe('The stream of a run, from its end. Readers get a `gap` for what is gone.'),
   logs_days: kept.describe('The log lines shown with a task, from the end of the run.'),

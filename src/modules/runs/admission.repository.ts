@@ -7,7 +7,7 @@ import type { Tx } from '../../database/database.js';
 import { contributableTask, tenant } from '../../database/scope.sql.js';
 import { type Sql, sql } from '../../database/sql.js';
 import { type Delay, type Duration, later } from './run-times.js';
-import { aftermathOfCancel } from './state-change.query.js';
+import { cancelSideEffects } from './state-change.query.js';
 
 /** When a run starts and when its chance is over, by database time; instants as text, null for now and never. */
 export interface StartTimes {
@@ -34,7 +34,7 @@ export interface OldestMembers extends KeyMembers {
 const LENIENCE = sql`interval '1 minute'`;
 
 @Injectable()
-export class AdmissionRepository {
+export class RunEnqueuerRepository {
   /** Resolves a delay and a time to live; the latter counts from the start, so that a delayed run gets all of it. */
   async times(scope: WriteScope, tx: Tx, delay: Delay | null, ttl: Duration | null): Promise<StartTimes> {
     const wanted: Sql =
@@ -86,7 +86,7 @@ export class AdmissionRepository {
           cancel_requested_at = clock_timestamp(), last_seq = r.last_seq + 2
         from oldest o where r.organization_id = o.organization_id and r.id = o.id and o.status in ('queued', 'delayed')
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
-      ), ${aftermathOfCancel('ended')}
+      ), ${cancelSideEffects('ended')}
       select id from ended union all select id from wished`);
     return changed.map(({ id }) => id);
   }

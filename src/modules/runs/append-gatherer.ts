@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../access/index.js';
-import { Gatherer } from '../../kernel/gatherer.js';
-import { GatheredAppendRepository, type PendingAppend } from './gathered-append.repository.js';
+import { BatchExecutor } from '../../kernel/gatherer.js';
+import { BatchAppendRepository, type PendingAppend } from './gathered-append.repository.js';
 import { type Appended, WorkerRepository } from './worker.repository.js';
 
 /** What goes with one commit at most, and how many commits of one principal are under way at once. */
@@ -18,14 +18,14 @@ type Answer = { appended: Appended | null } | { error: unknown };
  * company: a batch that comes alone goes at once, by the statement it always went by.
  */
 @Injectable()
-export class AppendGatherer {
-  readonly #gatherer = new Gatherer<WriteScope, PendingAppend, Answer>(
+export class EventAppendBatcher {
+  readonly #gatherer = new BatchExecutor<WriteScope, PendingAppend, Answer>(
     (scope, appends) => this.#flush(scope, appends),
     { ...LIMITS, weigh: ({ batch }) => batch.eventsJson.length },
   );
 
   constructor(
-    private readonly together: GatheredAppendRepository,
+    private readonly together: BatchAppendRepository,
     private readonly alone: WorkerRepository,
   ) {}
 

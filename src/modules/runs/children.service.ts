@@ -15,33 +15,33 @@ import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../engines/
 import { DomainError, invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import { AgentsService, resolveRunConfig } from '../agents/index.js';
-import { FamilyRepository, type NewChild, type StartedChild } from './family.repository.js';
+import { RunTreeRepository, type NewChild, type StartedChild } from './family.repository.js';
 import { leaseLost, parseFence, type Fence } from './leases.js';
 import { assertNoCancel } from './open-question.js';
-import { MOST_CHILDREN, MOST_DEPTH, type ChildrenInput, type ChildrenReply, type RunTree } from './people.schema.js';
+import { MAX_CHILDREN, MAX_DEPTH, type ChildrenInput, type ChildrenReply, type RunTree } from './people.schema.js';
 import { RunsRepository } from './runs.repository.js';
-import { cleanChildren, Said } from './said.js';
-import { WaitsRepository, type HeldRun } from './waits.repository.js';
+import { cleanChildren, WorkerTextRedactor } from './said.js';
+import { WaitsRepository, type LockedRun } from './waits.repository.js';
 
 /** Runs that one transaction of a cascade cancels. */
 const CASCADE_BATCH = 200;
 /** Rounds of the sweep between two looks for them. */
 const CASCADES_EVERY = 5;
 /** Canceled parents a sweep goes on with. */
-const MOST_CASCADES = 50;
+const MAX_CASCADES = 50;
 
 @Injectable()
 export class ChildrenService {
   #round = 0;
 
   constructor(
-    private readonly family: FamilyRepository,
+    private readonly family: RunTreeRepository,
     private readonly waits: WaitsRepository,
     private readonly runs: RunsRepository,
     private readonly agents: AgentsService,
     private readonly database: Database,
     private readonly bus: EventBus,
-    private readonly said: Said,
+    private readonly said: WorkerTextRedactor,
   ) {}
 
   /**
@@ -114,7 +114,7 @@ export class ChildrenService {
     if (this.#round % CASCADES_EVERY !== 0) {
       return 0;
     }
-    const parents = await this.family.unfinishedCascades(MOST_CASCADES);
+    const parents = await this.family.unfinishedCascades(MAX_CASCADES);
     for (const { organizationId, id } of parents) {
       await this.followCanceled(organizationId, id);
     }
@@ -142,19 +142,19 @@ export class ChildrenService {
     scope: WriteScope,
     tx: Tx,
     runId: string,
-    held: HeldRun,
+    held: LockedRun,
     input: ChildrenInput,
     digest: Buffer,
   ): Promise<StartedChild[]> {
     if (input.runs.length === 0) {
       return [];
     }
-    if (held.depth >= MOST_DEPTH) {
-      throw invalid('/runs', `this run is at depth ${held.depth}; children go down to depth ${MOST_DEPTH}`);
+    if (held.depth >= MAX_DEPTH) {
+      throw invalid('/runs', `this run is at depth ${held.depth}; children go down to depth ${MAX_DEPTH}`);
     }
     const { all } = await this.family.count(scope, tx, runId);
-    if (all + input.runs.length > MOST_CHILDREN) {
-      throw invalid('/runs', `a run may start ${MOST_CHILDREN} children; this one has started ${all}`);
+    if (all + input.runs.length > MAX_CHILDREN) {
+      throw invalid('/runs', `a run may start ${MAX_CHILDREN} children; this one has started ${all}`);
     }
     const children = await this.#decided(scope, tx, held, input);
     const started = await this.family.start(scope, tx, runId, children);
@@ -172,7 +172,7 @@ export class ChildrenService {
   }
 
   /** A child has no more freedom than its parent: what the parent must ask a person for, it cannot have a child do. */
-  async #decided(scope: WriteScope, tx: Tx, held: HeldRun, input: ChildrenInput): Promise<NewChild[]> {
+  async #decided(scope: WriteScope, tx: Tx, held: LockedRun, input: ChildrenInput): Promise<NewChild[]> {
     const children: NewChild[] = [];
     for (const run of input.runs) {
       const agent = await this.agents.resolve(tx, scope, run);

@@ -23,7 +23,7 @@ import { live } from '../../database/scope.sql.js';
 import { type Sql, raw, sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
 import { SECRETS_MARK } from './leases.js';
-import { mirrorOf, STATUS_EVENT } from './state-change.query.js';
+import { syncTaskStatus, STATUS_EVENT } from './state-change.query.js';
 
 export interface ClaimRequest {
   agentIds: readonly string[];
@@ -48,7 +48,7 @@ export function isDue(alias: string): Sql {
 
 /** Rows: what was leased, first the first; then one row with null ids where something was held back instead. */
 export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
-  const seats = seatsOf(input.claimers);
+  const seats = capacityOf(input.claimers);
   const workerIds = input.claimers.map(({ workerId }) => workerId);
   const most = sql`(select ${seats.length}::int)`;
   const teams = input.teamIds === null ? sql`true` : sql`t.team_id = any(${input.teamIds}::uuid[])`;
@@ -126,7 +126,7 @@ export function claimStatement(scope: WriteScope, input: ClaimRequest): Sql {
       select c.organization_id, c.id, c.attempt, 'running', c.worker_id, clock_timestamp() from claimed c
       on conflict (organization_id, run_id, number) do update set worker_id = excluded.worker_id
     ), mirror as (
-      ${mirrorOf('claimed')}
+      ${syncTaskStatus('claimed')}
     ), logged as (
       ${insertServerEvents('claimed', [STATUS_EVENT])}
     ), told as (
@@ -149,7 +149,7 @@ function secretsMark(granted: string): Sql {
 }
 
 /** Whose the next run is, and the one after it: in turns, so that where there are few nobody goes without for another's second. */
-function seatsOf(claimers: readonly Claimer[]): number[] {
+function capacityOf(claimers: readonly Claimer[]): number[] {
   const seats: number[] = [];
   const deepest = Math.max(0, ...claimers.map(({ most }) => most));
   for (let turn = 0; turn < deepest; turn += 1) {

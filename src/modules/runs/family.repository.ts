@@ -25,7 +25,7 @@ export interface StartedChild {
 }
 
 /** Nodes of a tree that are shown. */
-const MOST_TREE_NODES = 1_000;
+const MAX_TREE_NODES = 1_000;
 /** Outputs of children told with one claim, together; a claim of a hundred such runs must still fit into memory. */
 const TOLD_OUTPUT_BYTES = 4 * 1024 * 1024;
 
@@ -55,7 +55,7 @@ export function childIdsJson(alias: string): Sql {
 }
 
 @Injectable()
-export class FamilyRepository {
+export class RunTreeRepository {
   constructor(
     private readonly database: Database,
     private readonly rowLimits: RowLimits,
@@ -138,20 +138,20 @@ export class FamilyRepository {
   async tree(scope: ReadScope, runId: string): Promise<RunTree | null> {
     return this.database.json<RunTree>(
       scope,
-      sql`select jsonb_build_object('run_id', r.id, 'root_run_id', r.root_run_id, 'truncated', family.size > ${MOST_TREE_NODES}::int,
+      sql`select jsonb_build_object('run_id', r.id, 'root_run_id', r.root_run_id, 'truncated', family.size > ${MAX_TREE_NODES}::int,
           'nodes', family.nodes)
         from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         cross join lateral (
           select count(*) as size, jsonb_agg(jsonb_build_object('id', n.id, 'number', n.number, 'parent_run_id', n.parent_run_id,
               'depth', n.depth, 'agent_id', n.agent_id, 'agent', a.slug, 'status', n.status, 'wait_kind', n.wait_kind,
               'attempt', n.attempt, 'created_at', iso_utc(n.created_at), 'started_at', iso_utc(n.started_at),
-              'finished_at', iso_utc(n.finished_at)) order by n.place) filter (where n.place <= ${MOST_TREE_NODES}::int) as nodes
+              'finished_at', iso_utc(n.finished_at)) order by n.place) filter (where n.place <= ${MAX_TREE_NODES}::int) as nodes
           from (
             select m.*, row_number() over (order by m.depth, m.number) as place from (
               (select root.* from runs root where root.organization_id = r.organization_id and root.id = r.root_run_id)
               union all
               (select k.* from runs k where k.organization_id = r.organization_id and k.root_run_id = r.root_run_id
-                and k.parent_run_id is not null order by k.number limit ${MOST_TREE_NODES}::int)
+                and k.parent_run_id is not null order by k.number limit ${MAX_TREE_NODES}::int)
             ) m
           ) n join agents a on a.organization_id = n.organization_id and a.id = n.agent_id
         ) family

@@ -15,7 +15,7 @@ export interface PendingAppend {
 }
 
 @Injectable()
-export class GatheredAppendRepository {
+export class BatchAppendRepository {
   constructor(private readonly database: Database) {}
 
   /**

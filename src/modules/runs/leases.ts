@@ -72,11 +72,11 @@ export function parseFence(text: string): Fence {
  */
 export function holds(scope: WriteScope, runId: string, fence: Fence): Sql {
   return sql`(r.organization_id = ${scope.organizationId} and r.id = ${runId}
-    and r.fence = ${fence.counter}::bigint and r.fence_nonce = ${fence.nonce} and ${holdsNow(scope)})`;
+    and r.fence = ${fence.counter}::bigint and r.fence_nonce = ${fence.nonce} and ${leaseIsValid(scope)})`;
 }
 
 /** The part of {@link holds} that is not the run's: for statements that compare the fences of several. */
-export function holdsNow(scope: WriteScope): Sql {
+export function leaseIsValid(scope: WriteScope): Sql {
   return sql`(r.claimed_by = ${scope.actor.principalId} and r.lease_expires_at > clock_timestamp())`;
 }
 

@@ -8,11 +8,11 @@ import { RUN_STATUSES } from './run.state.js';
 
 const KIB = 1024;
 /** Thirty days: a question nobody answered by then is not going to be. */
-const MOST_TIMEOUT_SECONDS = 2_592_000;
+const MAX_TIMEOUT_SECONDS = 2_592_000;
 /** Generations below a root. */
-export const MOST_DEPTH = 16;
+export const MAX_DEPTH = 16;
 /** Of one run, over all its attempts. */
-export const MOST_CHILDREN = 1_000;
+export const MAX_CHILDREN = 1_000;
 
 const fence = z.string().min(1).max(100).describe('As the claim gave it; opaque.');
 const words = z
@@ -40,7 +40,7 @@ export const askSchema = nullsAsAbsent(
     timeout_seconds: z
       .int()
       .min(1)
-      .max(MOST_TIMEOUT_SECONDS)
+      .max(MAX_TIMEOUT_SECONDS)
       .optional()
       .describe(
         'After that, by the database’s time, `default` is the answer; without one the run fails as `QuestionTimedOut`.',

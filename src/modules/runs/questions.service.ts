@@ -15,12 +15,12 @@ import { leaseLost, parseFence, type Fence } from './leases.js';
 import { assertNoCancel, assertOption, notWaiting, openQuestion } from './open-question.js';
 import type { AnswerInput, AskInput, AskReply, DecisionInput } from './people.schema.js';
 import { RunsQuery, type RunView } from './runs.query.js';
-import { cleanQuestion, Said } from './said.js';
+import { cleanQuestion, WorkerTextRedactor } from './said.js';
 import { WaitsRepository } from './waits.repository.js';
 import type { WorkerEvent } from './worker.schema.js';
 
 /** Questions a sweep answers or fails at most; the next one follows at once while there are more. */
-const MOST_OVERDUE = 200;
+const MAX_OVERDUE = 200;
 
 /** A tool call that is not made before somebody approves it. */
 export type ApprovalCall = Extract<WorkerEvent, { type: 'tool_call' }>['data'];
@@ -34,7 +34,7 @@ export class QuestionsService {
     private readonly database: Database,
     private readonly bus: EventBus,
     private readonly log: Log,
-    private readonly said: Said,
+    private readonly said: WorkerTextRedactor,
   ) {}
 
   /**
@@ -216,7 +216,7 @@ export class QuestionsService {
 
   /** Answers overdue questions with their default, and fails those that have none; how many. Any replica may, at any time. */
   async sweep(): Promise<number> {
-    const overdue = await this.waits.overdue(MOST_OVERDUE);
+    const overdue = await this.waits.overdue(MAX_OVERDUE);
     let ended = 0;
     for (const { organizationId, id } of overdue) {
       const scope = unsafelySystemScope(organizationId, 'a question ran out of time');

@@ -4,9 +4,9 @@ import { sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
 import { backOffSeconds } from './back-off.js';
 import type { RunStatus } from './run.state.js';
-import { END_EVENT, mirrorOf, STATUS_EVENT } from './state-change.query.js';
+import { END_EVENT, syncTaskStatus, STATUS_EVENT } from './state-change.query.js';
 
-export interface ReapedRun {
+export interface RescuedRun {
   id: string;
   organizationId: string;
   status: RunStatus;
@@ -14,7 +14,7 @@ export interface ReapedRun {
 
 /** Statements over every organisation: the one place in this module without a scope, since no caller is behind a sweep. */
 @Injectable()
-export class ReaperRepository {
+export class LeaseRescuerRepository {
   constructor(private readonly database: Database) {}
 
   /**
@@ -22,8 +22,8 @@ export class ReaperRepository {
    * back-off, as after any failure. The fence is raised with the
    * next claim; until then no nonce matches. Mirrors `afterLostLease` of run.state.ts, which a test holds this against.
    */
-  async reap(most: number): Promise<ReapedRun[]> {
-    return this.database.rows<ReapedRun & Record<string, unknown>>(sql`
+  async reap(most: number): Promise<RescuedRun[]> {
+    return this.database.rows<RescuedRun & Record<string, unknown>>(sql`
       with due as materialized (
         select r.organization_id, r.id,
           case
@@ -61,7 +61,7 @@ export class ReaperRepository {
             'The worker was not heard of before its lease ran out.', 'stack_trace', null) else m.error end
         from moved m where a.organization_id = m.organization_id and a.run_id = m.id and a.finished_at is null
       ), mirror as (
-        ${mirrorOf('moved')}
+        ${syncTaskStatus('moved')}
       ), requeued as (
         ${insertServerEvents('moved', [STATUS_EVENT], sql`s.status = 'queued'`)}
       ), ended as (

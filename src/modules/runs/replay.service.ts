@@ -6,7 +6,7 @@ import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../engines/
 import { DomainError, forbidden, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import { ReplayRepository } from './replay.repository.js';
-import { RunAdmission } from './run-admission.js';
+import { RunEnqueuer } from './run-admission.js';
 import { RunsQuery, type RunView } from './runs.query.js';
 
 /** Running again what has run: with what it got then, not with what its task would give now. */
@@ -15,7 +15,7 @@ export class ReplayService {
   constructor(
     private readonly repository: ReplayRepository,
     private readonly query: RunsQuery,
-    private readonly admission: RunAdmission,
+    private readonly admission: RunEnqueuer,
     private readonly idempotency: Idempotency,
     private readonly bus: EventBus,
   ) {}

@@ -16,7 +16,7 @@ import type { Tx } from '../../database/database.js';
 import { EventBus, streamTopic } from '../../engines/event-bus/event-bus.js';
 import { assertNever } from '../../kernel/assert-never.js';
 import { DomainError, invalid } from '../../kernel/errors.js';
-import { AdmissionRepository, type StartTimes } from './admission.repository.js';
+import { RunEnqueuerRepository, type StartTimes } from './admission.repository.js';
 import { DELAY_RANGE, parseDelay, parseTtl, TTL_RANGE, ttlText } from './run-times.js';
 import type { RunSettings } from './runs.repository.js';
 
@@ -31,9 +31,9 @@ export interface Admitted {
 }
 
 @Injectable()
-export class RunAdmission {
+export class RunEnqueuer {
   constructor(
-    private readonly repository: AdmissionRepository,
+    private readonly repository: RunEnqueuerRepository,
     private readonly bus: EventBus,
   ) {}
 

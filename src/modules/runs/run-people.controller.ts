@@ -7,7 +7,7 @@ import { BodyLimit } from '../../http/body-limit.js';
 import { created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import { ChildrenService } from './children.service.js';
 import { RUN_TREE_EXAMPLE } from './people.examples.js';
@@ -32,7 +32,7 @@ import { runSchema } from './runs.schema.js';
 @ApiBearerAuth('bearer')
 @ApiSecurity('x-api-key')
 @Controller('api/v1/runs/:id')
-export class RunPeopleController {
+export class RunInteractionController {
   constructor(
     private readonly questions: QuestionsService,
     private readonly replays: ReplayService,
@@ -48,11 +48,11 @@ export class RunPeopleController {
     description:
       'Whoever may contribute to the task may, and the user who was asked. The answer is kept as a message; the run is queued.',
   })
-  @Returns(200, runSchema, {
+  @ApiZodResponse(200, runSchema, {
     description: 'Answered: the run, back in the queue.',
     example: { ...QUEUED_RUN_EXAMPLE, attempt: 1, started_at: RUN_EXAMPLE.started_at, last_seq: 6 },
   })
-  @Problems('not-waiting', 'run-ended')
+  @ApiProblemResponses('not-waiting', 'run-ended')
   answer(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -68,11 +68,11 @@ export class RunPeopleController {
     summary: 'Approve or decline the tool call a run waits with',
     description: 'Answers the approval request of a waiting run. The run goes back to the queue with the decision.',
   })
-  @Returns(200, runSchema, {
+  @ApiZodResponse(200, runSchema, {
     description: 'Decided: the run, back in the queue; its next worker is told.',
     example: { ...QUEUED_RUN_EXAMPLE, attempt: 1, started_at: RUN_EXAMPLE.started_at, last_seq: 6 },
   })
-  @Problems('not-waiting', 'run-ended')
+  @ApiProblemResponses('not-waiting', 'run-ended')
   decide(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -94,11 +94,11 @@ export class RunPeopleController {
     required: false,
     description: 'The same key again gets the same reply, and no second run.',
   })
-  @Returns(200, runSchema, {
+  @ApiZodResponse(200, runSchema, {
     description: 'The new run; `replay_of_run_id` is the old one.',
     example: { ...QUEUED_RUN_EXAMPLE, number: 2, replay_of_run_id: RUN_EXAMPLE.id },
   })
-  @Problems('conflict', 'limit-reached', 'budget-exceeded')
+  @ApiProblemResponses('conflict', 'limit-reached', 'budget-exceeded')
   async replay(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -115,7 +115,7 @@ export class RunPeopleController {
     summary: 'A run’s whole family, from its root',
     description: 'At most 1,000 runs; `truncated` says so.',
   })
-  @Returns(200, runTreeSchema, { description: 'The family.', example: RUN_TREE_EXAMPLE })
+  @ApiZodResponse(200, runTreeSchema, { description: 'The family.', example: RUN_TREE_EXAMPLE })
   tree(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<RunTree> {
     return this.children.tree(actor, id);
   }

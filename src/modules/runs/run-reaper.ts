@@ -9,22 +9,22 @@ import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../engines/
 import { Log } from '../../kernel/log.js';
 import { ChildrenService } from './children.service.js';
 import { QuestionsService } from './questions.service.js';
-import { ReaperRepository } from './reaper.repository.js';
-import { RunSweeper } from './run-sweeper.js';
+import { LeaseRescuerRepository } from './reaper.repository.js';
+import { RunScheduler } from './run-sweeper.js';
 
 /** Rows a statement: enough to keep up, few enough that locks are short. */
 const BATCH = 200;
-const PACE_MS = 1_000;
+const INTERVAL_MS = 1_000;
 
 @Injectable()
-export class RunReaper implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class LeaseRescuer implements OnApplicationBootstrap, BeforeApplicationShutdown {
   #timer: NodeJS.Timeout | null = null;
   #sweeping: Promise<void> = Promise.resolve();
   #stopped = false;
 
   constructor(
-    private readonly repository: ReaperRepository,
-    private readonly sweeper: RunSweeper,
+    private readonly repository: LeaseRescuerRepository,
+    private readonly sweeper: RunScheduler,
     private readonly questions: QuestionsService,
     private readonly children: ChildrenService,
     private readonly bus: EventBus,
@@ -83,6 +83,6 @@ export class RunReaper implements OnApplicationBootstrap, BeforeApplicationShutd
             this.#schedule();
           }
         });
-    }, PACE_MS);
+    }, INTERVAL_MS);
   }
 }

@@ -6,22 +6,22 @@
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { EventBus, streamTopic } from '../../engines/event-bus/event-bus.js';
 import { Log } from '../../kernel/log.js';
-import { Rounds } from '../../kernel/rounds.js';
-import { RunStopsRepository } from './run-stops.repository.js';
+import { BackgroundJob } from '../../kernel/rounds.js';
+import { BudgetEnforcerRepository } from './run-stops.repository.js';
 
 const BATCH = 200;
-const PACE_MS = 1_000;
+const INTERVAL_MS = 1_000;
 
 @Injectable()
-export class RunStopper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  readonly #rounds = new Rounds({
+export class BudgetEnforcer implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  readonly #rounds = new BackgroundJob({
     round: () => this.sweep(),
-    restMs: PACE_MS,
+    restMs: INTERVAL_MS,
     onFailure: (error) => this.log.warn('runs over budget could not be stopped; trying again', { error }),
   });
 
   constructor(
-    private readonly repository: RunStopsRepository,
+    private readonly repository: BudgetEnforcerRepository,
     private readonly bus: EventBus,
     private readonly log: Log,
   ) {}

@@ -3,10 +3,10 @@ import { Database } from '../../database/database.js';
 import { sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
 import { statesBefore } from './run.state.js';
-import { FAILED_END_EVENT, mirrorOf, STATUS_EVENT } from './state-change.query.js';
+import { FAILED_END_EVENT, syncTaskStatus, STATUS_EVENT } from './state-change.query.js';
 
 @Injectable()
-export class RunStopsRepository {
+export class BudgetEnforcerRepository {
   constructor(private readonly database: Database) {}
 
   /**
@@ -31,7 +31,7 @@ export class RunStopsRepository {
         update run_attempts a set status = 'failed', error = e.error, finished_at = clock_timestamp() from ended e
         where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
       ), mirror as (
-        ${mirrorOf('ended')}
+        ${syncTaskStatus('ended')}
       ), logged as (
         ${insertServerEvents('ended', [STATUS_EVENT, FAILED_END_EVENT])}
       ), done as (

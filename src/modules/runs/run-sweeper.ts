@@ -1,9 +1,9 @@
 /** One round of what time does to runs, called by the reaper on its pace; `SweepsRepository` says what each part is. */
 import { Injectable } from '@nestjs/common';
 import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-bus.js';
-import type { ReapedRun } from './reaper.repository.js';
-import { SightingsRepository } from './sightings.repository.js';
-import { FIRST_KEY, FIRST_KEYED, SweepsRepository } from './sweeps.repository.js';
+import type { RescuedRun } from './reaper.repository.js';
+import { WorkerHeartbeatsRepository } from './sightings.repository.js';
+import { FIRST_KEY, FIRST_KEYED, RunTransitionsRepository } from './sweeps.repository.js';
 
 /** Rows a statement. */
 const BATCH = 200;
@@ -13,14 +13,14 @@ const LOOKED_AT = 1_000;
 const TIDY_EVERY = 60;
 
 @Injectable()
-export class RunSweeper {
+export class RunScheduler {
   #keyed = FIRST_KEYED;
   #keys = FIRST_KEY;
   #round = 0;
 
   constructor(
-    private readonly repository: SweepsRepository,
-    private readonly sightings: SightingsRepository,
+    private readonly repository: RunTransitionsRepository,
+    private readonly sightings: WorkerHeartbeatsRepository,
     private readonly bus: EventBus,
   ) {}
 
@@ -29,18 +29,18 @@ export class RunSweeper {
     let moved = 0;
     for (const step of [() => this.repository.expire(BATCH), () => this.repository.endDelays(BATCH)]) {
       for (let batch = await step(); batch.length > 0; batch = await step()) {
-        this.#tell(batch);
+        this.#notify(batch);
         moved += batch.length;
         if (batch.length < BATCH) {
           break;
         }
       }
     }
-    this.#keyed = await this.repository.holdBack(this.#keyed, LOOKED_AT);
-    const { next, organizationIds } = await this.repository.moveUp(this.#keys, LOOKED_AT);
+    this.#keyed = await this.repository.park(this.#keyed, LOOKED_AT);
+    const { next, organizationIds } = await this.repository.promote(this.#keys, LOOKED_AT);
     this.#keys = next;
-    organizationIds.forEach((organizationId) => this.#hint(organizationId));
-    await this.repository.adoptRunning(BATCH);
+    organizationIds.forEach((organizationId) => this.#wakeUp(organizationId));
+    await this.repository.reconcileSlots(BATCH);
     if (this.#round % TIDY_EVERY === 0) {
       await this.repository.dropIdleKeys(LOOKED_AT);
       await this.sightings.sweep(LOOKED_AT);
@@ -49,16 +49,16 @@ export class RunSweeper {
     return moved;
   }
 
-  #tell(runs: readonly ReapedRun[]): void {
+  #notify(runs: readonly RescuedRun[]): void {
     for (const run of runs) {
       this.bus.publish(streamTopic(run.id));
       if (run.status === 'queued') {
-        this.#hint(run.organizationId);
+        this.#wakeUp(run.organizationId);
       }
     }
   }
 
-  #hint(organizationId: string): void {
+  #wakeUp(organizationId: string): void {
     this.bus.publish(workTopic(organizationId));
     this.bus.publish(ANY_WORK_TOPIC);
   }

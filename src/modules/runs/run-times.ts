@@ -6,8 +6,8 @@ import { z } from 'zod';
 import { type Sql, sql } from '../../database/sql.js';
 
 /** 365 days; the database holds durations and instants to a calendar year from its own now. */
-const MOST_SECONDS = 31_536_000;
-const MOST_MONTHS = 12;
+const MAX_SECONDS = 31_536_000;
+const MAX_MONTHS = 12;
 
 export interface Duration {
   months: number;
@@ -42,9 +42,9 @@ export function parseDuration(text: string): Duration | null {
       seconds,
   };
   const isTooLong =
-    duration.months > MOST_MONTHS ||
-    duration.seconds > MOST_SECONDS ||
-    (duration.months === MOST_MONTHS && duration.seconds > 0);
+    duration.months > MAX_MONTHS ||
+    duration.seconds > MAX_SECONDS ||
+    (duration.months === MAX_MONTHS && duration.seconds > 0);
   return isTooLong ? null : duration;
 }
 
@@ -76,8 +76,8 @@ export function ttlText(value: number | string): string {
   return typeof value === 'number' ? `PT${value}S` : value;
 }
 
-export const DELAY_RANGE = `must be whole seconds from 0 to ${MOST_SECONDS}, an ISO 8601 duration up to P1Y, or an instant with its offset, from now to a year ahead`;
-export const TTL_RANGE = `must be whole seconds from 1 to ${MOST_SECONDS}, or an ISO 8601 duration from PT1S to P1Y`;
+export const DELAY_RANGE = `must be whole seconds from 0 to ${MAX_SECONDS}, an ISO 8601 duration up to P1Y, or an instant with its offset, from now to a year ahead`;
+export const TTL_RANGE = `must be whole seconds from 1 to ${MAX_SECONDS}, or an ISO 8601 duration from PT1S to P1Y`;
 
 export const delaySchema = z
   .union([z.number(), z.string().max(64)], { error: DELAY_RANGE })
@@ -101,5 +101,5 @@ export function later(from: Sql, duration: Duration): Sql {
 }
 
 function inRange(value: number, least: number): boolean {
-  return Number.isInteger(value) && value >= least && value <= MOST_SECONDS;
+  return Number.isInteger(value) && value >= least && value <= MAX_SECONDS;
 }

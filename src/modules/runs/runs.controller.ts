@@ -7,7 +7,7 @@ import { BodyLimit } from '../../http/body-limit.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { created } from '../../http/created.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { QUEUED_RUN_EXAMPLE, RUN_EXAMPLE, STOPPING_RUN_EXAMPLE } from './run.example.js';
@@ -44,8 +44,8 @@ export class RunsController {
     required: false,
     description: 'The same key again gets the same reply, and no second run.',
   })
-  @Returns(201, runSchema, { description: 'Queued.', example: QUEUED_RUN_EXAMPLE })
-  @Problems('conflict', 'limit-reached', 'budget-exceeded')
+  @ApiZodResponse(201, runSchema, { description: 'Queued.', example: QUEUED_RUN_EXAMPLE })
+  @ApiProblemResponses('conflict', 'limit-reached', 'budget-exceeded')
   async start(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) taskId: string,
@@ -62,7 +62,10 @@ export class RunsController {
     summary: 'The runs of a task, newest first',
     description: 'Returns the runs of a task, a page at a time.',
   })
-  @Returns(200, runPageSchema, { description: 'A page of runs.', example: { data: [RUN_EXAMPLE], next_cursor: null } })
+  @ApiZodResponse(200, runPageSchema, {
+    description: 'A page of runs.',
+    example: { data: [RUN_EXAMPLE], next_cursor: null },
+  })
   listOfTask(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) taskId: string,
@@ -77,7 +80,10 @@ export class RunsController {
     summary: 'Runs of every task you may read',
     description: 'Returns the runs of all tasks that you can read, newest first. Use the query to filter.',
   })
-  @Returns(200, runPageSchema, { description: 'A page of runs.', example: { data: [RUN_EXAMPLE], next_cursor: null } })
+  @ApiZodResponse(200, runPageSchema, {
+    description: 'A page of runs.',
+    example: { data: [RUN_EXAMPLE], next_cursor: null },
+  })
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: runListQuerySchema }) query: RunListQuery,
@@ -92,7 +98,7 @@ export class RunsController {
     description:
       'Returns a run with its status, its output or error, and, while it has not started, the reason why it waits.',
   })
-  @Returns(200, runSchema, { description: 'The run.', example: RUN_EXAMPLE })
+  @ApiZodResponse(200, runSchema, { description: 'The run.', example: RUN_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<RunView> {
     return this.runs.get(actor, id);
   }
@@ -105,15 +111,15 @@ export class RunsController {
     description:
       'Cancels a run. A run that no worker holds ends at once (200). For a run that a worker holds, the worker is asked to stop (202); with `force`, the run ends without waiting for it.',
   })
-  @Returns(200, runSchema, {
+  @ApiZodResponse(200, runSchema, {
     description: 'Ended.',
     example: { ...QUEUED_RUN_EXAMPLE, status: 'canceled', waiting_for: null },
   })
-  @Returns(202, runSchema, {
+  @ApiZodResponse(202, runSchema, {
     description: 'A worker has it and was asked to stop.',
     example: STOPPING_RUN_EXAMPLE,
   })
-  @Problems('run-ended')
+  @ApiProblemResponses('run-ended')
   async cancel(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

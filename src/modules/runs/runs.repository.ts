@@ -11,7 +11,7 @@ import { type Sql, jsonb, sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
 import { taskOf } from './leases.js';
 import { cancelableAtOnce, ENDED_STATUSES, type RunStatus } from './run.state.js';
-import { aftermathOfCancel } from './state-change.query.js';
+import { cancelSideEffects } from './state-change.query.js';
 
 export interface NewRun {
   id: string;
@@ -114,7 +114,11 @@ export class RunsRepository {
   }
 
   /** Moves the exact counts of tasks that have been run; one of sixteen rows, so that inserts do not queue on one. */
-  async countShown(scope: WriteScope, tx: Tx, delta: { shown: number; shownPrivate: number }): Promise<void> {
+  async incrementTaskCounters(
+    scope: WriteScope,
+    tx: Tx,
+    delta: { shown: number; shownPrivate: number },
+  ): Promise<void> {
     await tx.execute(sql`
       insert into task_counters as c (organization_id, shard, shown, shown_private)
       values (${scope.organizationId}, pg_backend_pid() % 16, ${delta.shown}, ${delta.shownPrivate})
@@ -146,7 +150,7 @@ export class RunsRepository {
         from task where r.organization_id = task.organization_id and r.task_id = task.id
           and r.id = ${runId} and r.status = 'running' and not ${force}::boolean
         returning r.status
-      ), ${aftermathOfCancel('ended')}
+      ), ${cancelSideEffects('ended')}
       select status, true as changed from ended union all select status, false from wished`);
       return outcome ?? this.#standing(scope, tx, runId);
     };
@@ -185,7 +189,7 @@ export class RunsRepository {
         update runs r set cancel_requested_at = clock_timestamp(), updated_at = clock_timestamp() from chosen c
         where ${tenant(scope, 'r')} and r.id = c.id and r.status <> all(${atOnce})
         returning r.id
-      ), ${aftermathOfCancel('ended')}
+      ), ${cancelSideEffects('ended')}
       select id from ended union all select id from wished`);
     return changed.map(({ id }) => id);
   }
@@ -196,7 +200,7 @@ export class RunsRepository {
       with task as materialized (
         select t.organization_id, t.id from tasks t where ${tenant(scope, 't')} and t.id = ${taskId} for no key update
       ), ended as (${this.#end(sql`r.status <> all(${ENDED_STATUSES})`)}
-      ), ${aftermathOfCancel('ended')}
+      ), ${cancelSideEffects('ended')}
       select id from ended`);
     return ended.map((run) => run.id);
   }

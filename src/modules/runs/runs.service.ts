@@ -3,13 +3,13 @@ import { type Actor, type ReadScope, type WriteScope, readScope, writeScope } fr
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
 import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-bus.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator } from '../../http/list-query.js';
 import { DomainError, forbidden, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
 import { resolveRunConfig, type RunConfig } from '../agents/index.js';
-import { RunAdmission } from './run-admission.js';
+import { RunEnqueuer } from './run-admission.js';
 import { ChildrenService } from './children.service.js';
 import { isEnded } from './run.state.js';
 import { RunsQuery, type RunView } from './runs.query.js';
@@ -33,7 +33,7 @@ export interface CreateRun {
 
 @Injectable()
 export class RunsService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly repository: RunsRepository,
@@ -41,11 +41,11 @@ export class RunsService {
     private readonly idempotency: Idempotency,
     private readonly database: Database,
     private readonly bus: EventBus,
-    private readonly admission: RunAdmission,
+    private readonly admission: RunEnqueuer,
     private readonly children: ChildrenService,
-    cursors: CursorSealer,
+    cursors: CursorCodec,
   ) {
-    this.#pages = new ListPages(cursors, 'runs');
+    this.#pages = new CursorPaginator(cursors, 'runs');
   }
 
   /**
@@ -88,7 +88,7 @@ export class RunsService {
       throw notFound('task');
     }
     if (created.isFirst) {
-      await this.repository.countShown(scope, tx, { shown: 1, shownPrivate: created.isPrivate ? 1 : 0 });
+      await this.repository.incrementTaskCounters(scope, tx, { shown: 1, shownPrivate: created.isPrivate ? 1 : 0 });
     }
     tx.afterCommit(() => {
       this.bus.publish(streamTopic(id));
@@ -178,8 +178,12 @@ export class RunsService {
   }
 
   /** Moves the counts of tasks that have been run: for deletion, and for a change of visibility to or from private. */
-  async countShown(tx: Tx, scope: WriteScope, delta: { shown: number; shownPrivate: number }): Promise<void> {
-    await this.repository.countShown(scope, tx, delta);
+  async incrementTaskCounters(
+    tx: Tx,
+    scope: WriteScope,
+    delta: { shown: number; shownPrivate: number },
+  ): Promise<void> {
+    await this.repository.incrementTaskCounters(scope, tx, delta);
   }
 
   async #page(scope: ReadScope, filter: RunListQuery, taskId: string | null): Promise<Page<RunView>> {

@@ -23,7 +23,7 @@ const MAX_LOG_CHARACTERS = 65_536;
 const MAX_ESCAPED_LOG_CHARACTERS = 32_768;
 
 @Injectable()
-export class Said {
+export class WorkerTextRedactor {
   constructor(private readonly secrets: SecretValues) {}
 
   /** For what this lease says. One that was given nothing costs nothing. */

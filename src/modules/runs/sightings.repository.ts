@@ -5,11 +5,11 @@ import { live } from '../../database/scope.sql.js';
 import { sql } from '../../database/sql.js';
 
 /** Workers kept an agent: one that gives itself a new name with each request must not fill the table. */
-const MOST_WORKERS = 1_000;
+const MAX_WORKERS = 1_000;
 const FORGOTTEN_AFTER = sql`interval '7 days'`;
 
 @Injectable()
-export class SightingsRepository {
+export class WorkerHeartbeatsRepository {
   constructor(private readonly database: Database) {}
 
   async note(scope: WriteScope, agentIds: readonly string[], workerId: string, claimed: boolean): Promise<void> {
@@ -19,7 +19,7 @@ export class SightingsRepository {
         case when ${claimed}::boolean then clock_timestamp() end
       from agents a where a.organization_id = ${scope.organizationId} and a.id = any(${agentIds}::uuid[]) and ${live(scope)}
         and (select count(*) from (select 1 from agent_workers o
-          where o.organization_id = a.organization_id and o.agent_id = a.id limit ${MOST_WORKERS}::int) kept) < ${MOST_WORKERS}::int
+          where o.organization_id = a.organization_id and o.agent_id = a.id limit ${MAX_WORKERS}::int) kept) < ${MAX_WORKERS}::int
       order by a.id
       on conflict (organization_id, agent_id, principal_id, worker_id) do update
         set last_seen_at = excluded.last_seen_at, last_claim_at = coalesce(excluded.last_claim_at, w.last_claim_at)`);

@@ -33,16 +33,16 @@ export const BARE_END_EVENT: ServerEvent = {
 };
 
 /** `update tasks`: each task shows the state of its latest root run. */
-export function mirrorOf(source: string): Sql {
+export function syncTaskStatus(source: string): Sql {
   return sql`update tasks t set status = m.status, updated_at = clock_timestamp() from ${raw(source)} m
     where t.organization_id = m.organization_id and t.id = m.task_id and t.latest_run_id = m.id`;
 }
 
 /** The CTEs that go with an end by cancel of the runs of `source`: the open attempt, the mirror, the last two events. */
-export function aftermathOfCancel(source: string): Sql {
+export function cancelSideEffects(source: string): Sql {
   return sql`attempts as (
       update run_attempts a set status = 'canceled', finished_at = clock_timestamp() from ${raw(source)} e
       where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
-    ), mirror as (${mirrorOf(source)}
+    ), mirror as (${syncTaskStatus(source)}
     ), logged as (${insertServerEvents(source, [STATUS_EVENT, BARE_END_EVENT])})`;
 }

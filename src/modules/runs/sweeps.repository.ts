@@ -7,8 +7,8 @@ import { Injectable } from '@nestjs/common';
 import { Database } from '../../database/database.js';
 import { sql } from '../../database/sql.js';
 import { insertServerEvents } from '../streams/index.js';
-import type { ReapedRun } from './reaper.repository.js';
-import { BARE_END_EVENT, mirrorOf, STATUS_EVENT } from './state-change.query.js';
+import type { RescuedRun } from './reaper.repository.js';
+import { BARE_END_EVENT, syncTaskStatus, STATUS_EVENT } from './state-change.query.js';
 
 /** Where a round over runs with keys goes on. */
 export interface KeyedCursor {
@@ -27,12 +27,12 @@ export const FIRST_KEYED: KeyedCursor = { availableAt: '-infinity', id: '0000000
 export const FIRST_KEY: KeyCursor = { organizationId: FIRST_KEYED.id, agentId: FIRST_KEYED.id, key: '' };
 
 @Injectable()
-export class SweepsRepository {
+export class RunTransitionsRepository {
   constructor(private readonly database: Database) {}
 
   /** Shows up to `most` runs as queued whose delay is over; claims have been taking them already. */
-  async endDelays(most: number): Promise<ReapedRun[]> {
-    return this.database.rows<ReapedRun & Record<string, unknown>>(sql`
+  async endDelays(most: number): Promise<RescuedRun[]> {
+    return this.database.rows<RescuedRun & Record<string, unknown>>(sql`
       with due as materialized (
         select r.organization_id, r.id from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         where r.status = 'delayed' and r.delayed_until <= clock_timestamp()
@@ -43,7 +43,7 @@ export class SweepsRepository {
         from due d where r.organization_id = d.organization_id and r.id = d.id
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
       ), mirror as (
-        ${mirrorOf('moved')}
+        ${syncTaskStatus('moved')}
       ), logged as (
         ${insertServerEvents('moved', [STATUS_EVENT])}
       )
@@ -51,8 +51,8 @@ export class SweepsRepository {
   }
 
   /** Ends up to `most` runs that no worker began within their time to live. */
-  async expire(most: number): Promise<ReapedRun[]> {
-    return this.database.rows<ReapedRun & Record<string, unknown>>(sql`
+  async expire(most: number): Promise<RescuedRun[]> {
+    return this.database.rows<RescuedRun & Record<string, unknown>>(sql`
       with due as materialized (
         select r.organization_id, r.id from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         where r.status in ('queued', 'delayed') and r.started_at is null and r.expires_at <= clock_timestamp()
@@ -63,7 +63,7 @@ export class SweepsRepository {
         from due d where r.organization_id = d.organization_id and r.id = d.id
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
       ), mirror as (
-        ${mirrorOf('moved')}
+        ${syncTaskStatus('moved')}
       ), logged as (
         ${insertServerEvents('moved', [STATUS_EVENT, BARE_END_EVENT])}
       )
@@ -74,7 +74,7 @@ export class SweepsRepository {
    * Of the next `most` due runs with a key, holds back those whose key is full: runs that became due by a delay or a back-off, which
    * claims would have to step over. Answers where to go on; the beginning where the round is over.
    */
-  async holdBack(after: KeyedCursor, most: number): Promise<KeyedCursor> {
+  async park(after: KeyedCursor, most: number): Promise<KeyedCursor> {
     const last = await this.database.row<{ at: string; id: string; seen: number }>(sql`
       with looked_at as materialized (
         select r.organization_id, r.id, r.agent_id, r.concurrency_key, r.available_at from runs r
@@ -107,7 +107,7 @@ export class SweepsRepository {
    * Of the next `most` keys with a line, lets as many runs step forward as the key has room for: needed where an agent's limit was
    * raised, and where the run that should have stepped forward was locked. One too many is held back again by the claim that finds it.
    */
-  async moveUp(after: KeyCursor, most: number): Promise<{ next: KeyCursor; organizationIds: string[] }> {
+  async promote(after: KeyCursor, most: number): Promise<{ next: KeyCursor; organizationIds: string[] }> {
     const last = await this.database.row<KeyCursor & { seen: number; organizationIds: string[] }>(sql`
       with recursive lines as (
         (select r.organization_id, r.agent_id, r.concurrency_key from runs r
@@ -149,7 +149,7 @@ export class SweepsRepository {
   }
 
   /** Counts running runs of agents with a limit that were claimed while the limit was being set; up to `most`. */
-  async adoptRunning(most: number): Promise<void> {
+  async reconcileSlots(most: number): Promise<void> {
     await this.database.execute(sql`
       with strays as materialized (
         select r.organization_id, r.id, r.agent_id from agents a

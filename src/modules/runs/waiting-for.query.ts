@@ -9,9 +9,9 @@ import { type Sql, join, raw, sql } from '../../database/sql.js';
 /** A worker looks again each second and is noted each ten, and a claim waits half a minute at most. */
 const PRESENT = sql`interval '1 minute'`;
 /** Runs named that hold the slots this one waits for. */
-const MOST_NAMED = 5;
+const MAX_NAMED = 5;
 /** Runs counted that come before this one; more are "more than". */
-const MOST_COUNTED = 100;
+const MAX_COUNTED = 100;
 
 interface Reason {
   when: Sql;
@@ -103,15 +103,15 @@ export function waitingForJson(scope: ReadScope, alias: string): Sql {
       reason: sql`'queue'`,
       since: sql`${r}.queued_at`,
       detail: sql`(select case when q.ahead = 0 then 'First in the queue; a worker takes it next.'
-          when q.ahead > ${MOST_COUNTED}::int then format('Behind more than %s runs of agent %s.', ${MOST_COUNTED}::int, g.slug)
+          when q.ahead > ${MAX_COUNTED}::int then format('Behind more than %s runs of agent %s.', ${MAX_COUNTED}::int, g.slug)
           else format('Behind %s of agent %s, %s of higher priority.', case q.ahead when 1 then '1 run' else q.ahead || ' runs' end, g.slug, q.higher) end
         from (select count(*) as ahead, count(*) filter (where b.priority > ${r}.priority) as higher from (
           (select o.priority from runs o where ${isBefore(r)} and o.priority > ${r}.priority
-           order by o.priority desc, o.available_at, o.id limit ${MOST_COUNTED + 1}::int)
+           order by o.priority desc, o.available_at, o.id limit ${MAX_COUNTED + 1}::int)
           union all
           (select o.priority from runs o where ${isBefore(r)} and o.priority = ${r}.priority
-            and (o.available_at, o.id) < (${r}.available_at, ${r}.id) order by o.available_at, o.id limit ${MOST_COUNTED + 1}::int)
-          limit ${MOST_COUNTED + 1}::int) b) q)`,
+            and (o.available_at, o.id) < (${r}.available_at, ${r}.id) order by o.available_at, o.id limit ${MAX_COUNTED + 1}::int)
+          limit ${MAX_COUNTED + 1}::int) b) q)`,
       next: sql`${r}.expires_at`,
     },
   ];
@@ -158,5 +158,5 @@ function isBefore(r: Sql): Sql {
 function holders(scope: ReadScope, r: Sql, which: Sql): Sql {
   return sql`coalesce((select string_agg(k.id::text, ', ') from (
     select h.id from runs h join tasks t on t.organization_id = h.organization_id and t.id = h.task_id where h.organization_id = ${r}.organization_id and h.agent_id = ${r}.agent_id and h.status = 'running'
-      and ${which} and ${readableTask(scope, 't')} order by h.started_at, h.id limit ${MOST_NAMED}::int) k), 'other runs')`;
+      and ${which} and ${readableTask(scope, 't')} order by h.started_at, h.id limit ${MAX_NAMED}::int) k), 'other runs')`;
 }

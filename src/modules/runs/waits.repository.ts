@@ -18,12 +18,12 @@ import { type Sql, jsonb, sql } from '../../database/sql.js';
 import { insertServerEvents, type ServerEvent } from '../streams/index.js';
 import { formatFence, holds, LEASED_MS, plainFence, taskOf, type Fence } from './leases.js';
 import type { RunStatus } from './run.state.js';
-import { FAILED_END_EVENT, mirrorOf, STATUS_EVENT } from './state-change.query.js';
+import { FAILED_END_EVENT, syncTaskStatus, STATUS_EVENT } from './state-change.query.js';
 
 export type WaitKind = 'question' | 'approval' | 'children';
 
 /** A run under its worker's lease, locked, its task before it. */
-export interface HeldRun {
+export interface LockedRun {
   taskId: string;
   rootRunId: string;
   depth: number;
@@ -70,11 +70,11 @@ export class WaitsRepository {
   constructor(private readonly database: Database) {}
 
   /** Locks the task and then the run that the caller has on lease; null where it does not. */
-  async lockHeld(scope: WriteScope, tx: Tx, runId: string, fence: Fence): Promise<HeldRun | null> {
+  async lockHeld(scope: WriteScope, tx: Tx, runId: string, fence: Fence): Promise<LockedRun | null> {
     await tx.execute(
       sql`select 1 from tasks t where ${tenant(scope, 't')} and t.id = ${taskOf(scope, runId)} for no key update`,
     );
-    return tx.row<HeldRun & Record<string, unknown>>(sql`
+    return tx.row<LockedRun & Record<string, unknown>>(sql`
       select r.task_id as "taskId", r.root_run_id as "rootRunId", r.depth, r.cancel_requested_at is not null as "cancelRequested",
         coalesce((r.run_config ->> 'ask_question')::boolean, true) as "askQuestion",
         coalesce((r.run_config ->> 'auto_execute')::boolean, true) as "autoExecute"
@@ -102,7 +102,7 @@ export class WaitsRepository {
           last_seq = r.last_seq + ${events.length}::int
         from moment where ${holds(scope, runId, fence)} and r.cancel_requested_at is null
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq, r.wait, r.wait_due_at
-      ), mirror as (${mirrorOf('parked')}
+      ), mirror as (${syncTaskStatus('parked')}
       ), logged as (${insertServerEvents('parked', events)})
       select iso_utc(wait_due_at) as "dueAt" from parked`);
   }
@@ -153,7 +153,7 @@ export class WaitsRepository {
           available_at = clock_timestamp(), updated_at = clock_timestamp(), last_seq = r.last_seq + ${events.length}::int
         where ${tenant(scope, 'r')} and r.id = ${runId} and r.status = 'waiting' and r.wait_kind = ${kind}
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq, r.resume
-      ), mirror as (${mirrorOf('resumed')}
+      ), mirror as (${syncTaskStatus('resumed')}
       ), logged as (${insertServerEvents('resumed', events)})
       select 1 from resumed`);
     return resumed !== null;
@@ -176,7 +176,7 @@ export class WaitsRepository {
       ), attempts as (
         update run_attempts a set status = 'failed', error = f.error, finished_at = clock_timestamp() from failed f
         where a.organization_id = f.organization_id and a.run_id = f.id and a.finished_at is null
-      ), mirror as (${mirrorOf('failed')}
+      ), mirror as (${syncTaskStatus('failed')}
       ), logged as (${insertServerEvents('failed', [STATUS_EVENT, FAILED_END_EVENT])})
       select 1 from failed`);
     return failed !== null;

@@ -7,7 +7,7 @@ import type { WriteScope } from '../../access/index.js';
 import { BoundedCache } from '../../kernel/bounded-cache.js';
 import { Clock } from '../../kernel/clock.js';
 import { invalid } from '../../kernel/errors.js';
-import { Gatherer } from '../../kernel/gatherer.js';
+import { BatchExecutor } from '../../kernel/gatherer.js';
 import { AgentsService } from '../agents/index.js';
 import { SecretValues } from '../secrets/index.js';
 import { latestMessagesJson } from '../messages/index.js';
@@ -35,20 +35,20 @@ interface ClaimContext {
 }
 
 /** Looks in a row that each found runs of full concurrency keys, and put them out of the way of the next. */
-const MOST_LOOKS = 20;
+const MAX_LOOKS = 20;
 /** Messages a worker is told with its lease: the newest. */
 const TOLD_MESSAGES = 200;
 /** Claimers of one statement; each may ask for up to 100 runs. */
-const MOST_CLAIMERS = 16;
+const MAX_CLAIMERS = 16;
 /** So long the agents behind slugs are taken to be the same. The claim itself asks whether they are; what it finds nothing for is looked up. */
 const AGENTS_KEPT_MS = 1_000;
-const MOST_KEPT = 1_000;
+const MAX_KEPT = 1_000;
 
 @Injectable()
-export class WorkerClaims {
-  readonly #gatherer = new Gatherer<ClaimContext, Claimer, Claimed>(
+export class ClaimBatcher {
+  readonly #gatherer = new BatchExecutor<ClaimContext, Claimer, Claimed>(
     (context, claimers) => this.#claim(context, claimers),
-    { most: MOST_CLAIMERS, flights: 2 },
+    { most: MAX_CLAIMERS, flights: 2 },
   );
   readonly #agents: BoundedCache<string[]>;
 
@@ -59,7 +59,7 @@ export class WorkerClaims {
     private readonly secrets: SecretValues,
     private readonly clock: Clock,
   ) {
-    this.#agents = new BoundedCache(clock, MOST_KEPT);
+    this.#agents = new BoundedCache(clock, MAX_KEPT);
   }
 
   /**
@@ -106,7 +106,7 @@ export class WorkerClaims {
     const { actor } = scope;
     const teamIds = actor.heldToTeams ? [...actor.teams.keys()] : null;
     const leases: ClaimedRun[] = [];
-    for (let look = 1; look <= MOST_LOOKS; look += 1) {
+    for (let look = 1; look <= MAX_LOOKS; look += 1) {
       const wanting = claimers.map(({ workerId, most }, index) => ({
         workerId,
         most: most - leases.filter(({ claimer }) => claimer === index).length,

@@ -5,19 +5,19 @@
 import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../access/index.js';
 import { Log } from '../../kernel/log.js';
-import { SightingsRepository } from './sightings.repository.js';
+import { WorkerHeartbeatsRepository } from './sightings.repository.js';
 
 /** A claim that waits looks again each second, and is to be seen all the while. */
-const PACE_MS = 10_000;
-const MOST_REMEMBERED = 10_000;
+const INTERVAL_MS = 10_000;
+const MAX_ENTRIES = 10_000;
 
 @Injectable()
-export class WorkerSightings {
+export class WorkerHeartbeats {
   /** When each was last written, by the process's own clock. */
   readonly #writtenMs = new Map<string, number>();
 
   constructor(
-    private readonly repository: SightingsRepository,
+    private readonly repository: WorkerHeartbeatsRepository,
     private readonly log: Log,
   ) {}
 
@@ -39,10 +39,10 @@ export class WorkerSightings {
 
   #isDue(key: string, nowMs: number): boolean {
     const writtenMs = this.#writtenMs.get(key);
-    if (writtenMs !== undefined && nowMs - writtenMs < PACE_MS) {
+    if (writtenMs !== undefined && nowMs - writtenMs < INTERVAL_MS) {
       return false;
     }
-    if (this.#writtenMs.size >= MOST_REMEMBERED) {
+    if (this.#writtenMs.size >= MAX_ENTRIES) {
       this.#writtenMs.clear();
     }
     this.#writtenMs.set(key, nowMs);

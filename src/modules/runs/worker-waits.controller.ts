@@ -3,7 +3,7 @@ import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagg
 import { type Actor, Requires } from '../../access/index.js';
 import { BodyLimit } from '../../http/body-limit.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import { ChildrenService } from './children.service.js';
 import { ASKED_EXAMPLE, STARTED_CHILDREN_EXAMPLE } from './people.examples.js';
@@ -24,7 +24,7 @@ import { QuestionsService } from './questions.service.js';
 @ApiBearerAuth('bearer')
 @ApiSecurity('x-api-key')
 @Controller('api/v1/worker/runs/:id')
-export class WorkerWaitsController {
+export class WorkerInteractionController {
   constructor(
     private readonly questions: QuestionsService,
     private readonly children: ChildrenService,
@@ -38,11 +38,18 @@ export class WorkerWaitsController {
     description:
       'The lease ends. Once there is an answer, a claim gives the run out again, with the answer in `resume`.',
   })
-  @Returns(200, askReplySchema, {
+  @ApiZodResponse(200, askReplySchema, {
     description: 'Asked; the same request again gets this again.',
     example: ASKED_EXAMPLE,
   })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost', 'asking-not-allowed', 'conflict')
+  @ApiProblemResponses(
+    'invalid-request',
+    'unauthenticated',
+    'forbidden',
+    'lease-lost',
+    'asking-not-allowed',
+    'conflict',
+  )
   ask(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -60,11 +67,11 @@ export class WorkerWaitsController {
     description:
       'With `wait` the lease ends; once the last child has ended, a claim gives the run out again, with what became of each in `resume`.',
   })
-  @Returns(200, childrenReplySchema, {
+  @ApiZodResponse(200, childrenReplySchema, {
     description: 'Started, all of them; the same request again gets this again.',
     example: STARTED_CHILDREN_EXAMPLE,
   })
-  @Problems(
+  @ApiProblemResponses(
     'invalid-request',
     'payload-too-large',
     'unauthenticated',

@@ -4,7 +4,7 @@ import type { FastifyReply } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
 import { BodyLimit } from '../../http/body-limit.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import {
   claimReplySchema,
@@ -42,8 +42,11 @@ export class WorkerController {
     description:
       'Leases up to `max` due runs of the agents named. Each comes with a fence, which every later request for the run must carry. With `wait_seconds`, the request waits for work; when too many claims of the key or the organization wait already, the response is 429 with `Retry-After`.',
   })
-  @Returns(200, claimReplySchema, { description: 'The runs leased; none when nothing was due.', example: { runs: [] } })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'limit-reached')
+  @ApiZodResponse(200, claimReplySchema, {
+    description: 'The runs leased; none when nothing was due.',
+    example: { runs: [] },
+  })
+  @ApiProblemResponses('invalid-request', 'unauthenticated', 'forbidden', 'limit-reached')
   claim(
     @CurrentActor() actor: Actor,
     @Body({ schema: claimSchema }) input: ClaimInput,
@@ -59,11 +62,11 @@ export class WorkerController {
     summary: 'Push the deadline of a lease',
     description: 'Extends the lease of a run by its full length. Send one at least every third of the lease.',
   })
-  @Returns(200, heartbeatReplySchema, {
+  @ApiZodResponse(200, heartbeatReplySchema, {
     description: 'Held; do stop where a cancel is requested.',
     example: { expires_in_seconds: 60, cancel_requested: false },
   })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost')
+  @ApiProblemResponses('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost')
   heartbeat(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -81,11 +84,18 @@ export class WorkerController {
     description:
       'Stores events in the log of a run. Sending the same `batch_id` again returns the first reply and stores nothing.',
   })
-  @Returns(200, eventsReplySchema, {
+  @ApiZodResponse(200, eventsReplySchema, {
     description: 'Appended, durable.',
     example: { last_seq: 12, cancel_requested: false },
   })
-  @Problems('invalid-request', 'payload-too-large', 'unauthenticated', 'forbidden', 'lease-lost', 'batch-mismatch')
+  @ApiProblemResponses(
+    'invalid-request',
+    'payload-too-large',
+    'unauthenticated',
+    'forbidden',
+    'lease-lost',
+    'batch-mismatch',
+  )
   events(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -102,11 +112,11 @@ export class WorkerController {
     summary: 'End the run with its output',
     description: 'Ends the run as completed. Sending the same request again returns the same reply.',
   })
-  @Returns(200, endReplySchema, {
+  @ApiZodResponse(200, endReplySchema, {
     description: 'Ended; the same request again gets this again.',
     example: ENDED_EXAMPLE,
   })
-  @Problems('invalid-request', 'payload-too-large', 'unauthenticated', 'forbidden', 'lease-lost')
+  @ApiProblemResponses('invalid-request', 'payload-too-large', 'unauthenticated', 'forbidden', 'lease-lost')
   complete(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -123,11 +133,11 @@ export class WorkerController {
     summary: 'End the attempt with an error',
     description: 'The run is tried again after a back-off while it has attempts left, unless `retry` is false.',
   })
-  @Returns(200, endReplySchema, {
+  @ApiZodResponse(200, endReplySchema, {
     description: 'Queued for another attempt, or failed for good.',
     example: { ...ENDED_EXAMPLE, status: 'queued' },
   })
-  @Problems('invalid-request', 'payload-too-large', 'unauthenticated', 'forbidden', 'lease-lost')
+  @ApiProblemResponses('invalid-request', 'payload-too-large', 'unauthenticated', 'forbidden', 'lease-lost')
   fail(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -144,8 +154,8 @@ export class WorkerController {
     summary: 'End the run because its cancel was requested',
     description: 'Ends the run as canceled. Use it when a heartbeat or an append returned `cancel_requested`.',
   })
-  @Returns(200, endReplySchema, { description: 'Ended.', example: { ...ENDED_EXAMPLE, status: 'canceled' } })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost', 'conflict')
+  @ApiZodResponse(200, endReplySchema, { description: 'Ended.', example: { ...ENDED_EXAMPLE, status: 'canceled' } })
+  @ApiProblemResponses('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost', 'conflict')
   canceled(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -163,8 +173,11 @@ export class WorkerController {
     description:
       'Returns the run to the queue for another worker, for example when this one shuts down. The attempt does not count.',
   })
-  @Returns(200, endReplySchema, { description: 'Queued again.', example: { ...ENDED_EXAMPLE, status: 'queued' } })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost')
+  @ApiZodResponse(200, endReplySchema, {
+    description: 'Queued again.',
+    example: { ...ENDED_EXAMPLE, status: 'queued' },
+  })
+  @ApiProblemResponses('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost')
   release(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

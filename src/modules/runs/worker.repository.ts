@@ -17,9 +17,9 @@ import {
 import { backOffSeconds } from './back-off.js';
 import { type ClaimRequest, claimStatement } from './claim.query.js';
 import type { SplitCharacters } from './split-characters.js';
-import { formatFence, holds, holdsNow, LEASED_MS, taskOf, type Fence } from './leases.js';
+import { formatFence, holds, leaseIsValid, LEASED_MS, taskOf, type Fence } from './leases.js';
 import type { RunStatus } from './run.state.js';
-import { END_EVENT, mirrorOf, STATUS_EVENT } from './state-change.query.js';
+import { END_EVENT, syncTaskStatus, STATUS_EVENT } from './state-change.query.js';
 
 export interface ClaimedRun {
   id: string;
@@ -229,7 +229,7 @@ export class WorkerRepository {
           finished_at = clock_timestamp(), updated_at = clock_timestamp(), lease_expires_at = null, deadline_at = null,
           fence_nonce = null, release = a.release, last_seq = r.last_seq + 2
         from asked a where r.organization_id = ${organization} and r.id = any(array(select id from asked)) and r.id = a.id
-          and r.fence = a.fence and r.fence_nonce = a.nonce and ${holdsNow(scope)} and ${live(scope)}
+          and r.fence = a.fence and r.fence_nonce = a.nonce and ${leaseIsValid(scope)} and ${live(scope)}
           and (a.status <> 'canceled' or r.cancel_requested_at is not null)
           and r.task_id = any(array(select id from task)) and (select count(*) from slots) >= 0
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.output, r.error, r.last_seq, r.parent_run_id, a.place
@@ -237,7 +237,7 @@ export class WorkerRepository {
         update run_attempts a set status = e.status, error = e.error, finished_at = clock_timestamp() from ended e
         where a.organization_id = e.organization_id and a.run_id = e.id and a.number = e.attempt and a.finished_at is null
       ), mirror as (
-        ${mirrorOf('ended')}
+        ${syncTaskStatus('ended')}
       ), logged as (
         ${insertServerEvents('ended', [STATUS_EVENT, END_EVENT])}
       )
@@ -268,7 +268,7 @@ export class WorkerRepository {
         update run_attempts a set status = 'failed', error = ${jsonb(error)}, finished_at = clock_timestamp() from retried e
         where a.organization_id = e.organization_id and a.run_id = e.id and a.finished_at is null
       ), mirror as (
-        ${mirrorOf('retried')}
+        ${syncTaskStatus('retried')}
       ), logged as (
         ${insertServerEvents('retried', [STATUS_EVENT])}
       )
@@ -289,7 +289,7 @@ export class WorkerRepository {
         from task where r.task_id = task.id and ${holds(scope, runId, fence)} and r.cancel_requested_at is null and ${live(scope)}
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
       ), mirror as (
-        ${mirrorOf('released')}
+        ${syncTaskStatus('released')}
       ), logged as (
         ${insertServerEvents('released', [STATUS_EVENT])}
       )

@@ -9,14 +9,14 @@ import { violatedConstraint } from '../../database/sql-errors.js';
 import { EventBus, streamTopic, workTopic } from '../../engines/event-bus/event-bus.js';
 import { canonicalJson } from '../../kernel/canonical-json.js';
 import { DomainError, invalid } from '../../kernel/errors.js';
-import { Gatherer } from '../../kernel/gatherer.js';
+import { BatchExecutor } from '../../kernel/gatherer.js';
 import { MessagesService } from '../messages/index.js';
-import { AppendGatherer } from './append-gatherer.js';
+import { EventAppendBatcher } from './append-gatherer.js';
 import { ChildrenService } from './children.service.js';
 import { leaseLost, parseFence, plainFence, type Fence } from './leases.js';
 import { type ApprovalCall, QuestionsService } from './questions.service.js';
-import { cleanBatchId, cleanError, cleanEvents, Said } from './said.js';
-import { type ClaimedWork, WorkerClaims } from './worker-claims.js';
+import { cleanBatchId, cleanError, cleanEvents, WorkerTextRedactor } from './said.js';
+import { type ClaimedWork, ClaimBatcher } from './worker-claims.js';
 import {
   anonymousWorker,
   WorkerRepository,
@@ -27,7 +27,7 @@ import {
   type LeasedEnding,
 } from './worker.repository.js';
 import { WaitingClaims } from './waiting-claims.js';
-import { WorkerSightings } from './worker-sightings.js';
+import { WorkerHeartbeats } from './worker-sightings.js';
 import { hasSplitCharacter, joinSplitCharacters } from './split-characters.js';
 import type { ClaimInput, CompleteInput, EventsInput, EventsReply, FailInput, WorkerEvent } from './worker.schema.js';
 
@@ -37,35 +37,35 @@ export interface EndReply {
 }
 
 /** Longest pause between looks while a claim waits: losing a hint costs this much latency, no more. */
-const LOOK_AGAIN_MS = 1_000;
+const POLL_INTERVAL_MS = 1_000;
 /** Kinds of endings that may end a run as canceled: two of them mean the same. */
 const CANCELING: readonly string[] = ['canceled', 'release'];
 /** All workers of a key that do not say who they are. */
 const UNNAMED_WORKER = 'unnamed';
 /** Endings of one statement; and their outputs together, in characters. */
-const MOST_ENDINGS = 100;
-const MOST_ENDING_LENGTH = 1_048_576;
+const MAX_ENDINGS = 100;
+const MAX_ENDING_LENGTH = 1_048_576;
 
 @Injectable()
 export class WorkerService {
   readonly #draining = new AbortController();
   /** Endings of one key that arrive together are one commit. */
-  readonly #endings = new Gatherer<WriteScope, LeasedEnding, EndedRun | null>(
+  readonly #endings = new BatchExecutor<WriteScope, LeasedEnding, EndedRun | null>(
     (scope, endings) => this.repository.end(scope, endings),
-    { most: MOST_ENDINGS, mostWeight: MOST_ENDING_LENGTH, weigh: lengthOf, flights: 2 },
+    { most: MAX_ENDINGS, mostWeight: MAX_ENDING_LENGTH, weigh: lengthOf, flights: 2 },
   );
 
   constructor(
     private readonly repository: WorkerRepository,
-    private readonly gatherer: AppendGatherer,
-    private readonly claims: WorkerClaims,
+    private readonly gatherer: EventAppendBatcher,
+    private readonly claims: ClaimBatcher,
     private readonly messages: MessagesService,
     private readonly database: Database,
     private readonly bus: EventBus,
-    private readonly sightings: WorkerSightings,
+    private readonly sightings: WorkerHeartbeats,
     private readonly questions: QuestionsService,
     private readonly children: ChildrenService,
-    private readonly said: Said,
+    private readonly said: WorkerTextRedactor,
     private readonly waiting: WaitingClaims,
   ) {}
 
@@ -97,7 +97,7 @@ export class WorkerService {
           break;
         }
         leave ??= this.waiting.enter(actor);
-        await this.bus.wait(workTopic(scope.organizationId), Math.min(leftMs, LOOK_AGAIN_MS), signal);
+        await this.bus.wait(workTopic(scope.organizationId), Math.min(leftMs, POLL_INTERVAL_MS), signal);
       }
     } finally {
       leave?.();

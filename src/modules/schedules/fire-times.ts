@@ -14,9 +14,9 @@ interface Remembered {
 }
 
 /** More pairs of expression and zone than this are not remembered at once. */
-const MOST_REMEMBERED = 5_000;
+const MAX_ENTRIES = 5_000;
 /** Intervals a pair: what is due, what comes after it, and a few that somebody looked at. */
-const MOST_INTERVALS = 8;
+const MAX_INTERVALS = 8;
 
 /**
  * When schedules fire next. Many schedules share an expression and a zone, and from one fire to the next the answer is the same for all
@@ -51,7 +51,7 @@ export class FireTimes {
       return nextMs;
     }
     known.intervals.unshift({ fromMs: afterMs, nextMs });
-    known.intervals.length = Math.min(known.intervals.length, MOST_INTERVALS);
+    known.intervals.length = Math.min(known.intervals.length, MAX_INTERVALS);
     return nextMs;
   };
 
@@ -61,7 +61,7 @@ export class FireTimes {
     if (known !== undefined) {
       return known;
     }
-    if (this.#remembered.size >= MOST_REMEMBERED) {
+    if (this.#remembered.size >= MAX_ENTRIES) {
       this.#remembered.clear();
     }
     const made = { times: parsed(cron, timezone), intervals: [] };

@@ -37,7 +37,7 @@ export interface LockedSchedule extends RuleColumns, ScheduledSettings {
 }
 
 /** What else decides, looked at once the rows are locked. */
-export interface Circumstances {
+export interface FiringContext {
   id: string;
   liveRuns: number;
   /** A budget that covers the schedule's next run is used up. */
@@ -98,7 +98,7 @@ const WITH_TASK = sql`schedules s
 type Row = LockedSchedule & Record<string, unknown>;
 
 @Injectable()
-export class FiringRepository {
+export class ScheduleDispatchRepository {
   constructor(private readonly database: Database) {}
 
   /** Up to `most` schedules that are due, longest due first, locked. `at` stands for the database's clock where it is given. */
@@ -144,8 +144,8 @@ export class FiringRepository {
   }
 
   /** What decides beside the schedules themselves: what runs, and what is spent. */
-  async circumstances(tx: Tx, schedules: readonly LockedSchedule[]): Promise<Map<string, Circumstances>> {
-    const rows = await tx.rows<Circumstances & Record<string, unknown>>(sql`
+  async firingContext(tx: Tx, schedules: readonly LockedSchedule[]): Promise<Map<string, FiringContext>> {
+    const rows = await tx.rows<FiringContext & Record<string, unknown>>(sql`
       select g.id,
         (select count(*)::int from (select 1 from runs r where r.organization_id = g.organization_id and r.task_id = g.task_id
           and r.schedule_id = g.id and r.finished_at is null limit 2) live) as "liveRuns",

@@ -1,6 +1,6 @@
 export { ScheduleEntity, ScheduleSlotEntity } from './schedule.entity.js';
-export { ScheduleClockwork } from './schedule-clockwork.js';
-export { ScheduleFiring } from './schedule-firing.js';
+export { ScheduleRunner } from './schedule-clockwork.js';
+export { ScheduleDispatcher } from './schedule-firing.js';
 export { SchedulesModule } from './schedules.module.js';
 export { scheduleInfoJson, type StoredScheduleInfo } from './schedules.repository.js';
 export {

@@ -6,13 +6,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { Log } from '../../kernel/log.js';
-import { FiringRepository } from './firing.repository.js';
-import { ScheduleFiring } from './schedule-firing.js';
-import { ScheduleNews } from './schedule-news.js';
+import { ScheduleDispatchRepository } from './firing.repository.js';
+import { ScheduleDispatcher } from './schedule-firing.js';
+import { ScheduleNotifier } from './schedule-news.js';
 
-const PACE_MS = 1_000;
-const LEAST_PACE_MS = 5;
-const PATIENT_PACE_MS = 20;
+const INTERVAL_MS = 1_000;
+const MIN_INTERVAL_MS = 5;
+const CONTENTION_BACKOFF_MS = 20;
 const ROUNDS_PER_CHECK = 30;
 /** Overdue by more than this, something is wrong: with a budget of a minute for a hundred thousand, and one that cannot be fired. */
 const OVERDUE_SECONDS = 300;
@@ -22,14 +22,14 @@ const LEDGER_DAYS = 400;
 const SWEPT_AT_ONCE = 5_000;
 
 @Injectable()
-export class ScheduleClockwork implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class ScheduleRunner implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
 
   constructor(
-    private readonly firing: ScheduleFiring,
-    private readonly repository: FiringRepository,
-    private readonly news: ScheduleNews,
+    private readonly firing: ScheduleDispatcher,
+    private readonly repository: ScheduleDispatchRepository,
+    private readonly news: ScheduleNotifier,
     private readonly log: Log,
   ) {}
 
@@ -61,7 +61,7 @@ export class ScheduleClockwork implements OnApplicationBootstrap, BeforeApplicat
     for (let round = 0; !signal.aborted; round += 1) {
       const waitMs = await this.#round(round).catch((error: unknown) => {
         this.log.warn('schedules could not be fired; trying again', { error });
-        return PACE_MS;
+        return INTERVAL_MS;
       });
       await delay(waitMs, undefined, { signal, ref: false }).catch(() => undefined);
     }
@@ -82,6 +82,9 @@ export class ScheduleClockwork implements OnApplicationBootstrap, BeforeApplicat
     await this.news.tellPaused();
     const untilDueMs = await this.repository.untilDueMs();
     // What is due and was not taken is held by somebody: it will be let go, and asking again and again helps nobody.
-    return Math.min(PACE_MS, Math.max(decided === 0 ? PATIENT_PACE_MS : LEAST_PACE_MS, untilDueMs ?? PACE_MS));
+    return Math.min(
+      INTERVAL_MS,
+      Math.max(decided === 0 ? CONTENTION_BACKOFF_MS : MIN_INTERVAL_MS, untilDueMs ?? INTERVAL_MS),
+    );
   }
 }

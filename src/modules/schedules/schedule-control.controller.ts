@@ -6,12 +6,12 @@ import type { IdempotencyTicket } from '../../database/idempotency.js';
 import { answered } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { RUN_EXAMPLE, runSchema, type RunView } from '../runs/index.js';
 import { SCHEDULE_EXAMPLE, SLOT_EXAMPLE, STATS_EXAMPLE } from './schedule.examples.js';
-import { ScheduleControl } from './schedule-control.service.js';
+import { ScheduleControlService } from './schedule-control.service.js';
 import {
   type Backfilled,
   type BackfillRequest,
@@ -42,13 +42,13 @@ import {
 @ApiBearerAuth('bearer')
 @Controller('api/v1/schedules')
 export class ScheduleControlController {
-  constructor(private readonly control: ScheduleControl) {}
+  constructor(private readonly control: ScheduleControlService) {}
 
   @Post('pause')
   @HttpCode(200)
   @Requires('schedule:contribute')
   @ApiOperation({ summary: 'Pause all schedules that fit a filter', description: 'Of those that you may change.' })
-  @Returns(200, changedSchema, { description: 'How many were not paused before.', example: { changed: 12 } })
+  @ApiZodResponse(200, changedSchema, { description: 'How many were not paused before.', example: { changed: 12 } })
   pauseMany(
     @CurrentActor() actor: Actor,
     @Body({ schema: pauseManyRequest }) { reason, ...filter }: PauseManyRequest,
@@ -60,7 +60,7 @@ export class ScheduleControlController {
   @HttpCode(200)
   @Requires('schedule:contribute')
   @ApiOperation({ summary: 'Resume all schedules that fit a filter', description: 'Of those that you may change.' })
-  @Returns(200, changedSchema, { description: 'How many were paused before.', example: { changed: 12 } })
+  @ApiZodResponse(200, changedSchema, { description: 'How many were paused before.', example: { changed: 12 } })
   resumeMany(
     @CurrentActor() actor: Actor,
     @Body({ schema: resumeManyRequest }) filter: ResumeManyRequest,
@@ -75,8 +75,8 @@ export class ScheduleControlController {
     summary: 'Run a schedule now',
     description: 'A run of no slot, whatever else is running, paused or not. Takes Idempotency-Key.',
   })
-  @Returns(200, runSchema, { description: 'The run.', example: RUN_EXAMPLE })
-  @Problems('conflict', 'limit-reached', 'budget-exceeded')
+  @ApiZodResponse(200, runSchema, { description: 'The run.', example: RUN_EXAMPLE })
+  @ApiProblemResponses('conflict', 'limit-reached', 'budget-exceeded')
   async trigger(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -91,11 +91,11 @@ export class ScheduleControlController {
   @HttpCode(200)
   @Requires('schedule:contribute')
   @ApiOperation({ summary: 'Pause a schedule', description: 'Slots that come meanwhile are not made up for.' })
-  @Returns(200, scheduleSchema, {
+  @ApiZodResponse(200, scheduleSchema, {
     description: 'The schedule.',
     example: { ...SCHEDULE_EXAMPLE, enabled: false, paused_at: '2030-01-05T10:00:00.000Z', next_execution_at: null },
   })
-  @Problems('conflict')
+  @ApiProblemResponses('conflict')
   pause(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -108,8 +108,8 @@ export class ScheduleControlController {
   @HttpCode(200)
   @Requires('schedule:contribute')
   @ApiOperation({ summary: 'Resume a schedule', description: 'From now on: slots of the pause are not fired.' })
-  @Returns(200, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
-  @Problems('conflict')
+  @ApiZodResponse(200, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
+  @ApiProblemResponses('conflict')
   resume(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -125,11 +125,11 @@ export class ScheduleControlController {
     summary: 'Make runs for slots of the past that have none',
     description: 'At most 500 slots, all at once; the overlap rule does not hold for them. Takes Idempotency-Key.',
   })
-  @Returns(200, backfilledSchema, {
+  @ApiZodResponse(200, backfilledSchema, {
     description: 'What was made.',
     example: { backfilled: 1, fired_before: 4, run_ids: [SLOT_EXAMPLE.run_id] },
   })
-  @Problems('budget-exceeded')
+  @ApiProblemResponses('budget-exceeded')
   async backfill(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -146,7 +146,10 @@ export class ScheduleControlController {
     summary: 'List what became of the slots of a schedule',
     description: 'Newest first. Why the slot of nine o’clock did not run: `?from=…T09:00:00Z&to=…T09:00:01Z`.',
   })
-  @Returns(200, slotPage, { description: 'A page of slots.', example: { data: [SLOT_EXAMPLE], next_cursor: null } })
+  @ApiZodResponse(200, slotPage, {
+    description: 'A page of slots.',
+    example: { data: [SLOT_EXAMPLE], next_cursor: null },
+  })
   slots(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -158,7 +161,7 @@ export class ScheduleControlController {
   @Get(':id/stats')
   @Requires('schedule:read')
   @ApiOperation({ summary: 'Get how a schedule has been doing', description: 'How late it fires, what it missed.' })
-  @Returns(200, statsSchema, { description: 'Counts and lags of the last days.', example: STATS_EXAMPLE })
+  @ApiZodResponse(200, statsSchema, { description: 'Counts and lags of the last days.', example: STATS_EXAMPLE })
   stats(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

@@ -2,17 +2,17 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, readScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator } from '../../http/list-query.js';
 import { invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
 import { type RunView, RunsService, ScheduledRuns } from '../runs/index.js';
 import { TZ_VERSION } from './cron.js';
 import { FireTimes } from './fire-times.js';
-import { FiringRepository, type LockedSchedule } from './firing.repository.js';
+import { ScheduleDispatchRepository, type LockedSchedule } from './firing.repository.js';
 import { jitterMs } from './rule.js';
-import { ScheduleFiring } from './schedule-firing.js';
+import { ScheduleDispatcher } from './schedule-firing.js';
 import { ScheduleLedgerQuery } from './schedule-ledger.query.js';
 import { SchedulesRepository } from './schedules.repository.js';
 import {
@@ -30,30 +30,30 @@ import {
 import { SchedulesService } from './schedules.service.js';
 import { ruleOf } from './stored-rule.js';
 
-const MOST_BACKFILLED = 500;
+const MAX_BACKFILLED = 500;
 const SWITCHED_AT_ONCE = 200;
 const STATS_DAYS = 30;
 const FIRST = '00000000-0000-0000-0000-000000000000';
 
 /** Schedules under people's hands: fired out of turn, filled up, paused and resumed; and what became of their slots. */
 @Injectable()
-export class ScheduleControl {
-  readonly #pages: ListPages;
+export class ScheduleControlService {
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly database: Database,
     private readonly idempotency: Idempotency,
     private readonly schedules: SchedulesService,
     private readonly repository: SchedulesRepository,
-    private readonly firing: ScheduleFiring,
-    private readonly standings: FiringRepository,
+    private readonly firing: ScheduleDispatcher,
+    private readonly standings: ScheduleDispatchRepository,
     private readonly ledger: ScheduleLedgerQuery,
     private readonly fireTimes: FireTimes,
     private readonly runs: RunsService,
     private readonly scheduledRuns: ScheduledRuns,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'schedule-slots');
+    this.#pages = new CursorPaginator(sealer, 'schedule-slots');
   }
 
   /** A run of the schedule at once, of no slot and whatever is running. @throws DomainError `not-found`, `forbidden`, `conflict` */
@@ -169,10 +169,10 @@ export class ScheduleControl {
     // A slot that is still to be decided is not ours to decide.
     const untilMs = schedule.nextMs === null ? toMs : Math.min(toMs, schedule.nextMs - 1);
     const slots = this.fireTimes
-      .slots(ruleOf(schedule), fromMs - 1, MOST_BACKFILLED + 1)
+      .slots(ruleOf(schedule), fromMs - 1, MAX_BACKFILLED + 1)
       .filter((slot) => slot <= untilMs);
-    if (slots.length > MOST_BACKFILLED) {
-      throw invalid('/from', `There are more than ${MOST_BACKFILLED} slots from here on; take them in parts.`);
+    if (slots.length > MAX_BACKFILLED) {
+      throw invalid('/from', `There are more than ${MAX_BACKFILLED} slots from here on; take them in parts.`);
     }
     return slots;
   }

@@ -23,14 +23,14 @@ import { TZ_VERSION } from './cron.js';
 import { type DecidedSlot, type Decision, type SlotReason, decideDue } from './due-slots.js';
 import { FireTimes } from './fire-times.js';
 import {
-  type Circumstances,
-  FiringRepository,
+  type FiringContext,
+  ScheduleDispatchRepository,
   type LockedSchedule,
   type SettledSchedule,
   type SettledSlot,
 } from './firing.repository.js';
 import { jitterMs } from './rule.js';
-import { ScheduleNews } from './schedule-news.js';
+import { ScheduleNotifier } from './schedule-news.js';
 import { ruleOf } from './stored-rule.js';
 
 /** Schedules a turn: enough to share the cost of statements, few enough that locks are short. */
@@ -38,13 +38,13 @@ const BATCH = 500;
 /** Turns at once, where one is not enough. */
 const LANES = 2;
 /** Slots of one schedule a turn. */
-const MOST_SLOTS = 500;
+const MAX_SLOTS = 500;
 /** The event loop is let go after so much computing. */
-const BREATH_MS = 20;
+const YIELD_INTERVAL_MS = 20;
 /** How long one that cannot be fired rests. */
 const POSTPONED_SECONDS = 300;
 
-interface Settlement {
+interface FiringDecision {
   schedule: LockedSchedule;
   decision: Decision;
   slots: SettledSlot[];
@@ -52,19 +52,19 @@ interface Settlement {
 }
 
 /** How slots of a schedule are decided that is about to change. */
-export interface LastCall {
+export interface FinalSlot {
   /** Slots whose moment has come but whose jitter has not: fired with the rest, or not at all. */
   early: 'fire' | 'skip';
 }
 
 @Injectable()
-export class ScheduleFiring {
+export class ScheduleDispatcher {
   constructor(
     private readonly database: Database,
-    private readonly repository: FiringRepository,
+    private readonly repository: ScheduleDispatchRepository,
     private readonly runs: ScheduledRuns,
     private readonly fireTimes: FireTimes,
-    private readonly news: ScheduleNews,
+    private readonly news: ScheduleNotifier,
     private readonly log: Log,
   ) {}
 
@@ -92,7 +92,7 @@ export class ScheduleFiring {
    * locked by the caller. Answers the schedule as it is then, locked.
    * @throws DomainError `conflict` where there is too much to catch up with in one request
    */
-  async settle(tx: Tx, organizationId: string, id: string, { early }: LastCall): Promise<LockedSchedule | null> {
+  async settle(tx: Tx, organizationId: string, id: string, { early }: FinalSlot): Promise<LockedSchedule | null> {
     for (let round = 0; round < 20; round += 1) {
       const schedule = await this.repository.lock(tx, organizationId, id);
       if (schedule?.nextMs == null || schedule.nextMs > schedule.nowMs) {
@@ -191,9 +191,9 @@ export class ScheduleFiring {
     tx: Tx,
     schedules: readonly LockedSchedule[],
     how: { untilMs?: number; refusal?: SlotReason | null },
-  ): Promise<Settlement[]> {
-    const circumstances = await this.#circumstances(tx, schedules);
-    const settlements: Settlement[] = [];
+  ): Promise<FiringDecision[]> {
+    const circumstances = await this.#firingContext(tx, schedules);
+    const settlements: FiringDecision[] = [];
     let begun = performance.now();
     for (const schedule of schedules) {
       const refusal = how.refusal ?? this.#refusalOf(schedule, circumstances.get(schedule.id));
@@ -202,7 +202,7 @@ export class ScheduleFiring {
       } catch (error) {
         await this.#putOff(tx, schedule, error);
       }
-      if (performance.now() - begun > BREATH_MS) {
+      if (performance.now() - begun > YIELD_INTERVAL_MS) {
         await breathe();
         begun = performance.now();
       }
@@ -211,12 +211,12 @@ export class ScheduleFiring {
     return settlements;
   }
 
-  async #circumstances(tx: Tx, schedules: readonly LockedSchedule[]): Promise<Map<string, Circumstances>> {
+  async #firingContext(tx: Tx, schedules: readonly LockedSchedule[]): Promise<Map<string, FiringContext>> {
     const asking = schedules.filter(({ overlap, hasBudgets }) => overlap !== 'allow' || hasBudgets);
-    return asking.length === 0 ? new Map() : this.repository.circumstances(tx, asking);
+    return asking.length === 0 ? new Map() : this.repository.firingContext(tx, asking);
   }
 
-  #refusalOf(schedule: LockedSchedule, circumstances: Circumstances | undefined): SlotReason | null {
+  #refusalOf(schedule: LockedSchedule, circumstances: FiringContext | undefined): SlotReason | null {
     const refusal = refusalOf(schedule, circumstances);
     // Known before anything is written, so that what is due of others need not be written in halves for it.
     return refusal === null && this.runs.isFull(schedule.organizationId) ? 'limit' : refusal;
@@ -224,10 +224,10 @@ export class ScheduleFiring {
 
   #decide(
     schedule: LockedSchedule,
-    circumstances: Circumstances | undefined,
+    circumstances: FiringContext | undefined,
     refusal: SlotReason | null,
     untilMs: number | undefined,
-  ): Settlement {
+  ): FiringDecision {
     const decision = decideDue(
       {
         rule: ruleOf(schedule),
@@ -241,7 +241,7 @@ export class ScheduleFiring {
         liveRuns: circumstances?.liveRuns ?? 0,
         refusal,
       },
-      { nowMs: schedule.nowMs, ...(untilMs === undefined ? {} : { untilMs }), most: MOST_SLOTS },
+      { nowMs: schedule.nowMs, ...(untilMs === undefined ? {} : { untilMs }), most: MAX_SLOTS },
       this.fireTimes.next,
     );
     const ids = new Map(decision.slots.filter((slot) => slot.fires).map((slot) => [slot.slotMs, newId()]));
@@ -255,7 +255,7 @@ export class ScheduleFiring {
   }
 
   /** Writes what was decided; where that is refused, in halves. */
-  async #write(tx: Tx, settlements: readonly Settlement[]): Promise<void> {
+  async #write(tx: Tx, settlements: readonly FiringDecision[]): Promise<void> {
     if (settlements.length === 0) {
       return;
     }
@@ -277,7 +277,7 @@ export class ScheduleFiring {
   }
 
   /** One that cannot be written as it was decided: without its runs, or not now. */
-  async #refused(tx: Tx, { schedule, slots, decision, runs }: Settlement, error: DomainError): Promise<void> {
+  async #refused(tx: Tx, { schedule, slots, decision, runs }: FiringDecision, error: DomainError): Promise<void> {
     const reason = skipReasonOf(error);
     if (reason !== null && runs.length > 0) {
       const skipped = slots.map((slot): SettledSlot =>
@@ -298,7 +298,7 @@ export class ScheduleFiring {
     await this.repository.postpone(tx, schedule, POSTPONED_SECONDS);
   }
 
-  async #writeAll(tx: Tx, settlements: readonly Settlement[]): Promise<void> {
+  async #writeAll(tx: Tx, settlements: readonly FiringDecision[]): Promise<void> {
     for (const { schedule, decision, runs } of settlements) {
       if (decision.cancels && runs.length > 0) {
         await this.runs.cancelLive(tx, schedule.organizationId, schedule.taskId, schedule.id);
@@ -333,13 +333,13 @@ export class ScheduleFiring {
   }
 
   /** With the runs dropped that their agents drop where their concurrency key is full. */
-  async #admitted(tx: Tx, settlements: readonly Settlement[]): Promise<readonly Settlement[]> {
+  async #admitted(tx: Tx, settlements: readonly FiringDecision[]): Promise<readonly FiringDecision[]> {
     if (
       !settlements.some(({ schedule }) => schedule.concurrencyKey !== null && schedule.concurrencyStrategy !== 'queue')
     ) {
       return settlements;
     }
-    const admitted: Settlement[] = [];
+    const admitted: FiringDecision[] = [];
     for (const settlement of settlements) {
       const [run] = settlement.runs;
       const isRefused = run !== undefined && !(await this.runs.admit(tx, run));
@@ -352,7 +352,7 @@ export class ScheduleFiring {
   async #fireWaiting(at: Date | null): Promise<number> {
     return this.database.transaction(async (tx) => {
       const waiting = await this.repository.claimWaiting(tx, BATCH, at);
-      const circumstances = await this.#circumstances(tx, waiting);
+      const circumstances = await this.#firingContext(tx, waiting);
       for (const schedule of waiting) {
         const isOff = !schedule.enabled || !schedule.taskEnabled || schedule.taskDeleted;
         const found = circumstances.get(schedule.id);
@@ -395,7 +395,7 @@ function skipReasonOf(error: unknown): SlotReason | null {
 }
 
 /** Why nothing of a schedule may fire now; null: it may. */
-function refusalOf(schedule: LockedSchedule, circumstances: Circumstances | undefined): SlotReason | null {
+function refusalOf(schedule: LockedSchedule, circumstances: FiringContext | undefined): SlotReason | null {
   if (schedule.agentDeleted) {
     return 'agent-deleted';
   }
@@ -420,7 +420,7 @@ function coalescedRun(slot: DecidedSlot, standingRun: string | null): string | n
   return slot.status === 'coalesced' ? standingRun : null;
 }
 
-function advanced({ schedule, decision, slots, runs }: Settlement): SettledSchedule {
+function advanced({ schedule, decision, slots, runs }: FiringDecision): SettledSchedule {
   const last = runs.at(-1);
   return {
     organizationId: schedule.organizationId,
@@ -439,11 +439,11 @@ function advanced({ schedule, decision, slots, runs }: Settlement): SettledSched
 }
 
 /** Without the runs of slots that the ledger knew already. */
-function without(settlement: Settlement, unmade: ReadonlySet<string | null>): Settlement {
+function without(settlement: FiringDecision, unmade: ReadonlySet<string | null>): FiringDecision {
   return { ...settlement, runs: settlement.runs.filter(({ id }) => !unmade.has(id)) };
 }
 
-function refusedBy(settlement: Settlement, reason: SlotReason): Settlement {
+function refusedBy(settlement: FiringDecision, reason: SlotReason): FiringDecision {
   return {
     ...settlement,
     runs: [],

@@ -1,16 +1,16 @@
 import { Injectable } from '@nestjs/common';
 import type { Tx } from '../../database/database.js';
 import { Log } from '../../kernel/log.js';
-import { FiringRepository, type LockedSchedule, type SettledSlot } from './firing.repository.js';
+import { ScheduleDispatchRepository, type LockedSchedule, type SettledSlot } from './firing.repository.js';
 
 /** Untold pauses told at once. */
 const BATCH = 100;
 
 /** Tells what somebody should know of schedules: slots that were missed, and schedules that failures have paused. */
 @Injectable()
-export class ScheduleNews {
+export class ScheduleNotifier {
   constructor(
-    private readonly repository: FiringRepository,
+    private readonly repository: ScheduleDispatchRepository,
     private readonly log: Log,
   ) {}
 

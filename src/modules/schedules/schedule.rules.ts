@@ -3,7 +3,7 @@ import { invalid } from '../../kernel/errors.js';
 import { assertFires, assertZone, FLOOR_SECONDS } from './cron.js';
 import type { Rule } from './rule.js';
 
-export interface RuleSurroundings {
+export interface RuleContext {
   nowMs: number;
   /** JSON Pointer of the object that holds the rule. */
   pointer: string;
@@ -13,7 +13,7 @@ export interface RuleSurroundings {
 }
 
 /** Refuses a rule that cannot be, saying which field and why. @throws DomainError `invalid-request` */
-export function assertRule(rule: Rule, { nowMs, pointer, floorSeconds, next }: RuleSurroundings): void {
+export function assertRule(rule: Rule, { nowMs, pointer, floorSeconds, next }: RuleContext): void {
   const floor = floorSeconds ?? FLOOR_SECONDS;
   const { startsMs, endsMs } = rule;
   if (startsMs !== null && endsMs !== null && endsMs <= startsMs) {

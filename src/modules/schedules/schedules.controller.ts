@@ -6,7 +6,7 @@ import type { IdempotencyTicket } from '../../database/idempotency.js';
 import { created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { SCHEDULE_EXAMPLE } from './schedule.examples.js';
@@ -43,7 +43,7 @@ export class SchedulesController {
     summary: 'List the schedules of the tasks you may read',
     description: 'Returns the schedules of the tasks that you can read, a page at a time.',
   })
-  @Returns(200, schedulePage, {
+  @ApiZodResponse(200, schedulePage, {
     description: 'A page of schedules.',
     example: { data: [SCHEDULE_EXAMPLE], next_cursor: null },
   })
@@ -57,8 +57,8 @@ export class SchedulesController {
   @Post()
   @Requires('schedule:contribute')
   @ApiOperation({ summary: 'Give a task a schedule', description: 'Takes Idempotency-Key.' })
-  @Returns(201, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
-  @Problems('already-exists')
+  @ApiZodResponse(201, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
+  @ApiProblemResponses('already-exists')
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newSchedule }) body: NewSchedule,
@@ -76,7 +76,7 @@ export class SchedulesController {
     description:
       'Validates a schedule rule and returns it in words, with the next times at which it fires. Nothing is stored.',
   })
-  @Returns(200, previewSchema, {
+  @ApiZodResponse(200, previewSchema, {
     description: 'The rule in words and its next fires.',
     example: {
       cron: '0 9 * * 1-5',
@@ -100,7 +100,7 @@ export class SchedulesController {
     summary: 'Get a schedule',
     description: 'Returns a schedule with its rule, its next time and its state.',
   })
-  @Returns(200, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
+  @ApiZodResponse(200, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<Schedule> {
     return this.schedules.get(actor, id);
   }
@@ -111,7 +111,7 @@ export class SchedulesController {
     summary: 'Change a schedule (merge patch)',
     description: 'Updates a schedule by JSON merge patch (RFC 7396). Requires write access to its task.',
   })
-  @Returns(200, scheduleSchema, { description: 'The schedule as it is now.', example: SCHEDULE_EXAMPLE })
+  @ApiZodResponse(200, scheduleSchema, { description: 'The schedule as it is now.', example: SCHEDULE_EXAMPLE })
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -127,7 +127,7 @@ export class SchedulesController {
     summary: 'Delete a schedule; its task stays',
     description: 'Deletes a schedule. Its task and the runs that it started stay.',
   })
-  @Returns(204, null, { description: 'It is gone.' })
+  @ApiZodResponse(204, null, { description: 'It is gone.' })
   async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     await this.schedules.remove(actor, id);
   }
@@ -138,7 +138,7 @@ export class SchedulesController {
     summary: 'List the next moments a schedule fires',
     description: 'Returns the next times at which a schedule fires, soonest first.',
   })
-  @Returns(200, upcomingSchema, {
+  @ApiZodResponse(200, upcomingSchema, {
     description: 'The next moments, soonest first.',
     example: { data: ['2030-01-07T09:00:00.000Z'] },
   })

@@ -1,13 +1,13 @@
 import { Module } from '@nestjs/common';
 import { RunsModule } from '../runs/index.js';
 import { FireTimes } from './fire-times.js';
-import { FiringRepository } from './firing.repository.js';
-import { ScheduleClockwork } from './schedule-clockwork.js';
+import { ScheduleDispatchRepository } from './firing.repository.js';
+import { ScheduleRunner } from './schedule-clockwork.js';
 import { ScheduleControlController } from './schedule-control.controller.js';
-import { ScheduleControl } from './schedule-control.service.js';
-import { ScheduleFiring } from './schedule-firing.js';
+import { ScheduleControlService } from './schedule-control.service.js';
+import { ScheduleDispatcher } from './schedule-firing.js';
 import { ScheduleLedgerQuery } from './schedule-ledger.query.js';
-import { ScheduleNews } from './schedule-news.js';
+import { ScheduleNotifier } from './schedule-news.js';
 import { SchedulesController } from './schedules.controller.js';
 import { SchedulesRepository } from './schedules.repository.js';
 import { SchedulesService } from './schedules.service.js';
@@ -17,15 +17,15 @@ import { SchedulesService } from './schedules.service.js';
   controllers: [ScheduleControlController, SchedulesController],
   providers: [
     FireTimes,
-    FiringRepository,
-    ScheduleClockwork,
-    ScheduleControl,
-    ScheduleFiring,
+    ScheduleDispatchRepository,
+    ScheduleRunner,
+    ScheduleControlService,
+    ScheduleDispatcher,
     ScheduleLedgerQuery,
-    ScheduleNews,
+    ScheduleNotifier,
     SchedulesRepository,
     SchedulesService,
   ],
-  exports: [SchedulesService, ScheduleFiring, ScheduleClockwork],
+  exports: [SchedulesService, ScheduleDispatcher, ScheduleRunner],
 })
 export class SchedulesModule {}

@@ -134,7 +134,7 @@ export class SchedulesRepository {
   }
 
   /** The organisation's floor in seconds, where its settings have one; the database's clock; the zone of the task's last schedule. */
-  async surroundings(
+  async ruleContext(
     scope: WriteScope,
     tx: Tx,
     taskId: string,

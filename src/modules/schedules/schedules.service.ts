@@ -2,17 +2,17 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, readScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator } from '../../http/list-query.js';
 import { Clock } from '../../kernel/clock.js';
 import { DomainError, forbidden, invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
 import { TZ_VERSION } from './cron.js';
 import { FireTimes } from './fire-times.js';
-import { FiringRepository } from './firing.repository.js';
+import { ScheduleDispatchRepository } from './firing.repository.js';
 import { jitterMs } from './rule.js';
-import { ScheduleFiring } from './schedule-firing.js';
+import { ScheduleDispatcher } from './schedule-firing.js';
 import { assertRule } from './schedule.rules.js';
 import {
   type StoredSchedule,
@@ -51,19 +51,19 @@ export interface ScheduleInfo {
 /** Schedules as they are shown and set. What they do is `ScheduleFiring`'s. */
 @Injectable()
 export class SchedulesService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly database: Database,
     private readonly idempotency: Idempotency,
     private readonly repository: SchedulesRepository,
-    private readonly firing: ScheduleFiring,
-    private readonly standings: FiringRepository,
+    private readonly firing: ScheduleDispatcher,
+    private readonly standings: ScheduleDispatchRepository,
     private readonly fireTimes: FireTimes,
     private readonly clock: Clock,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'schedules');
+    this.#pages = new CursorPaginator(sealer, 'schedules');
   }
 
   async list(actor: Actor, query: ScheduleListQuery): Promise<Page<Schedule>> {
@@ -195,7 +195,7 @@ export class SchedulesService {
     settings: SchedulePatch,
     pointer: string,
   ): Promise<{ values: ScheduleValues; isRetimed: boolean }> {
-    const { nowMs, floorSeconds, timezone } = await this.repository.surroundings(scope, tx, taskId);
+    const { nowMs, floorSeconds, timezone } = await this.repository.ruleContext(scope, tx, taskId);
     const values = merged(current, settings, timezone);
     if (values.cron === null && values.everySeconds === null && values.atMs === null) {
       throw invalid(`${pointer}/cron`, 'A schedule needs cron, every_seconds or at.');

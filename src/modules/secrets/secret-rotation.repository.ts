@@ -2,7 +2,11 @@ import { Injectable } from '@nestjs/common';
 import type { Database } from '../../database/database.js';
 import { sql } from '../../database/sql.js';
 import { type Envelope, EnvelopeError } from '../../engines/envelope/envelope.js';
-import { type SealedCount, SealedStore, SealedStores } from '../../engines/envelope/sealed-stores.js';
+import {
+  type ReencryptionCount,
+  ReencryptableStore,
+  ReencryptionRegistry,
+} from '../../engines/envelope/sealed-stores.js';
 import { Log } from '../../kernel/log.js';
 import { secretContext } from './secret-context.js';
 
@@ -15,11 +19,11 @@ interface SealedRow {
 
 /** Secrets as the rotation of the root key sees them: over every organisation, and never opened further than their data key. */
 @Injectable()
-export class SecretRotationRepository extends SealedStore {
+export class SecretRotationRepository extends ReencryptableStore {
   readonly name = 'secrets';
 
   constructor(
-    stores: SealedStores,
+    stores: ReencryptionRegistry,
     private readonly log: Log,
   ) {
     super();
@@ -45,8 +49,8 @@ export class SecretRotationRepository extends SealedStore {
     });
   }
 
-  override async count(database: Database): Promise<SealedCount[]> {
-    return database.rows<SealedCount & Record<string, unknown>>(
+  override async count(database: Database): Promise<ReencryptionCount[]> {
+    return database.rows<ReencryptionCount & Record<string, unknown>>(
       sql`select v.root_key_id as "rootKeyId", count(*)::int as count from secret_versions v group by 1 order by 1`,
     );
   }

@@ -1,19 +1,19 @@
 import { type BeforeApplicationShutdown, Injectable, type OnModuleInit } from '@nestjs/common';
 import { Log } from '../../kernel/log.js';
-import { Rounds } from '../../kernel/rounds.js';
+import { BackgroundJob } from '../../kernel/rounds.js';
 import { SecretsRepository } from './secrets.repository.js';
 
-const EACH_MS = 3_600_000;
+const INTERVAL_MS = 3_600_000;
 const MAX_AT_ONCE = 500;
-const BREATH_MS = 100;
+const BUSY_INTERVAL_MS = 100;
 
 /** Destroys values that were replaced or deleted, once no run is left that was given them. */
 @Injectable()
-export class SecretSweep implements OnModuleInit, BeforeApplicationShutdown {
-  readonly #rounds = new Rounds({
+export class SecretSweeper implements OnModuleInit, BeforeApplicationShutdown {
+  readonly #rounds = new BackgroundJob({
     round: async () => (await this.repository.sweep(MAX_AT_ONCE)) === MAX_AT_ONCE,
-    restMs: EACH_MS,
-    breathMs: BREATH_MS,
+    restMs: INTERVAL_MS,
+    breathMs: BUSY_INTERVAL_MS,
     // A start has better things to do.
     restsFirst: true,
     onFailure: (error) => this.log.debug('the sweep of replaced secrets failed', { error }),

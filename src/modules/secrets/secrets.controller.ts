@@ -3,7 +3,7 @@ import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagg
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import type { ListQuery } from '../../http/list-query.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import type { Page } from '../../kernel/page.js';
 import {
   SECRET_EXAMPLE,
@@ -30,11 +30,11 @@ export class SecretsController {
     summary: 'List secrets: their names, never their values',
     description: 'Returns the names of the secrets of your organization. No route returns a value.',
   })
-  @Returns(200, secretPage, {
+  @ApiZodResponse(200, secretPage, {
     description: 'A page of secrets.',
     example: { data: [SECRET_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
+  @ApiProblemResponses('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   list(@CurrentActor() actor: Actor, @Query({ schema: secretListQuery }) query: ListQuery): Promise<Page<SecretView>> {
     return this.secrets.list(actor, query);
   }
@@ -46,8 +46,8 @@ export class SecretsController {
     description:
       'It is sealed at once and never shown again. Agents get it with a run where their `allowed_secret_names` and the `secret_names` of the task name it. For admins.',
   })
-  @Returns(200, secretSchema, { description: 'The secret, without its value.', example: SECRET_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'limit-reached')
+  @ApiZodResponse(200, secretSchema, { description: 'The secret, without its value.', example: SECRET_EXAMPLE })
+  @ApiProblemResponses('invalid-request', 'unauthenticated', 'forbidden', 'limit-reached')
   put(
     @CurrentActor() actor: Actor,
     @Param('name', { schema: secretNameParam }) name: string,
@@ -64,8 +64,8 @@ export class SecretsController {
     description:
       'For admins. Values that runs were given are kept sealed, for redaction only, until those runs are deleted.',
   })
-  @Returns(204, null, { description: 'It is gone.' })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
+  @ApiZodResponse(204, null, { description: 'It is gone.' })
+  @ApiProblemResponses('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
   async remove(@CurrentActor() actor: Actor, @Param('name', { schema: secretNameParam }) name: string): Promise<void> {
     await this.secrets.remove(actor, name);
   }

@@ -1,6 +1,6 @@
 import { Module } from '@nestjs/common';
 import { SecretRotationRepository } from './secret-rotation.repository.js';
-import { SecretSweep } from './secret-sweep.js';
+import { SecretSweeper } from './secret-sweep.js';
 import { SecretValues } from './secret-values.js';
 import { SecretsController } from './secrets.controller.js';
 import { SecretsRepository } from './secrets.repository.js';
@@ -8,7 +8,7 @@ import { SecretsService } from './secrets.service.js';
 
 @Module({
   controllers: [SecretsController],
-  providers: [SecretsRepository, SecretsService, SecretValues, SecretRotationRepository, SecretSweep],
+  providers: [SecretsRepository, SecretsService, SecretValues, SecretRotationRepository, SecretSweeper],
   exports: [SecretsService, SecretValues],
 })
 export class SecretsModule {}

@@ -4,8 +4,8 @@ import { type Actor, type WriteScope, readScope, writeScope } from '../../access
 import { Database, type Tx } from '../../database/database.js';
 import { Envelope } from '../../engines/envelope/envelope.js';
 import { KeyRing } from '../../engines/keyring/keyring.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages, type ListQuery } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator, type ListQuery } from '../../http/list-query.js';
 import { invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
@@ -16,16 +16,16 @@ import { secretNameSchema, type SecretPut, type SecretView } from './secrets.sch
 /** Secrets as admins keep them: written, replaced, deleted, and never shown. */
 @Injectable()
 export class SecretsService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly repository: SecretsRepository,
     private readonly envelope: Envelope,
     private readonly database: Database,
     private readonly ring: KeyRing,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'secrets');
+    this.#pages = new CursorPaginator(sealer, 'secrets');
   }
 
   /** Names and versions; no value leaves. */

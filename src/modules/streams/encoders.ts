@@ -3,7 +3,7 @@ import { ndjsonEncoder } from './ndjson-encoder.js';
 import { sseEncoder } from './sse-encoder.js';
 import type { StreamEncoder } from './stream-encoder.js';
 import type { StreamFormat } from './stream-format.js';
-import { TextEncoderForPeople } from './text-encoder.js';
+import { PlainTextEncoder } from './text-encoder.js';
 
 /** An encoder for one reader. */
 export function encoderOf(format: StreamFormat): StreamEncoder {
@@ -13,7 +13,7 @@ export function encoderOf(format: StreamFormat): StreamEncoder {
     case 'ndjson':
       return ndjsonEncoder;
     case 'text':
-      return new TextEncoderForPeople();
+      return new PlainTextEncoder();
     default:
       return assertNever(format);
   }

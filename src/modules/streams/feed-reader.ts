@@ -12,28 +12,28 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import { StaleActorError } from '../../database/database.js';
 import type { Clock } from '../../kernel/clock.js';
 import { DomainError } from '../../kernel/errors.js';
-import { Disconnect, type ReaderGroup } from './reader-group.js';
-import type { SharedPage } from './page-shelf.js';
-import type { Attendant, SharedFeed } from './shared-feed.js';
+import { Disconnect, type AuthorizationGroup } from './reader-group.js';
+import type { EncodedPage } from './page-shelf.js';
+import type { Subscriber, FeedBroadcaster } from './shared-feed.js';
 import { sseEncoder } from './sse-encoder.js';
 import type { ReconnectReason, StreamEncoder } from './stream-encoder.js';
-import { SharedChunk, type StreamOutlet } from './stream-outlet.js';
+import { EncodedChunk, type StreamResponseWriter } from './stream-outlet.js';
 
 const HEARTBEAT_MS = 15_000;
 const LONGEST_LIFE_MS = 60 * 60 * 1_000;
 const WRITE_DEADLINE_MS = 30_000;
 
-const SSE_HEARTBEAT = new SharedChunk(sseEncoder.heartbeat());
+const SSE_HEARTBEAT = new EncodedChunk(sseEncoder.heartbeat());
 
 export interface ReaderParts {
-  feed: SharedFeed;
-  group: ReaderGroup;
+  feed: FeedBroadcaster;
+  group: AuthorizationGroup;
   /** The cursor after which the reader wants frames. */
   cursor: string;
   /** A download ends here, or where there is no more. */
   until: string | null;
   encoder: StreamEncoder;
-  outlet: (onChange: () => void) => StreamOutlet;
+  outlet: (onChange: () => void) => StreamResponseWriter;
   clock: Clock;
   /** Called once, when nothing of it is left. */
   onClosed: () => void;
@@ -41,11 +41,11 @@ export interface ReaderParts {
   onFault: (error: unknown) => void;
 }
 
-export class FeedReader implements Attendant {
-  readonly group: ReaderGroup;
-  readonly #feed: SharedFeed;
+export class Subscription implements Subscriber {
+  readonly group: AuthorizationGroup;
+  readonly #feed: FeedBroadcaster;
   readonly #parts: ReaderParts;
-  readonly #outlet: StreamOutlet;
+  readonly #outlet: StreamResponseWriter;
   readonly #openedAtMs: number;
   #cursor: string;
   #wroteAtMs: number;
@@ -73,7 +73,7 @@ export class FeedReader implements Attendant {
     const first = this.#feed.source.opening(this.#cursor);
     const opening = encoder.opening() + (first === null ? '' : encoder.frame(first));
     if (opening !== '') {
-      this.#outlet.offer(new SharedChunk(opening));
+      this.#outlet.offer(new EncodedChunk(opening));
     }
     this.walk();
   }
@@ -88,7 +88,7 @@ export class FeedReader implements Attendant {
   }
 
   /** Sends a page that begins at the reader's cursor; false where it could not, and goes on when it can. */
-  take(shared: SharedPage): boolean {
+  take(shared: EncodedPage): boolean {
     if (this.#state === 'ending' || this.#state === 'closed') {
       return false;
     }
@@ -99,7 +99,7 @@ export class FeedReader implements Attendant {
     }
     const chunk = encoder.isShared
       ? shared.sse
-      : new SharedChunk(shared.page.frames.map((frame) => encoder.frame(frame)).join(''));
+      : new EncodedChunk(shared.page.frames.map((frame) => encoder.frame(frame)).join(''));
     const nowMs = this.#parts.clock.nowMs();
     if (!this.#outlet.offer(chunk)) {
       this.#waitForRoom(nowMs);
@@ -130,7 +130,7 @@ export class FeedReader implements Attendant {
     }
     this.#state = 'ending';
     const farewell = this.#parts.encoder.reconnect(this.#feed.source.tell(this.#cursor), reason);
-    if (farewell === null || !this.#outlet.offer(new SharedChunk(farewell))) {
+    if (farewell === null || !this.#outlet.offer(new EncodedChunk(farewell))) {
       this.#outlet.cut();
     } else {
       this.#outlet.end();
@@ -219,7 +219,7 @@ export class FeedReader implements Attendant {
   #heartbeat(nowMs: number): void {
     const { encoder } = this.#parts;
     const text = encoder.heartbeat();
-    if (text !== '' && this.#outlet.offer(encoder.isShared ? SSE_HEARTBEAT : new SharedChunk(text))) {
+    if (text !== '' && this.#outlet.offer(encoder.isShared ? SSE_HEARTBEAT : new EncodedChunk(text))) {
       this.#wroteAtMs = nowMs;
     }
   }

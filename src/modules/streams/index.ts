@@ -11,5 +11,5 @@ export {
 export { EVENT_TYPES, type EventType, type StreamEvent } from './stream-event.js';
 export { StreamLinks, type StreamUrl } from './stream-links.js';
 export { StreamCompactor } from './stream-compactor.js';
-export { OpenStreams } from './open-streams.js';
+export { ConnectionRegistry } from './open-streams.js';
 export { StreamsModule } from './streams.module.js';

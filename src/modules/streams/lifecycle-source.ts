@@ -10,17 +10,17 @@
  */
 import { readScope } from '../../access/index.js';
 import { ANY_STREAM_TOPIC } from '../../engines/event-bus/event-bus.js';
-import type { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
+import type { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
 import type { Clock } from '../../kernel/clock.js';
 import { DomainError } from '../../kernel/errors.js';
 import { type FeedFrame, type FeedPage, type FeedSource, shownOf } from './feed-source.js';
 import { LIFECYCLE_HOURS, type LifecyclePosition, type LifecycleQuery, type LifecycleRow } from './lifecycle.query.js';
-import type { ReaderGroup } from './reader-group.js';
+import type { AuthorizationGroup } from './reader-group.js';
 import type { StreamEvent } from './stream-event.js';
 import type { StreamsRepository } from './streams.repository.js';
 
 /** Hints come for every stream there is; so often they are followed at most. */
-const LEAST_PAUSE_MS = 250;
+const MIN_INTERVAL_MS = 250;
 const HORIZON_MS = LIFECYCLE_HOURS * 60 * 60 * 1000;
 const FIRST_RUN = '00000000-0000-0000-0000-000000000000';
 
@@ -52,7 +52,7 @@ export class LifecycleCursors {
   readonly #context: string;
 
   constructor(
-    private readonly sealer: CursorSealer,
+    private readonly sealer: CursorCodec,
     organizationId: string,
   ) {
     this.#context = JSON.stringify(['lifecycle', organizationId]);
@@ -104,14 +104,14 @@ export function lifecycleSource(
   repository: StreamsRepository,
   cursors: LifecycleCursors,
   clock: Clock,
-  group: ReaderGroup,
+  group: AuthorizationGroup,
   name: string,
 ): FeedSource {
   const topics = [ANY_STREAM_TOPIC];
   return {
     key: name,
     topics: () => topics,
-    leastPauseMs: LEAST_PAUSE_MS,
+    leastPauseMs: MIN_INTERVAL_MS,
     opening: (cursor) => frame(cursors, cursorOf(cursor), 'ready', { cursor: cursors.seal(cursorOf(cursor)) }, null),
     read: async (after) => {
       const cursor = cursorOf(after);

@@ -6,18 +6,18 @@ import { DomainError } from '../../kernel/errors.js';
 const FAREWELL_MS = 5_000;
 
 /** A reader's place among the open streams. */
-export interface StreamPlace {
+export interface ConnectionSlot {
   /** Gives the place up; once is enough, more does no harm. */
   leave(): void;
 }
 
-interface Resident extends StreamPlace {
+interface RegisteredConnection extends ConnectionSlot {
   onStop(): void;
   onCut(): void;
 }
 
 /** Who a stream is counted for. */
-type Visitor = Pick<Actor, 'organizationId' | 'principalId'>;
+type StreamClient = Pick<Actor, 'organizationId' | 'principalId'>;
 
 /** How many there are of each; names of none are forgotten. */
 class Count {
@@ -47,10 +47,10 @@ export interface StreamListener {
 
 /** Every stream this process is sending: counted, so that there are not too many, and told when the process stops. */
 @Injectable()
-export class OpenStreams implements BeforeApplicationShutdown {
+export class ConnectionRegistry implements BeforeApplicationShutdown {
   /** A reader costs some KiB, and its share of a statement a second. Past these a client is told to come back later (429). */
   readonly limits = { perPrincipal: 1_000, perOrganization: 6_000, perProcess: 8_000 };
-  readonly #residents = new Set<Resident>();
+  readonly #residents = new Set<RegisteredConnection>();
   readonly #byPrincipal = new Count();
   readonly #byOrganization = new Count();
   #stopping = false;
@@ -61,7 +61,7 @@ export class OpenStreams implements BeforeApplicationShutdown {
   }
 
   /** @throws DomainError `limit-reached` where there are too many, `unavailable` where the process is stopping */
-  enter({ organizationId, principalId }: Visitor, listener: StreamListener): StreamPlace {
+  enter({ organizationId, principalId }: StreamClient, listener: StreamListener): ConnectionSlot {
     if (this.#stopping) {
       throw new DomainError('unavailable', 'This server is stopping; connect again.', { retryAfterSeconds: 2 });
     }
@@ -75,7 +75,7 @@ export class OpenStreams implements BeforeApplicationShutdown {
         retryAfterSeconds: 5,
       });
     }
-    const resident: Resident = {
+    const resident: RegisteredConnection = {
       leave: () => this.#leave(resident, { organizationId, principalId }),
       ...listener,
     };
@@ -108,7 +108,7 @@ export class OpenStreams implements BeforeApplicationShutdown {
     });
   }
 
-  #leave(resident: Resident, { organizationId, principalId }: Visitor): void {
+  #leave(resident: RegisteredConnection, { organizationId, principalId }: StreamClient): void {
     if (!this.#residents.delete(resident)) {
       return;
     }

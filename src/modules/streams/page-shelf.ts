@@ -1,13 +1,13 @@
 import type { FeedPage, FeedSource } from './feed-source.js';
 import { sseEncoder } from './sse-encoder.js';
-import { SharedChunk } from './stream-outlet.js';
+import { EncodedChunk } from './stream-outlet.js';
 
 /** Pages kept for readers that come to them a little later: each about 64 KiB of text. */
 const KEPT_PAGES = 96;
 
 /** A page, worded once for all its readers. */
-export class SharedPage {
-  #sse: SharedChunk | null = null;
+export class EncodedPage {
+  #sse: EncodedChunk | null = null;
 
   constructor(
     readonly page: FeedPage,
@@ -21,8 +21,8 @@ export class SharedPage {
   }
 
   /** The page as server-sent events, framed for the wire. */
-  get sse(): SharedChunk {
-    this.#sse ??= new SharedChunk(this.page.frames.map((frame) => sseEncoder.frame(frame)).join(''));
+  get sse(): EncodedChunk {
+    this.#sse ??= new EncodedChunk(this.page.frames.map((frame) => sseEncoder.frame(frame)).join(''));
     return this.#sse;
   }
 }
@@ -32,12 +32,12 @@ export class SharedPage {
  * one that is read now, unless retention has deleted some of it: that is asked each time, by all who come at once together, and costs
  * far less than the reading. A page that leads nowhere is not kept, for something may have come since.
  */
-export class PageShelf {
-  readonly #kept = new Map<string, SharedPage>();
-  readonly #reading = new Map<string, Promise<SharedPage | null>>();
+export class EncodedPageCache {
+  readonly #kept = new Map<string, EncodedPage>();
+  readonly #reading = new Map<string, Promise<EncodedPage | null>>();
 
   /** The page after a cursor; null where the log is gone. `hints` is asked when the reading begins. */
-  async page(source: FeedSource, after: string, hints: () => number): Promise<SharedPage | null> {
+  async page(source: FeedSource, after: string, hints: () => number): Promise<EncodedPage | null> {
     const place = `${source.key} ${after}`;
     const underWay = this.#reading.get(place);
     if (underWay !== undefined) {
@@ -48,7 +48,7 @@ export class PageShelf {
     return reading;
   }
 
-  async #keptOrRead(source: FeedSource, after: string, hints: () => number): Promise<SharedPage | null> {
+  async #keptOrRead(source: FeedSource, after: string, hints: () => number): Promise<EncodedPage | null> {
     const place = `${source.key} ${after}`;
     const kept = this.#kept.get(place);
     if (kept !== undefined) {
@@ -60,19 +60,19 @@ export class PageShelf {
     return this.#read(source, after, hints());
   }
 
-  async #read(source: FeedSource, after: string, hintsBefore: number): Promise<SharedPage | null> {
+  async #read(source: FeedSource, after: string, hintsBefore: number): Promise<EncodedPage | null> {
     const page = await source.read(after);
     if (page === null) {
       return null;
     }
-    const shared = new SharedPage(page, hintsBefore);
+    const shared = new EncodedPage(page, hintsBefore);
     if (shared.isFurther) {
       this.#keep(`${source.key} ${after}`, shared);
     }
     return shared;
   }
 
-  #keep(place: string, page: SharedPage): void {
+  #keep(place: string, page: EncodedPage): void {
     this.#kept.set(place, page);
     for (const oldest of this.#kept.keys()) {
       if (this.#kept.size <= KEPT_PAGES) {

@@ -15,7 +15,7 @@ import type { ReconnectReason } from './stream-encoder.js';
 
 /** With so few groups every page is asked about, and every second without one. */
 const FEW_GROUPS = 50;
-const LEAST_IDLE_MS = 1_000;
+const MIN_IDLE_MS = 1_000;
 const LONGEST_SERVED_MS = 3_000;
 /** So often the credential itself is looked up afresh. */
 const RENEW_MS = 3_000;
@@ -38,7 +38,7 @@ export interface GroupParts {
   renewActor: () => Promise<Actor>;
 }
 
-export class ReaderGroup {
+export class AuthorizationGroup {
   #actor: Actor;
   #askedAtMs: number;
   #renewedAtMs: number;
@@ -57,7 +57,7 @@ export class ReaderGroup {
 
   /** True where nothing was asked about the group for so long that it should be, page or no page. */
   get isDue(): boolean {
-    return this.#mustRenew || this.parts.clock.nowMs() - this.#askedAtMs >= Math.max(LEAST_IDLE_MS, this.#servedMs());
+    return this.#mustRenew || this.parts.clock.nowMs() - this.#askedAtMs >= Math.max(MIN_IDLE_MS, this.#servedMs());
   }
 
   get #mustRenew(): boolean {

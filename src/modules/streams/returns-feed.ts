@@ -1,6 +1,6 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiHeader, ApiResponse } from '@nestjs/swagger';
-import { Problems } from '../../http/returns.js';
+import { ApiProblemResponses } from '../../http/returns.js';
 
 /** One frame of a feed, as each format has it. */
 interface FeedExample {
@@ -14,7 +14,7 @@ interface FeedExample {
 }
 
 /** Documents what a route that follows a log answers, in each of its formats, how a client comes back, and what is refused before the first byte. */
-export function ReturnsFeed(description: string, { id, event, data, text }: FeedExample): MethodDecorator {
+export function ApiStreamResponse(description: string, { id, event, data, text }: FeedExample): MethodDecorator {
   const schema = { type: 'string' } as const;
   const line = JSON.stringify(data);
   return applyDecorators(
@@ -32,6 +32,6 @@ export function ReturnsFeed(description: string, { id, event, data, text }: Feed
         'text/plain': { schema, example: text },
       },
     }),
-    Problems('not-acceptable', 'cursor-ahead', 'limit-reached'),
+    ApiProblemResponses('not-acceptable', 'cursor-ahead', 'limit-reached'),
   );
 }

@@ -17,19 +17,19 @@
  * **Rights** are asked about after a page is read and before it is sent; `reader-group.ts` says how.
  */
 import type { EventBus } from '../../engines/event-bus/event-bus.js';
-import { Disconnect, type ReaderGroup } from './reader-group.js';
+import { Disconnect, type AuthorizationGroup } from './reader-group.js';
 import type { FeedPage, FeedSource } from './feed-source.js';
-import { type PageShelf, SharedPage } from './page-shelf.js';
+import { type EncodedPageCache, EncodedPage } from './page-shelf.js';
 
 /** With every hint lost, a new event is seen this late at most. */
-const LOOK_EACH_MS = 1_000;
+const POLL_INTERVAL_MS = 1_000;
 
 /** What a feed needs of a reader. */
-export interface Attendant {
-  readonly group: ReaderGroup;
+export interface Subscriber {
+  readonly group: AuthorizationGroup;
   readonly cursor: string;
   /** Sends a page that begins at its cursor; false where it could not and goes on by itself. */
-  take(shared: SharedPage): boolean;
+  take(shared: EncodedPage): boolean;
   /** Goes on by itself. */
   walk(): void;
   /** Nothing more will come. */
@@ -40,16 +40,16 @@ export interface Attendant {
   tick(): void;
 }
 
-interface Room {
+interface SubscriberGroup {
   cursor: string;
-  readonly readers: Set<Attendant>;
+  readonly readers: Set<Subscriber>;
   isLooking: boolean;
   mustLookAgain: boolean;
 }
 
-export class SharedFeed {
-  readonly #rooms = new Map<string, Room>();
-  readonly #readers = new Set<Attendant>();
+export class FeedBroadcaster {
+  readonly #rooms = new Map<string, SubscriberGroup>();
+  readonly #readers = new Set<Subscriber>();
   readonly #subscriptions = new Map<string, () => void>();
   readonly #timer: NodeJS.Timeout;
   #pausing: NodeJS.Timeout | null = null;
@@ -59,19 +59,19 @@ export class SharedFeed {
 
   constructor(
     readonly source: FeedSource,
-    private readonly shelf: PageShelf,
+    private readonly shelf: EncodedPageCache,
     private readonly bus: EventBus,
     private readonly onEmpty: () => void,
   ) {
     this.#subscribe();
-    this.#timer = setInterval(() => this.#tick(), LOOK_EACH_MS);
+    this.#timer = setInterval(() => this.#tick(), POLL_INTERVAL_MS);
   }
 
-  join(reader: Attendant): void {
+  join(reader: Subscriber): void {
     this.#readers.add(reader);
   }
 
-  leave(reader: Attendant): void {
+  leave(reader: Subscriber): void {
     for (const room of this.#rooms.values()) {
       if (room.readers.delete(reader)) {
         this.#closeWhenEmpty(room);
@@ -89,7 +89,7 @@ export class SharedFeed {
   }
 
   /** The page after a cursor, shared with whoever asks for the same; null where the log is gone. */
-  async page(after: string): Promise<SharedPage | null> {
+  async page(after: string): Promise<EncodedPage | null> {
     const shared = await this.shelf.page(this.source, after, () => this.#hints);
     if (this.#readers.size > 0) {
       this.#subscribe();
@@ -98,7 +98,7 @@ export class SharedFeed {
   }
 
   /** Waits with those who have come as far; false where something may have come since the page was read. */
-  enter(reader: Attendant, { hintsBefore }: SharedPage): boolean {
+  enter(reader: Subscriber, { hintsBefore }: EncodedPage): boolean {
     if (hintsBefore !== this.#hints) {
       return false;
     }
@@ -156,7 +156,7 @@ export class SharedFeed {
 
   #tick(): void {
     this.#look();
-    const groups = new Set<ReaderGroup>();
+    const groups = new Set<AuthorizationGroup>();
     for (const reader of this.#readers) {
       reader.tick();
       groups.add(reader.group);
@@ -171,7 +171,7 @@ export class SharedFeed {
   }
 
   /** One loop at a time for each room. Never rejects: what fails ends the readers it fails for. */
-  async #lookFrom(room: Room): Promise<void> {
+  async #lookFrom(room: SubscriberGroup): Promise<void> {
     room.mustLookAgain = true;
     if (room.isLooking) {
       return;
@@ -203,7 +203,7 @@ export class SharedFeed {
     }
   }
 
-  async #deliver(room: Room, shared: SharedPage): Promise<void> {
+  async #deliver(room: SubscriberGroup, shared: EncodedPage): Promise<void> {
     const allowed = await this.#allowed(room.readers);
     for (const reader of room.readers) {
       if (!allowed.has(reader.group)) {
@@ -218,8 +218,8 @@ export class SharedFeed {
   }
 
   /** The groups that may read what is known now; readers of the others are sent away. */
-  async #allowed(readers: ReadonlySet<Attendant>): Promise<ReadonlySet<ReaderGroup>> {
-    const groups = new Set<ReaderGroup>();
+  async #allowed(readers: ReadonlySet<Subscriber>): Promise<ReadonlySet<AuthorizationGroup>> {
+    const groups = new Set<AuthorizationGroup>();
     for (const { group } of readers) {
       groups.add(group);
     }
@@ -234,7 +234,7 @@ export class SharedFeed {
     return groups;
   }
 
-  #move(room: Room, cursor: string): void {
+  #move(room: SubscriberGroup, cursor: string): void {
     this.#rooms.delete(room.cursor);
     room.cursor = cursor;
     this.#advance(cursor);
@@ -258,7 +258,7 @@ export class SharedFeed {
   }
 
   /** A walker that overtook the rooms would never stand where they do: it is shown no more than they have. */
-  #upToTheFrontier(shared: SharedPage): SharedPage {
+  #upToTheFrontier(shared: EncodedPage): EncodedPage {
     const { isBeyond } = this.source;
     const frontier = this.#frontier;
     const { page } = shared;
@@ -271,10 +271,10 @@ export class SharedFeed {
       return shared;
     }
     const cut: FeedPage = { ...page, frames, next: last.id, isOver: false };
-    return new SharedPage(cut, shared.hintsBefore);
+    return new EncodedPage(cut, shared.hintsBefore);
   }
 
-  #disconnect(readers: Iterable<Attendant>, error: unknown, group: ReaderGroup | null): void {
+  #disconnect(readers: Iterable<Subscriber>, error: unknown, group: AuthorizationGroup | null): void {
     for (const reader of [...readers]) {
       if (group === null || reader.group === group) {
         reader.fail(error);
@@ -282,7 +282,7 @@ export class SharedFeed {
     }
   }
 
-  #closeWhenEmpty(room: Room): void {
+  #closeWhenEmpty(room: SubscriberGroup): void {
     if (room.readers.size === 0 && !room.isLooking && this.#rooms.get(room.cursor) === room) {
       this.#rooms.delete(room.cursor);
     }

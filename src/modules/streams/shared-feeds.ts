@@ -5,33 +5,33 @@ import type { Actor } from '../../access/index.js';
 import { EventBus } from '../../engines/event-bus/event-bus.js';
 import { Clock } from '../../kernel/clock.js';
 import type { FeedSource } from './feed-source.js';
-import { PageShelf } from './page-shelf.js';
-import { ReaderGroup } from './reader-group.js';
-import { SharedFeed } from './shared-feed.js';
+import { EncodedPageCache } from './page-shelf.js';
+import { AuthorizationGroup } from './reader-group.js';
+import { FeedBroadcaster } from './shared-feed.js';
 
 /** A reader that wants in. */
-export interface Newcomer {
+export interface SubscribeRequest {
   actor: Actor;
   request: FastifyRequest;
   /** `name` is the group's own. */
-  source: (group: ReaderGroup, name: string) => FeedSource;
+  source: (group: AuthorizationGroup, name: string) => FeedSource;
   /** Names what is read; with the credential, the group. */
   subject: string;
   isReadable: (actor: Actor) => Promise<boolean>;
   renewActor: (request: FastifyRequest) => Promise<Actor>;
 }
 
-interface Membership {
-  group: ReaderGroup;
+interface GroupMembership {
+  group: AuthorizationGroup;
   requests: Set<FastifyRequest>;
 }
 
 /** Every feed that somebody in this process reads, and who reads with the same credential. */
 @Injectable()
-export class SharedFeeds {
-  readonly #feeds = new Map<string, SharedFeed>();
-  readonly #groups = new Map<string, Membership>();
-  readonly #shelf = new PageShelf();
+export class FeedHub {
+  readonly #feeds = new Map<string, FeedBroadcaster>();
+  readonly #groups = new Map<string, GroupMembership>();
+  readonly #shelf = new EncodedPageCache();
 
   constructor(
     private readonly bus: EventBus,
@@ -39,7 +39,7 @@ export class SharedFeeds {
   ) {}
 
   /** The feed and the group of a reader. `leave` when the reader is gone; the reader itself joins and leaves the feed. */
-  enter(newcomer: Newcomer): { feed: SharedFeed; group: ReaderGroup; leave: () => void } {
+  enter(newcomer: SubscribeRequest): { feed: FeedBroadcaster; group: AuthorizationGroup; leave: () => void } {
     const { request, subject } = newcomer;
     const name = `${subject} ${credentialOf(request)}`;
     let membership = this.#groups.get(name);
@@ -61,9 +61,9 @@ export class SharedFeeds {
     };
   }
 
-  #found({ actor, request, isReadable, renewActor }: Newcomer): Membership {
+  #found({ actor, request, isReadable, renewActor }: SubscribeRequest): GroupMembership {
     const requests = new Set<FastifyRequest>();
-    const group = new ReaderGroup({
+    const group = new AuthorizationGroup({
       actor,
       clock: this.clock,
       count: () => this.#groups.size,
@@ -74,10 +74,10 @@ export class SharedFeeds {
     return { group, requests };
   }
 
-  #feed(source: FeedSource): SharedFeed {
+  #feed(source: FeedSource): FeedBroadcaster {
     let feed = this.#feeds.get(source.key);
     if (feed === undefined) {
-      feed = new SharedFeed(source, this.#shelf, this.bus, () => this.#feeds.delete(source.key));
+      feed = new FeedBroadcaster(source, this.#shelf, this.bus, () => this.#feeds.delete(source.key));
       this.#feeds.set(source.key, feed);
     }
     return feed;

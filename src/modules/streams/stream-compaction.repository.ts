@@ -9,7 +9,7 @@ const AGE_HOURS = LIFECYCLE_HOURS + 1;
 /** About what one row holds afterwards: one page. */
 const ROW_BYTES = 64 * 1024;
 /** A log with more than this is left as it is, for its rows are not small ones. */
-const MOST_BYTES = 16 * 1024 * 1024;
+const MAX_BYTES = 16 * 1024 * 1024;
 
 @Injectable()
 export class StreamCompactionRepository {
@@ -46,7 +46,7 @@ export class StreamCompactionRepository {
         await tx.execute(sql`
           with fit as materialized (
             select 1 from run_events e where e.organization_id = ${organizationId} and e.run_id = ${id}
-            having count(*) > 1 and sum(pg_column_size(e.events)) <= ${MOST_BYTES}
+            having count(*) > 1 and sum(pg_column_size(e.events)) <= ${MAX_BYTES}
           ), taken as (
             delete from run_events e where e.organization_id = ${organizationId} and e.run_id = ${id} and exists (select 1 from fit)
             returning e.first_seq, e.last_seq, e.events, e.created_at

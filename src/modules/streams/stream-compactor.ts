@@ -6,21 +6,21 @@
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { unsafelySystemScope } from '../../access/index.js';
 import { Log } from '../../kernel/log.js';
-import { Rounds } from '../../kernel/rounds.js';
+import { BackgroundJob } from '../../kernel/rounds.js';
 import { StreamCompactionRepository } from './stream-compaction.repository.js';
 
 const ORGANIZATIONS = 100;
 const RUNS_A_TURN = 50;
 /** Between passes: after one that finished, and after one that left work. */
-const REST_MS = 10 * 60_000;
-const BREATH_MS = 1_000;
+const IDLE_INTERVAL_MS = 10 * 60_000;
+const BUSY_INTERVAL_MS = 1_000;
 
 @Injectable()
 export class StreamCompactor implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  readonly #rounds = new Rounds({
+  readonly #rounds = new BackgroundJob({
     round: () => this.sweep(),
-    restMs: REST_MS,
-    breathMs: BREATH_MS,
+    restMs: IDLE_INTERVAL_MS,
+    breathMs: BUSY_INTERVAL_MS,
     // A start has better things to do.
     restsFirst: true,
     onFailure: (error) => this.log.warn('finished streams were not compacted; tried again later', { error }),

@@ -1,14 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type AccessDeclaration, type Actor, readScope } from '../../access/index.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
 import { Authenticator } from '../../http/authenticator.js';
 import { rawHeaders } from '../../http/raw-headers.js';
 import { Clock } from '../../kernel/clock.js';
 import { notFound } from '../../kernel/errors.js';
 import { Log } from '../../kernel/log.js';
 import { encoderOf } from './encoders.js';
-import { FeedReader } from './feed-reader.js';
+import { Subscription } from './feed-reader.js';
 import { LifecycleQuery } from './lifecycle.query.js';
 import {
   assertSettled,
@@ -18,12 +18,12 @@ import {
   lifecycleSource,
   startingNow,
 } from './lifecycle-source.js';
-import { OpenStreams } from './open-streams.js';
+import { ConnectionRegistry } from './open-streams.js';
 import { runSource } from './run-source.js';
-import { type Newcomer, SharedFeeds } from './shared-feeds.js';
+import { type SubscribeRequest, FeedHub } from './shared-feeds.js';
 import { acceptedFormat, MEDIA_TYPES, type StreamFormat } from './stream-format.js';
 import { STREAM_LINK_PURPOSE } from './stream-links.js';
-import { StreamOutlet } from './stream-outlet.js';
+import { StreamResponseWriter } from './stream-outlet.js';
 import { type PageSize, StreamsRepository } from './streams.repository.js';
 import {
   cursorOf,
@@ -46,7 +46,7 @@ export const FOLLOW_ACCESS = {
 } as const satisfies AccessDeclaration;
 
 /** One request to read a stream as it grows. */
-export interface StreamVisit {
+export interface StreamRequest {
   actor: Actor;
   runId: string;
   query: FollowQuery;
@@ -55,7 +55,7 @@ export interface StreamVisit {
 }
 
 /** One request to read a feed over many runs. */
-export interface TaskVisit {
+export interface TaskStreamRequest {
   actor: Actor;
   taskId: string;
   query: FeedQuery;
@@ -74,7 +74,7 @@ const FEED_ACCESS = {
 const NO_EVENTS: PageSize = { events: 0, bytes: 0 };
 
 /** What is read, by whom, from where. */
-interface Reading extends Omit<Newcomer, 'request' | 'renewActor'> {
+interface Reading extends Omit<SubscribeRequest, 'request' | 'renewActor'> {
   access: AccessDeclaration;
   format: StreamFormat;
   cursor: string;
@@ -90,9 +90,9 @@ export class StreamDelivery {
     private readonly repository: StreamsRepository,
     private readonly taskFeed: TaskFeedQuery,
     private readonly lifecycle: LifecycleQuery,
-    private readonly sealer: CursorSealer,
-    private readonly openStreams: OpenStreams,
-    private readonly feeds: SharedFeeds,
+    private readonly sealer: CursorCodec,
+    private readonly openStreams: ConnectionRegistry,
+    private readonly feeds: FeedHub,
     private readonly authenticator: Authenticator,
     private readonly clock: Clock,
     private readonly log: Log,
@@ -102,7 +102,7 @@ export class StreamDelivery {
    * Sends the stream, or 204 where there is nothing more to come. Whatever is refused is thrown before the first byte.
    * @throws DomainError `not-found`, `cursor-ahead`, `invalid-request`, `not-acceptable`, `limit-reached`, `unavailable`
    */
-  async deliver({ actor, runId, query, request, reply }: StreamVisit): Promise<void> {
+  async deliver({ actor, runId, query, request, reply }: StreamRequest): Promise<void> {
     const format = query.format ?? acceptedFormat(request.headers.accept);
     const cursor = cursorOf(request.headers['last-event-id'], query);
     const { lastSeq, ended } = await this.streams.position(actor, runId, cursor);
@@ -128,7 +128,7 @@ export class StreamDelivery {
    * Sends the events of all runs of a task, those to come included.
    * @throws DomainError as `deliver` does, and `invalid-cursor`
    */
-  async deliverTask({ actor, taskId, query, request, reply }: TaskVisit): Promise<void> {
+  async deliverTask({ actor, taskId, query, request, reply }: TaskStreamRequest): Promise<void> {
     const format = query.format ?? acceptedFormat(request.headers.accept);
     const given = feedCursorOf(request.headers['last-event-id'], query);
     const cursors = new TaskCursors(this.sealer, actor.organizationId, taskId);
@@ -156,7 +156,7 @@ export class StreamDelivery {
    * Sends what happens to the runs that the actor may see.
    * @throws DomainError as `deliver` does, and `invalid-cursor`
    */
-  async deliverLifecycle({ actor, query, request, reply }: Omit<TaskVisit, 'taskId'>): Promise<void> {
+  async deliverLifecycle({ actor, query, request, reply }: Omit<TaskStreamRequest, 'taskId'>): Promise<void> {
     const format = query.format ?? acceptedFormat(request.headers.accept);
     const given = feedCursorOf(request.headers['last-event-id'], query);
     const cursors = new LifecycleCursors(this.sealer, actor.organizationId);
@@ -183,7 +183,7 @@ export class StreamDelivery {
       return;
     }
     // Set before anybody can call: a place is told things only later.
-    let reader: FeedReader | null = null;
+    let reader: Subscription | null = null;
     const place = this.openStreams.enter(actor, {
       onStop: () => reader?.disconnect('shutdown'),
       onCut: () => reader?.cut(),
@@ -193,13 +193,13 @@ export class StreamDelivery {
       request,
       renewActor: (one) => this.authenticator.authenticate(one, access, { fresh: true }),
     });
-    reader = new FeedReader({
+    reader = new Subscription({
       feed,
       group,
       cursor,
       until,
       encoder: encoderOf(format),
-      outlet: (onChange) => new StreamOutlet(reply.raw, onChange),
+      outlet: (onChange) => new StreamResponseWriter(reply.raw, onChange),
       clock: this.clock,
       onClosed: () => {
         leave();

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 const KEEP_ALIVE_MS = 15_000;
 
 /** Bytes as they go to the socket: one chunk of the chunked coding, framed once and sent to however many readers. */
-export class SharedChunk {
+export class EncodedChunk {
   readonly framed: Buffer;
   readonly isEmpty: boolean;
   readonly #start: number;
@@ -29,7 +29,7 @@ export class SharedChunk {
  * The body goes straight to the socket: what is framed once for all readers (RFC 9112, section 7.1) need not be framed again, copied
  * or corked for each. The head before it and the last chunk after it are Node's.
  */
-export class StreamOutlet {
+export class StreamResponseWriter {
   readonly #raw: ServerResponse;
   readonly #socket: Socket | null;
   readonly #onChange: () => void;
@@ -70,7 +70,7 @@ export class StreamOutlet {
    * Writes where there is room for it; false where the reader has to read first. So what waits here is less than the socket's own
    * mark and one chunk: well under 256 KiB, since pages are 64 KiB, but for a single event that is larger.
    */
-  offer(chunk: SharedChunk): boolean {
+  offer(chunk: EncodedChunk): boolean {
     const socket = this.#socket;
     if (socket === null || socket.writableNeedDrain) {
       return false;

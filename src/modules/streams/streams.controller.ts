@@ -3,9 +3,9 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
-import { ReturnsFeed } from './returns-feed.js';
+import { ApiStreamResponse } from './returns-feed.js';
 import { FOLLOW_ACCESS, StreamDelivery } from './stream-delivery.js';
 import type { StreamUrl } from './stream-links.js';
 import {
@@ -57,13 +57,13 @@ export class StreamsController {
       'with the oldest kept. Each frame’s `id` resumes the feed for 24 hours, with nothing lost or repeated; an older one gets a `gap` first. ' +
       'Rights are looked up with every page.',
   })
-  @ReturnsFeed('The feed.', {
+  @ApiStreamResponse('The feed.', {
     id: '1.WyI3MzEi.0Zb1',
     event: 'run.started',
     data: EXAMPLE_LIFECYCLE,
     text: '09:00:00  running (attempt 1)\n',
   })
-  @Problems('invalid-cursor')
+  @ApiProblemResponses('invalid-cursor')
   async followOrganization(
     @Query({ schema: feedQuerySchema }) query: FeedQuery,
     @CurrentActor() actor: Actor,
@@ -83,13 +83,15 @@ export class StreamsController {
       '`reconnect` (come back with your cursor) are never stored. `application/x-ndjson` is a download of what is there; ' +
       '`text/plain` is for people: `curl -N -H "Accept: text/plain" …`.',
   })
-  @ReturnsFeed('The stream.', {
+  @ApiStreamResponse('The stream.', {
     id: '2',
     event: 'status',
     data: EXAMPLE_EVENT,
     text: '09:00:00  running (attempt 1)\n',
   })
-  @Returns(204, null, { description: 'The cursor is the end of a stream that has ended: nothing more will come.' })
+  @ApiZodResponse(204, null, {
+    description: 'The cursor is the end of a stream that has ended: nothing more will come.',
+  })
   async follow(
     @Param('id', { schema: idParam }) runId: string,
     @Query({ schema: followQuerySchema }) query: FollowQuery,
@@ -107,12 +109,12 @@ export class StreamsController {
     description:
       'Returns the stored events of a run in order, from the position `after`. To receive events as they happen, use `GET /api/v1/streams/{id}`.',
   })
-  @Returns(200, streamEventsSchema, {
+  @ApiZodResponse(200, streamEventsSchema, {
     description:
       'Events after the cursor. Pages may be shorter than `limit`; go on while `next_after` is less than `last_seq`.',
     example: { data: [EXAMPLE_EVENT], next_after: 2, last_seq: 7, ended: true, gap: null },
   })
-  @Problems('cursor-ahead')
+  @ApiProblemResponses('cursor-ahead')
   async listEvents(
     @Param('id', { schema: idParam }) runId: string,
     @Query({ schema: eventsQuerySchema }) query: EventsQuery,
@@ -130,7 +132,7 @@ export class StreamsController {
       'Valid for 15 minutes, while the caller may read the stream, and until the session or the secret of the API key that it was made with ends. For ' +
       'EventSource, which cannot send headers.',
   })
-  @Returns(200, streamUrlSchema, {
+  @ApiZodResponse(200, streamUrlSchema, {
     description: 'The link.',
     example: {
       url: 'http://localhost:3000/api/v1/streams/0198f0a0-0000-7000-8000-000000000001?expires=1767225600&issuer=0198c0de-0000-7000-8000-000000000002&organization=0198c0de-0000-7000-8000-000000000001&key=1&signature=uT3pXk0v9Qw',

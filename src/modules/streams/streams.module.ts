@@ -1,6 +1,6 @@
 import { Module } from '@nestjs/common';
-import { OpenStreams } from './open-streams.js';
-import { SharedFeeds } from './shared-feeds.js';
+import { ConnectionRegistry } from './open-streams.js';
+import { FeedHub } from './shared-feeds.js';
 import { StreamCompactionRepository } from './stream-compaction.repository.js';
 import { StreamCompactor } from './stream-compactor.js';
 import { StreamDelivery } from './stream-delivery.js';
@@ -23,9 +23,9 @@ import { StreamsService } from './streams.service.js';
     StreamsService,
     StreamDelivery,
     StreamLinks,
-    OpenStreams,
-    SharedFeeds,
+    ConnectionRegistry,
+    FeedHub,
   ],
-  exports: [StreamLinks, OpenStreams],
+  exports: [StreamLinks, ConnectionRegistry],
 })
 export class StreamsModule {}

@@ -27,7 +27,7 @@ export interface TaskRunPage {
 }
 
 /** Runs that are told side by side; what keeps a cursor short, however many runs a task has. */
-const MOST_OPEN_RUNS = 32;
+const MAX_OPEN_RUNS = 32;
 
 @Injectable()
 export class TaskFeedQuery {
@@ -64,5 +64,5 @@ function runsFrom(scope: ReadScope, { watermark, open }: TaskPosition): Sql {
   return sql`select u.organization_id, u.id, u.number, u.last_seq, u.finished_at, u.status, u.output, u.error, coalesce(p.seq, 0) as after
     from runs u left join unnest(${numbers}::int[], ${seqs}::bigint[]) as p (number, seq) on p.number = u.number
     where u.organization_id = ${scope.organizationId} and u.task_id = t.id and (u.number > ${watermark}::int or u.number = any(${numbers}::int[]))
-    order by u.number limit ${MOST_OPEN_RUNS}`;
+    order by u.number limit ${MAX_OPEN_RUNS}`;
 }

@@ -6,7 +6,7 @@
  * statement however many runs there are; where more than 32 are under way at once, the later ones follow when an earlier one ends.
  */
 import { unsafelySystemScope } from '../../access/index.js';
-import type { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
+import type { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
 import { streamTopic } from '../../engines/event-bus/event-bus.js';
 import { DomainError } from '../../kernel/errors.js';
 import { type FeedFrame, type FeedPage, type FeedSource, shownOf } from './feed-source.js';
@@ -24,7 +24,7 @@ export class TaskCursors {
   readonly #context: string;
 
   constructor(
-    private readonly sealer: CursorSealer,
+    private readonly sealer: CursorCodec,
     organizationId: string,
     taskId: string,
   ) {
@@ -113,7 +113,7 @@ export function taskSource(
 }
 
 /** What a run of the page has still to tell, and whether that is all it will ever tell. */
-interface Telling {
+interface TaskFeedState {
   run: TaskRunPage;
   frames: { frame: Omit<FeedFrame, 'id'>; seq: number; at: string }[];
 }
@@ -130,7 +130,7 @@ function pageOf(after: string, position: TaskPosition, runs: readonly TaskRunPag
       open.set(run.number, seq);
     }
   };
-  for (const { run, frame, seq } of inOrder(runs.map(tellingOf))) {
+  for (const { run, frame, seq } of inOrder(runs.map(taskFeedStateOf))) {
     tell(run, seq);
     frames.push({ ...frame, id: cursors.seal(standing()) });
   }
@@ -147,8 +147,8 @@ function pageOf(after: string, position: TaskPosition, runs: readonly TaskRunPag
   return { after, frames, next: positionText(standing()), isOver: false, shown };
 }
 
-function tellingOf(run: TaskRunPage): Telling {
-  const frames: Telling['frames'] = [];
+function taskFeedStateOf(run: TaskRunPage): TaskFeedState {
+  const frames: TaskFeedState['frames'] = [];
   let cursor = run.after;
   const tellGapBefore = (seq: number, at: string): void => {
     const gap = gapBetween(cursor, seq);
@@ -187,7 +187,7 @@ function headingOf({ number }: TaskRunPage): string {
 
 /** Each run's frames in their order, and always the earliest of those that are next. */
 function* inOrder(
-  tellings: readonly Telling[],
+  tellings: readonly TaskFeedState[],
 ): Generator<{ run: TaskRunPage; frame: Omit<FeedFrame, 'id'>; seq: number }> {
   const places = tellings.map(() => 0);
   for (;;) {

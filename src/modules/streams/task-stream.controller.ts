@@ -3,9 +3,9 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Problems } from '../../http/returns.js';
+import { ApiProblemResponses } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
-import { ReturnsFeed } from './returns-feed.js';
+import { ApiStreamResponse } from './returns-feed.js';
 import { StreamDelivery } from './stream-delivery.js';
 import { type FeedQuery, feedQuerySchema } from './streams.schema.js';
 
@@ -34,13 +34,13 @@ export class TaskStreamController {
       'ones follow when an earlier one ends. The feed has no end of its own. `application/x-ndjson` is a download of what is there; ' +
       '`text/plain` is for people.',
   })
-  @ReturnsFeed('The feed.', {
+  @ApiStreamResponse('The feed.', {
     id: '1.WzEsMSwyXQ.0Zb1',
     event: 'status',
     data: EXAMPLE,
     text: '--  run 1\n09:00:00  running (attempt 1)\n',
   })
-  @Problems('invalid-cursor')
+  @ApiProblemResponses('invalid-cursor')
   async follow(
     @Param('id', { schema: idParam }) taskId: string,
     @Query({ schema: feedQuerySchema }) query: FeedQuery,

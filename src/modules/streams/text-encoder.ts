@@ -5,7 +5,7 @@ import type { ReconnectReason, StreamEncoder } from './stream-encoder.js';
 import { gapSchema, type StreamEvent } from './stream-event.js';
 
 /** Longest JSON shown of an event; people read the rest elsewhere. */
-const MOST_JSON_CHARACTERS = 2_000;
+const MAX_JSON_CHARACTERS = 2_000;
 
 /**
  * All control characters but tab and line feed. A worker's text goes to somebody's terminal here, where an escape sequence could
@@ -38,7 +38,7 @@ const endData = z.object({
  * Lines for people, for `curl -N`: a time, a word, a text. Deltas are printed as they come, without a line each; a message whose
  * deltas were just printed is not repeated.
  */
-export class TextEncoderForPeople implements StreamEncoder {
+export class PlainTextEncoder implements StreamEncoder {
   readonly follows = true;
   readonly isShared = false;
   #midLine = false;
@@ -169,5 +169,5 @@ function partText(part: {
 
 function json(value: unknown): string {
   const text = value === undefined ? '' : JSON.stringify(value);
-  return text.length > MOST_JSON_CHARACTERS ? `${text.slice(0, MOST_JSON_CHARACTERS)}…` : text;
+  return text.length > MAX_JSON_CHARACTERS ? `${text.slice(0, MAX_JSON_CHARACTERS)}…` : text;
 }

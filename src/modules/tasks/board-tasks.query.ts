@@ -6,15 +6,15 @@ import { readableTask } from '../../database/scope.sql.js';
 import { type Sql, all, sql } from '../../database/sql.js';
 import { type RunView, childIdsJson, runJson } from '../runs/index.js';
 import { type StoredScheduleInfo, scheduleInfoJson } from '../schedules/index.js';
-import { type TaskBatches, type TaskPosition, readTaskBatches } from './task-batches.query.js';
+import { type BatchContext, type TaskPosition, readTaskBatches } from './task-batches.query.js';
 
 /** A run with what its agent is called, and the first hundred runs it started. */
-export interface BoardRun extends RunView {
+export interface RunOverview extends RunView {
   agent: { slug: string; version: string };
   child_run_ids: string[];
 }
 
-export interface StoredBoardTask {
+export interface StoredTaskOverview {
   id: string;
   title: string;
   prompt: string;
@@ -26,10 +26,10 @@ export interface StoredBoardTask {
   owner_email: string | null;
   schedule: StoredScheduleInfo | null;
   /** The last root runs, newest first. */
-  recent_runs: BoardRun[];
+  recent_runs: RunOverview[];
 }
 
-export interface BoardFilter {
+export interface TaskOverviewFilter {
   id?: string | undefined;
   account_id?: string | undefined;
   artist_account_id?: string | undefined;
@@ -53,12 +53,12 @@ const BOARD_TASK = sql`json_build_object('id', t.id, 'title', t.title, 'prompt',
       order by n.number desc limit 5) r), '[]'::json))`;
 
 @Injectable()
-export class BoardTasksQuery {
+export class TaskOverviewsQuery {
   constructor(private readonly database: Database) {}
 
   /** One task, or null where it is not readable. */
-  async find(scope: ReadScope, id: string, tx?: Tx): Promise<StoredBoardTask | null> {
-    return (tx ?? this.database).json<StoredBoardTask>(
+  async find(scope: ReadScope, id: string, tx?: Tx): Promise<StoredTaskOverview | null> {
+    return (tx ?? this.database).json<StoredTaskOverview>(
       scope,
       sql`select ${BOARD_TASK} from tasks t where ${all(conditions(scope, { id }))}`,
     );
@@ -67,9 +67,9 @@ export class BoardTasksQuery {
   /** All that fit the filter, newest first, in batches. */
   async list(
     scope: ReadScope,
-    filter: BoardFilter,
+    filter: TaskOverviewFilter,
     page: { after: TaskPosition | null; limit: number | null },
-  ): Promise<TaskBatches<StoredBoardTask>> {
+  ): Promise<BatchContext<StoredTaskOverview>> {
     if (filter.id !== undefined) {
       return { first: await this.#byId(scope, filter), rest: null, next: null };
     }
@@ -77,16 +77,16 @@ export class BoardTasksQuery {
   }
 
   /** One run of a readable task, or null. */
-  async findRun(scope: ReadScope, runId: string): Promise<BoardRun | null> {
-    return this.database.json<BoardRun>(
+  async findRun(scope: ReadScope, runId: string): Promise<RunOverview | null> {
+    return this.database.json<RunOverview>(
       scope,
       sql`select ${BOARD_RUN} from runs r join tasks t on t.organization_id = r.organization_id and t.id = r.task_id
         where r.organization_id = ${scope.organizationId} and r.id = ${runId} and ${readableTask(scope, 't')}`,
     );
   }
 
-  async #byId(scope: ReadScope, filter: BoardFilter): Promise<StoredBoardTask[]> {
-    const found = await this.database.json<StoredBoardTask>(
+  async #byId(scope: ReadScope, filter: TaskOverviewFilter): Promise<StoredTaskOverview[]> {
+    const found = await this.database.json<StoredTaskOverview>(
       scope,
       sql`select ${BOARD_TASK} from tasks t where ${all(conditions(scope, filter))}`,
     );
@@ -94,7 +94,7 @@ export class BoardTasksQuery {
   }
 }
 
-function conditions(scope: ReadScope, filter: BoardFilter): Sql[] {
+function conditions(scope: ReadScope, filter: TaskOverviewFilter): Sql[] {
   const { id, account_id, artist_account_id, enabled } = filter;
   return [
     readableTask(scope, 't'),

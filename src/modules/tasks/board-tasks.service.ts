@@ -1,19 +1,24 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, type ReadScope, readScope, writeScope } from '../../access/index.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
 import type { ItemSequence } from '../../http/array-reply.js';
 import { notFound } from '../../kernel/errors.js';
 import { SchedulesService } from '../schedules/index.js';
-import { type BoardFilter, type BoardRun, BoardTasksQuery, type StoredBoardTask } from './board-tasks.query.js';
-import { TaskCreation } from './task-creation.service.js';
+import {
+  type TaskOverviewFilter,
+  type RunOverview,
+  TaskOverviewsQuery,
+  type StoredTaskOverview,
+} from './board-tasks.query.js';
+import { CreateTaskService } from './task-creation.service.js';
 import { type TaskPageRequest, openTaskCursor, sealTaskCursor } from './task-cursors.js';
-import { TaskEditing } from './task-editing.service.js';
+import { UpdateTaskService } from './task-editing.service.js';
 import type { NewTask, TaskPatch } from './tasks.schema.js';
 import { TasksService } from './tasks.service.js';
 
 /** A task on a board, with when it fires next. */
-export interface BoardTask extends StoredBoardTask {
+export interface TaskOverview extends StoredTaskOverview {
   /** Computed now; none where the task or its schedule is not enabled. */
   upcoming: string[];
 }
@@ -22,19 +27,19 @@ const UPCOMING = 5;
 
 /** Tasks with their schedule and last runs, as boards show and change them. */
 @Injectable()
-export class BoardTasksService {
+export class TaskOverviewsService {
   constructor(
     private readonly idempotency: Idempotency,
-    private readonly query: BoardTasksQuery,
-    private readonly creation: TaskCreation,
-    private readonly editing: TaskEditing,
+    private readonly query: TaskOverviewsQuery,
+    private readonly creation: CreateTaskService,
+    private readonly editing: UpdateTaskService,
     private readonly tasks: TasksService,
     private readonly schedules: SchedulesService,
-    private readonly sealer: CursorSealer,
+    private readonly sealer: CursorCodec,
   ) {}
 
   /** What fits the filter, newest first; nothing for an unknown id. @throws DomainError `invalid-cursor` */
-  async list(actor: Actor, filter: BoardFilter, page: TaskPageRequest): Promise<ItemSequence<BoardTask>> {
+  async list(actor: Actor, filter: TaskOverviewFilter, page: TaskPageRequest): Promise<ItemSequence<TaskOverview>> {
     const scope = readScope(actor, 'task:read');
     const context = listContext(scope, filter);
     const { first, rest, next } = await this.query.list(scope, filter, {
@@ -49,7 +54,7 @@ export class BoardTasksService {
   }
 
   /** The run, or null where it is not there for this actor. */
-  async findRun(actor: Actor, runId: string): Promise<BoardRun | null> {
+  async findRun(actor: Actor, runId: string): Promise<RunOverview | null> {
     return this.query.findRun(readScope(actor, 'run:read'), runId);
   }
 
@@ -62,7 +67,7 @@ export class BoardTasksService {
     actor: Actor,
     input: NewTask,
     ticket: IdempotencyTicket | null,
-    present: (task: BoardTask) => Body,
+    present: (task: TaskOverview) => Body,
   ): Promise<Outcome<Body>> {
     const scope = writeScope(actor, 'task:create');
     return this.idempotency.run(scope, ticket, async (tx) => {
@@ -72,7 +77,7 @@ export class BoardTasksService {
   }
 
   /** @throws DomainError as `TaskEditing.update` */
-  async update(actor: Actor, id: string, patch: TaskPatch): Promise<BoardTask> {
+  async update(actor: Actor, id: string, patch: TaskPatch): Promise<TaskOverview> {
     await this.editing.update(actor, id, patch);
     return this.#present(await this.query.find(readScope(actor, 'task:read'), id));
   }
@@ -82,27 +87,27 @@ export class BoardTasksService {
     await this.tasks.remove(actor, id);
   }
 
-  #present(found: StoredBoardTask | null): BoardTask {
+  #present(found: StoredTaskOverview | null): TaskOverview {
     if (found === null) {
       throw notFound('task');
     }
     return this.#withUpcoming(found);
   }
 
-  #withUpcoming(task: StoredBoardTask): BoardTask {
+  #withUpcoming(task: StoredTaskOverview): TaskOverview {
     const { schedule } = task;
     const fires = schedule === null ? [] : this.schedules.nextExecutions(schedule, UPCOMING);
     return { ...task, upcoming: fires };
   }
 
-  async *#allWithUpcoming(batches: AsyncIterable<readonly StoredBoardTask[]>): AsyncGenerator<BoardTask[]> {
+  async *#allWithUpcoming(batches: AsyncIterable<readonly StoredTaskOverview[]>): AsyncGenerator<TaskOverview[]> {
     for await (const batch of batches) {
       yield batch.map((task) => this.#withUpcoming(task));
     }
   }
 }
 
-function listContext(scope: ReadScope, filter: BoardFilter): string {
+function listContext(scope: ReadScope, filter: TaskOverviewFilter): string {
   const { id, account_id, artist_account_id, enabled } = filter;
   return JSON.stringify(['board-tasks', scope.organizationId, id, account_id, artist_account_id, enabled]);
 }

@@ -1,7 +1,7 @@
-export type { BoardRun } from './board-tasks.query.js';
-export { type BoardTask, BoardTasksService } from './board-tasks.service.js';
-export type { ShownAsset, ShownTask, ShownTaskPage, TaskResult } from './shown-tasks.query.js';
-export { ShownTasksService } from './shown-tasks.service.js';
+export type { RunOverview } from './board-tasks.query.js';
+export { type TaskOverview, TaskOverviewsService } from './board-tasks.service.js';
+export type { SummaryAsset, TaskSummary, TaskSummaryPage, TaskResult } from './shown-tasks.query.js';
+export { TaskSummariesService } from './shown-tasks.service.js';
 export { TaskDesk } from './task-desk.js';
 export { TaskEntity } from './task.entity.js';
 export { TaskPurger } from './task-purger.js';

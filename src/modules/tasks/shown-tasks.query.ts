@@ -13,9 +13,9 @@ import { readableTask, shownCallback, tenant } from '../../database/scope.sql.js
 import { type Sql, all, raw, sql } from '../../database/sql.js';
 import { assertNever } from '../../kernel/assert-never.js';
 import type { RunStatus } from '../runs/index.js';
-import { type TaskBatches, type TaskPosition, readTaskBatches } from './task-batches.query.js';
+import { type BatchContext, type TaskPosition, readTaskBatches } from './task-batches.query.js';
 
-export interface ShownAsset {
+export interface SummaryAsset {
   id: string;
   name: string;
   type: 'voice' | 'image' | 'sound' | 'video' | '360' | '3d';
@@ -24,19 +24,19 @@ export interface ShownAsset {
 }
 
 /** A task with what its latest run said and what all its runs made, plain files left out. */
-export interface ShownTask {
+export interface TaskSummary {
   id: string;
   status: RunStatus;
   created_at: string;
   /** The last lines of the latest run's log, oldest first. */
   log_lines: string[];
   error_message: string | null;
-  assets: ShownAsset[];
+  assets: SummaryAsset[];
 }
 
-export interface ShownTaskPage {
+export interface TaskSummaryPage {
   total: number;
-  tasks: ShownTask[];
+  tasks: TaskSummary[];
 }
 
 /** A task as the result of its latest run. */
@@ -58,7 +58,7 @@ export interface TaskResult {
 const PAGE_LINES = 50;
 const RESULT_LINES = 1000;
 /** No page is longer; told to the planner, which cannot see through a computed limit. */
-const MOST_PER_PAGE = 100;
+const MAX_PER_PAGE = 100;
 
 const HAS_RUN = sql`t.has_run`;
 
@@ -82,14 +82,14 @@ const taskResult = (
     where u.organization_id = t.organization_id and u.id = t.created_by))`;
 
 @Injectable()
-export class ShownTasksQuery {
+export class TaskSummariesQuery {
   constructor(private readonly database: Database) {}
 
   /** A page by number, newest first, with the number of all there are; empty past the end. */
-  async page(scope: ReadScope, page: { skip: number; limit: number }): Promise<ShownTaskPage> {
+  async page(scope: ReadScope, page: { skip: number; limit: number }): Promise<TaskSummaryPage> {
     const shown = sql`${readableTask(scope, 't')} and ${HAS_RUN}`;
     const { skip, limit } = page;
-    const found = await this.database.json<ShownTaskPage>(
+    const found = await this.database.json<TaskSummaryPage>(
       scope,
       sql`with counted as materialized (
           select ${total(scope)} as n
@@ -103,7 +103,7 @@ export class ShownTasksQuery {
               offset (select greatest(c.n - ${skip}::bigint - ${limit}::bigint, 0) from counted c)
               limit (select case when ${skip}::bigint <= c.n / 2 then 0 else greatest(least(${limit}::bigint, c.n - ${skip}::bigint), 0) end
                 from counted c))
-          ) ends limit ${raw(String(MOST_PER_PAGE))}
+          ) ends limit ${raw(String(MAX_PER_PAGE))}
         )
         select json_build_object('total', (select c.n from counted c), 'tasks', coalesce(
           (select json_agg((select ${SHOWN_TASK} from tasks t where ${tenant(scope, 't')} and t.id = p.id) order by p.created_at desc, p.id desc)
@@ -113,8 +113,8 @@ export class ShownTasksQuery {
   }
 
   /** One task, or null where it is not readable or was never run. */
-  async find(scope: ReadScope, id: string): Promise<ShownTask | null> {
-    return this.database.json<ShownTask>(
+  async find(scope: ReadScope, id: string): Promise<TaskSummary | null> {
+    return this.database.json<TaskSummary>(
       scope,
       sql`select ${SHOWN_TASK} from tasks t where t.id = ${id} and ${readableTask(scope, 't')} and ${HAS_RUN}`,
     );
@@ -132,7 +132,7 @@ export class ShownTasksQuery {
   async results(
     scope: ReadScope,
     list: { createdBy: string | null; after: TaskPosition | null; limit: number | null },
-  ): Promise<TaskBatches<TaskResult>> {
+  ): Promise<BatchContext<TaskResult>> {
     const conditions = [readableTask(scope, 't'), HAS_RUN];
     if (list.createdBy !== null) {
       conditions.push(sql`t.created_by = ${list.createdBy}`);

@@ -1,29 +1,29 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, type ReadScope, readScope } from '../../access/index.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
 import type { ItemSequence } from '../../http/array-reply.js';
 import { notFound } from '../../kernel/errors.js';
-import { ShownTasksQuery, type ShownTask, type ShownTaskPage, type TaskResult } from './shown-tasks.query.js';
+import { TaskSummariesQuery, type TaskSummary, type TaskSummaryPage, type TaskResult } from './shown-tasks.query.js';
 import { type TaskPageRequest, openTaskCursor, sealTaskCursor } from './task-cursors.js';
 import { TasksService } from './tasks.service.js';
 
 /** Tasks that have been run, and what came out: as many published pages show them. */
 @Injectable()
-export class ShownTasksService {
+export class TaskSummariesService {
   constructor(
-    private readonly query: ShownTasksQuery,
+    private readonly query: TaskSummariesQuery,
     private readonly tasks: TasksService,
-    private readonly sealer: CursorSealer,
+    private readonly sealer: CursorCodec,
   ) {}
 
   /** A page by number from 1, newest first; empty past the end, with the true total. */
-  async page(actor: Actor, input: { page: number; limit: number }): Promise<ShownTaskPage> {
+  async page(actor: Actor, input: { page: number; limit: number }): Promise<TaskSummaryPage> {
     const skip = (input.page - 1) * input.limit;
     return this.query.page(readScope(actor, 'task:read'), { skip, limit: input.limit });
   }
 
   /** @throws DomainError `not-found`, also for a task that was never run */
-  async get(actor: Actor, id: string): Promise<ShownTask> {
+  async get(actor: Actor, id: string): Promise<TaskSummary> {
     return present(await this.query.find(readScope(actor, 'task:read'), id));
   }
 

@@ -7,7 +7,7 @@ import { BodyLimit } from '../../http/body-limit.js';
 import { answered } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import {
   type NewTaskBatch,
   type TaskBatch,
@@ -15,14 +15,14 @@ import {
   newTaskBatch,
   taskBatchSchema,
 } from './task-batch.schema.js';
-import { TaskBatches } from './task-batch.service.js';
+import { BatchCreateTasksService } from './task-batch.service.js';
 
 @ApiTags('Tasks')
 @ApiBearerAuth('bearer')
 @ApiSecurity('x-api-key')
 @Controller('api/v1/tasks/batch')
 export class TaskBatchController {
-  constructor(private readonly batches: TaskBatches) {}
+  constructor(private readonly batches: BatchCreateTasksService) {}
 
   @Post()
   @HttpCode(200)
@@ -32,8 +32,8 @@ export class TaskBatchController {
     summary: 'Hand in up to 1000 tasks',
     description: 'Each is taken or refused on its own; those that are taken are made together, at one moment.',
   })
-  @Returns(200, taskBatchSchema, { description: 'What became of each.', example: TASK_BATCH_EXAMPLE })
-  @Problems(
+  @ApiZodResponse(200, taskBatchSchema, { description: 'What became of each.', example: TASK_BATCH_EXAMPLE })
+  @ApiProblemResponses(
     'invalid-request',
     'malformed-json',
     'unauthenticated',

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { problemSchema } from '../../http/openapi/problem-response.js';
 import { NEW_TASK_EXAMPLE } from './new-task.example.js';
 
-const MOST_BATCHED = 1000;
+const MAX_BATCHED = 1000;
 
 /** Each task is held against `NewTask` on its own, so that a bad one is refused alone. */
 export const newTaskBatch = z
@@ -10,7 +10,7 @@ export const newTaskBatch = z
     tasks: z
       .array(z.unknown().meta({ $ref: '#/components/schemas/NewTask' }))
       .min(1)
-      .max(MOST_BATCHED),
+      .max(MAX_BATCHED),
   })
   .meta({ id: 'NewTaskBatch', examples: [{ tasks: [NEW_TASK_EXAMPLE, { agent: 'digest', prompt: 'And this.' }] }] });
 export type NewTaskBatch = z.output<typeof newTaskBatch>;

@@ -24,9 +24,9 @@ import { DomainError } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import { KeyedLimiter } from '../../kernel/keyed-limiter.js';
 import { MessagesService } from '../messages/index.js';
-import { RunBatches } from '../runs/index.js';
+import { RunBatchService } from '../runs/index.js';
 import type { NewTaskBatch, TaskBatch, TaskBatchResult } from './task-batch.schema.js';
-import { startsAtOnce, TaskCreation, TaskLookups } from './task-creation.service.js';
+import { startsAtOnce, CreateTaskService, TaskLookupCache } from './task-creation.service.js';
 import { type TaskValues, TasksRepository } from './tasks.repository.js';
 import { type NewTask, newTask } from './tasks.schema.js';
 
@@ -68,7 +68,7 @@ interface PlainItem extends Item {
 }
 
 @Injectable()
-export class TaskBatches {
+export class BatchCreateTasksService {
   readonly #turns = new KeyedLimiter(
     { concurrent: 2, waiting: 32 },
     'Too many of your batches are under way; wait for some of them before you send more.',
@@ -76,9 +76,9 @@ export class TaskBatches {
 
   constructor(
     private readonly idempotency: Idempotency,
-    private readonly creation: TaskCreation,
+    private readonly creation: CreateTaskService,
     private readonly repository: TasksRepository,
-    private readonly runs: RunBatches,
+    private readonly runs: RunBatchService,
     private readonly messages: MessagesService,
     private readonly budget: ParsingBudget,
   ) {}
@@ -97,7 +97,7 @@ export class TaskBatches {
     const checked = this.budget.charge(scope.actor.principalId, () => tasks.map(check));
     return this.idempotency.run(scope, ticket, async (tx) => {
       const batch = new Batch(tasks.length);
-      const lookups = new TaskLookups();
+      const lookups = new TaskLookupCache();
       const plain: PlainItem[] = [];
       const others: Item[] = [];
       for (const [index, inputOrRefusal] of checked.entries()) {

@@ -17,7 +17,7 @@ export interface TaskPosition {
   id: string;
 }
 
-export interface TaskBatches<Item> {
+export interface BatchContext<Item> {
   first: readonly Item[];
   /** The batches that follow the first; null where it was all. */
   rest: AsyncIterable<readonly Item[]> | null;
@@ -35,9 +35,9 @@ export interface BatchedList {
   limit: number | null;
 }
 
-const MOST_ROWS = 100;
+const MAX_ROWS = 100;
 /** Of a batch as JSON. A row alone may be larger. */
-const MOST_BYTES = 4 * 1024 * 1024;
+const MAX_BYTES = 4 * 1024 * 1024;
 
 interface Batch<Item> {
   items: Item[];
@@ -54,7 +54,7 @@ export async function readTaskBatches<Item>(
   database: Database,
   scope: ReadScope,
   list: BatchedList,
-): Promise<TaskBatches<Item>> {
+): Promise<BatchContext<Item>> {
   const read = async (after: TaskPosition | null, until: TaskPosition | null): Promise<Batch<Item>> => {
     const batch = await database.json<Batch<Item>>(scope, batchJson(scope, list, after, until));
     return batch ?? { items: [], last: null, whole: true, edge: null };
@@ -82,7 +82,7 @@ async function* following<Item>(
 }
 
 function batchJson(scope: ReadScope, list: BatchedList, after: TaskPosition | null, until: TaskPosition | null): Sql {
-  const rows = list.limit === null ? MOST_ROWS : Math.min(list.limit, MOST_ROWS);
+  const rows = list.limit === null ? MAX_ROWS : Math.min(list.limit, MAX_ROWS);
   const begins = after === null ? sql`true` : sql`(t.created_at, t.id) < (${after.at}::timestamptz, ${after.id}::uuid)`;
   const ends = until === null ? sql`true` : sql`(t.created_at, t.id) >= (${until.at}::timestamptz, ${until.id}::uuid)`;
   return sql`
@@ -96,7 +96,7 @@ function batchJson(scope: ReadScope, list: BatchedList, after: TaskPosition | nu
     ), sized as (
       select b.*, sum(octet_length(b.item::text)) over (order by b.place) - octet_length(b.item::text) as bytes_before from built b
     ), fitting as materialized (
-      select s.* from sized s where s.bytes_before < ${raw(String(MOST_BYTES))}
+      select s.* from sized s where s.bytes_before < ${raw(String(MAX_BYTES))}
     )
     select json_build_object(
       'items', coalesce((select json_agg(f.item order by f.place) from fitting f), '[]'::json),

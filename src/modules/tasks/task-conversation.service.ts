@@ -10,7 +10,7 @@ import type { NewTaskMessage } from './tasks.schema.js';
 
 /** What a person says to a task, and the run it answers or starts. */
 @Injectable()
-export class TaskConversation {
+export class TaskMessagesService {
   constructor(
     private readonly idempotency: Idempotency,
     private readonly repository: TasksRepository,

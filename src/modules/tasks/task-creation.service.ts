@@ -8,7 +8,7 @@ import { newId } from '../../kernel/ids.js';
 import { type AgentRow, AgentsService } from '../agents/index.js';
 import { SecretsService } from '../secrets/index.js';
 import { SchedulesService } from '../schedules/index.js';
-import { TaskConversation } from './task-conversation.service.js';
+import { TaskMessagesService } from './task-conversation.service.js';
 import {
   agreedModel,
   assertCallback,
@@ -19,12 +19,12 @@ import {
   visibilityFor,
 } from './task.rules.js';
 import { type StoredDetail, TasksQuery } from './tasks.query.js';
-import { type References, type ReferenceStandings, type TaskValues, TasksRepository } from './tasks.repository.js';
+import { type References, type ReferenceAccess, type TaskValues, TasksRepository } from './tasks.repository.js';
 import type { NewTask } from './tasks.schema.js';
 
 /** The desk where tasks are handed in. */
 @Injectable()
-export class TaskCreation {
+export class CreateTaskService {
   constructor(
     private readonly idempotency: Idempotency,
     private readonly repository: TasksRepository,
@@ -32,7 +32,7 @@ export class TaskCreation {
     private readonly agents: AgentsService,
     private readonly secrets: SecretsService,
     private readonly schedules: SchedulesService,
-    private readonly conversation: TaskConversation,
+    private readonly conversation: TaskMessagesService,
     private readonly egress: MemberEgress,
   ) {}
 
@@ -74,7 +74,7 @@ export class TaskCreation {
   }
 
   /** What the task will be, with all it refers to looked up; changes nothing. @throws DomainError as `create` */
-  async decide(tx: Tx, scope: WriteScope, input: NewTask, lookups = new TaskLookups()): Promise<TaskValues> {
+  async decide(tx: Tx, scope: WriteScope, input: NewTask, lookups = new TaskLookupCache()): Promise<TaskValues> {
     assertCallback(this.egress, input.callback);
     assertTimesStart(input, startsAtOnce(input));
     const model = agreedModel(input.model, input.run_config?.model);
@@ -114,7 +114,7 @@ export class TaskCreation {
     };
   }
 
-  async #agent(scope: WriteScope, tx: Tx, input: NewTask, lookups: TaskLookups): Promise<AgentRow> {
+  async #agent(scope: WriteScope, tx: Tx, input: NewTask, lookups: TaskLookupCache): Promise<AgentRow> {
     const { run_config: config = {}, agent, agent_id } = input;
     await lookups.runConfigs.of([config.agent_id, config.agent_ids], () =>
       this.agents.assertKnownAgents(tx, scope, config, '/run_config'),
@@ -131,9 +131,9 @@ export function startsAtOnce(input: NewTask): boolean {
 }
 
 /** What making tasks in one transaction has looked up: a batch names the same agent a thousand times. */
-export class TaskLookups {
+export class TaskLookupCache {
   readonly agents = new Once<AgentRow>();
-  readonly standings = new Once<ReferenceStandings | null, References>();
+  readonly standings = new Once<ReferenceAccess | null, References>();
   readonly runConfigs = new Once<void>();
   readonly secrets = new Once<void>();
 }

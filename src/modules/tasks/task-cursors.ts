@@ -1,4 +1,4 @@
-import type { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
+import type { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
 import { DomainError } from '../../kernel/errors.js';
 import type { TaskPosition } from './task-batches.query.js';
 
@@ -9,7 +9,7 @@ export interface TaskPageRequest {
 }
 
 /** The place a cursor stands for; null without one. @throws DomainError `invalid-cursor` */
-export function openTaskCursor(sealer: CursorSealer, context: string, cursor: string | undefined): TaskPosition | null {
+export function openTaskCursor(sealer: CursorCodec, context: string, cursor: string | undefined): TaskPosition | null {
   if (cursor === undefined) {
     return null;
   }
@@ -20,6 +20,6 @@ export function openTaskCursor(sealer: CursorSealer, context: string, cursor: st
   return { at, id };
 }
 
-export function sealTaskCursor(sealer: CursorSealer, context: string, position: TaskPosition): string {
+export function sealTaskCursor(sealer: CursorCodec, context: string, position: TaskPosition): string {
   return sealer.seal(context, [position.at, position.id]);
 }

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { Actor } from '../../access/index.js';
 import type { IdempotencyTicket, Outcome } from '../../database/idempotency.js';
-import { TaskCreation } from './task-creation.service.js';
-import { TaskEditing } from './task-editing.service.js';
+import { CreateTaskService } from './task-creation.service.js';
+import { UpdateTaskService } from './task-editing.service.js';
 import { TaskPresenter } from './task-presenter.js';
 import type { NewTask, TaskPatch } from './tasks.schema.js';
 import type { TaskDetail } from './task-view.schema.js';
@@ -11,18 +11,18 @@ import type { TaskDetail } from './task-view.schema.js';
 @Injectable()
 export class TaskDesk {
   constructor(
-    private readonly creation: TaskCreation,
-    private readonly editing: TaskEditing,
+    private readonly creation: CreateTaskService,
+    private readonly editing: UpdateTaskService,
     private readonly presenter: TaskPresenter,
   ) {}
 
-  /** See {@link TaskCreation.create}. A replay shows what was answered first, with links signed now. */
+  /** See {@link CreateTaskService.create}. A replay shows what was answered first, with links signed now. */
   async create(actor: Actor, input: NewTask, ticket: IdempotencyTicket | null): Promise<Outcome<TaskDetail>> {
     const { value, replayed } = await this.creation.create(actor, input, ticket);
     return { value: this.presenter.detail(actor, value), replayed };
   }
 
-  /** See {@link TaskEditing.update}. */
+  /** See {@link UpdateTaskService.update}. */
   async update(actor: Actor, id: string, patch: TaskPatch): Promise<TaskDetail> {
     return this.presenter.detail(actor, await this.editing.update(actor, id, patch));
   }

@@ -16,7 +16,7 @@ import { TASK_LIMITS, type TaskPatch, fitsJson } from './tasks.schema.js';
 
 /** Changing tasks. */
 @Injectable()
-export class TaskEditing {
+export class UpdateTaskService {
   constructor(
     private readonly database: Database,
     private readonly repository: TasksRepository,
@@ -91,7 +91,7 @@ export class TaskEditing {
         ? 0
         : Number(change.visibility === 'private') - Number(task.visibility === 'private');
     if (task.hasRun && becomesPrivate !== 0) {
-      await this.runs.countShown(tx, scope, { shown: 0, shownPrivate: becomesPrivate });
+      await this.runs.incrementTaskCounters(tx, scope, { shown: 0, shownPrivate: becomesPrivate });
     }
   }
 

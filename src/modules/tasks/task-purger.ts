@@ -6,19 +6,19 @@
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { unsafelySystemScope } from '../../access/index.js';
 import { Log } from '../../kernel/log.js';
-import { Rounds } from '../../kernel/rounds.js';
+import { BackgroundJob } from '../../kernel/rounds.js';
 import { AssetsService } from '../assets/index.js';
 import { type DeletedTask, TaskPurgeRepository } from './task-purge.repository.js';
 
 const BATCH = 50;
 const ASSET_BATCH = 100;
-const PAUSE_MS = 5_000;
+const INTERVAL_MS = 5_000;
 
 @Injectable()
 export class TaskPurger implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  readonly #rounds = new Rounds({
+  readonly #rounds = new BackgroundJob({
     round: () => this.purge(),
-    restMs: PAUSE_MS,
+    restMs: INTERVAL_MS,
     onFailure: (error) => this.log.warn('deleted tasks could not be purged; trying again', { error }),
   });
 

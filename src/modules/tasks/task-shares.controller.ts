@@ -2,7 +2,7 @@ import { Body, Controller, Delete, Get, HttpCode, Param, Put, Query } from '@nes
 import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Returns } from '../../http/returns.js';
+import { ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { TaskSharesService } from './task-shares.service.js';
@@ -30,7 +30,7 @@ export class TaskSharesController {
     summary: 'List the teams a task is shared with',
     description: 'Returns the teams that a task is shared with and the access that each of them has.',
   })
-  @Returns(200, sharePage, {
+  @ApiZodResponse(200, sharePage, {
     description: 'A page of shares, oldest first.',
     example: { data: [SHARE_EXAMPLE], next_cursor: null },
   })
@@ -50,7 +50,7 @@ export class TaskSharesController {
       'Shares a task with a team, with `read` or `write` access, or changes the access of an existing share. ' +
       'A share gives access whatever the visibility of the task, `private` included.',
   })
-  @Returns(200, shareSchema, { description: 'The share.', example: SHARE_EXAMPLE })
+  @ApiZodResponse(200, shareSchema, { description: 'The share.', example: SHARE_EXAMPLE })
   put(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -67,7 +67,7 @@ export class TaskSharesController {
     summary: 'Share a task with a team no more',
     description: 'Removes the share. The members of the team lose the access that it gave them at once.',
   })
-  @Returns(204, null, { description: 'It is not shared.' })
+  @ApiZodResponse(204, null, { description: 'It is not shared.' })
   async remove(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

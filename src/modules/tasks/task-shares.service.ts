@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, readScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
 import { forbidden, notFound } from '../../kernel/errors.js';
 import type { Page } from '../../kernel/page.js';
 import { type SharePosition, TaskSharesRepository } from './task-shares.repository.js';
@@ -15,7 +15,7 @@ export class TaskSharesService {
     private readonly database: Database,
     private readonly repository: TaskSharesRepository,
     private readonly tasks: TasksRepository,
-    private readonly sealer: CursorSealer,
+    private readonly sealer: CursorCodec,
   ) {}
 
   /** Oldest first. @throws DomainError `not-found`, `invalid-cursor` */

@@ -1,7 +1,7 @@
 /** Rules of a task that need no database. */
 import type { MemberEgress } from '../../engines/egress/egress.js';
 import { DomainError, forbidden, invalid } from '../../kernel/errors.js';
-import type { ReferenceStandings } from './tasks.repository.js';
+import type { ReferenceAccess } from './tasks.repository.js';
 import { TASK_LIMITS, type Visibility } from './tasks.schema.js';
 
 /**
@@ -67,7 +67,7 @@ export function assertTimesStart(input: { delay?: unknown; ttl?: unknown }, star
  * What cannot be seen is an invalid value of the body; what can be seen but not worked in is forbidden.
  * @throws DomainError `invalid-request`, `forbidden`
  */
-export function assertMayRefer(standings: ReferenceStandings | null): ReferenceStandings {
+export function assertMayRefer(standings: ReferenceAccess | null): ReferenceAccess {
   if (standings === null) {
     throw new DomainError('internal', 'Something went wrong on our side.', { internal: 'no standings' });
   }

@@ -7,11 +7,11 @@ import { BodyLimit } from '../../http/body-limit.js';
 import { created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { type Message, messageSchema } from '../messages/index.js';
-import { TaskConversation } from './task-conversation.service.js';
+import { TaskMessagesService } from './task-conversation.service.js';
 import { TaskDesk } from './task-desk.js';
 import { MESSAGE_EXAMPLE, TASK_DETAIL_EXAMPLE, TASK_ITEM_EXAMPLE } from './task.examples.js';
 import { type TaskDetail, type TaskItem, taskDetailSchema, taskPage } from './task-view.schema.js';
@@ -41,7 +41,7 @@ export class TasksController {
   constructor(
     private readonly tasks: TasksService,
     private readonly desk: TaskDesk,
-    private readonly conversation: TaskConversation,
+    private readonly conversation: TaskMessagesService,
   ) {}
 
   @Post()
@@ -52,8 +52,8 @@ export class TasksController {
     description: 'Task, first message, schedule and first run are made together or not at all.',
   })
   @ApiHeader(IDEMPOTENCY_KEY)
-  @Returns(201, taskDetailSchema, { description: 'The task’s detail.', example: TASK_DETAIL_EXAMPLE })
-  @Problems(
+  @ApiZodResponse(201, taskDetailSchema, { description: 'The task’s detail.', example: TASK_DETAIL_EXAMPLE })
+  @ApiProblemResponses(
     'invalid-request',
     'malformed-json',
     'not-available',
@@ -83,11 +83,11 @@ export class TasksController {
     description:
       'A page ends early where its prompts, payloads and metadata would pass 8 MiB; `next_cursor` alone says whether there is more.',
   })
-  @Returns(200, taskPage, {
+  @ApiZodResponse(200, taskPage, {
     description: 'A page of tasks.',
     example: { data: [TASK_ITEM_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated')
+  @ApiProblemResponses('invalid-request', 'invalid-cursor', 'unauthenticated')
   list(@CurrentActor() actor: Actor, @Query({ schema: taskListQuery }) query: TaskListQuery): Promise<Page<TaskItem>> {
     return this.tasks.list(actor, query);
   }
@@ -98,8 +98,8 @@ export class TasksController {
     summary: 'Get task details',
     description: 'The detail of the Neo API (`GET /api/v1/tasks/{id}`), with fields of our own beside the page’s.',
   })
-  @Returns(200, taskDetailSchema, { description: 'Task details with messages.', example: TASK_DETAIL_EXAMPLE })
-  @Problems('unauthenticated', 'not-found')
+  @ApiZodResponse(200, taskDetailSchema, { description: 'Task details with messages.', example: TASK_DETAIL_EXAMPLE })
+  @ApiProblemResponses('unauthenticated', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<TaskDetail> {
     return this.tasks.get(actor, id);
   }
@@ -111,8 +111,11 @@ export class TasksController {
     description:
       '`visibility`, `team_id` and `project_id` take the right to manage the task; the rest takes the right to contribute to it.',
   })
-  @Returns(200, taskDetailSchema, { description: 'The task’s detail as it is now.', example: TASK_DETAIL_EXAMPLE })
-  @Problems(
+  @ApiZodResponse(200, taskDetailSchema, {
+    description: 'The task’s detail as it is now.',
+    example: TASK_DETAIL_EXAMPLE,
+  })
+  @ApiProblemResponses(
     'invalid-request',
     'malformed-json',
     'not-available',
@@ -138,8 +141,8 @@ export class TasksController {
     description:
       'Deletes a task with its runs, messages, events and assets. Runs that are still active end. This cannot be undone.',
   })
-  @Returns(204, null, { description: 'It is gone, and what ran of it has ended.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
+  @ApiZodResponse(204, null, { description: 'It is gone, and what ran of it has ended.' })
+  @ApiProblemResponses('unauthenticated', 'forbidden', 'not-found')
   async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     await this.tasks.remove(actor, id);
   }
@@ -153,11 +156,11 @@ export class TasksController {
       'Answers the question that a run of it asked last and still waits with; where there is none, starts a run with it.',
   })
   @ApiHeader(IDEMPOTENCY_KEY)
-  @Returns(201, messageSchema, {
+  @ApiZodResponse(201, messageSchema, {
     description: 'The message; `run_id` is the run it answered or started.',
     example: MESSAGE_EXAMPLE,
   })
-  @Problems(
+  @ApiProblemResponses(
     'invalid-request',
     'malformed-json',
     'unauthenticated',

@@ -6,16 +6,16 @@ import { BulkModule, RunsModule } from '../runs/index.js';
 import { SecretsModule } from '../secrets/index.js';
 import { SchedulesModule } from '../schedules/index.js';
 import { StreamsModule } from '../streams/index.js';
-import { BoardTasksQuery } from './board-tasks.query.js';
-import { BoardTasksService } from './board-tasks.service.js';
-import { ShownTasksQuery } from './shown-tasks.query.js';
-import { ShownTasksService } from './shown-tasks.service.js';
+import { TaskOverviewsQuery } from './board-tasks.query.js';
+import { TaskOverviewsService } from './board-tasks.service.js';
+import { TaskSummariesQuery } from './shown-tasks.query.js';
+import { TaskSummariesService } from './shown-tasks.service.js';
 import { TaskBatchController } from './task-batch.controller.js';
-import { TaskBatches } from './task-batch.service.js';
-import { TaskConversation } from './task-conversation.service.js';
-import { TaskCreation } from './task-creation.service.js';
+import { BatchCreateTasksService } from './task-batch.service.js';
+import { TaskMessagesService } from './task-conversation.service.js';
+import { CreateTaskService } from './task-creation.service.js';
 import { TaskDesk } from './task-desk.js';
-import { TaskEditing } from './task-editing.service.js';
+import { UpdateTaskService } from './task-editing.service.js';
 import { TaskPresenter } from './task-presenter.js';
 import { TaskPurgeRepository } from './task-purge.repository.js';
 import { TaskPurger } from './task-purger.js';
@@ -41,15 +41,15 @@ import { TasksService } from './tasks.service.js';
   ],
   controllers: [TaskBatchController, TasksController, TaskSharesController],
   providers: [
-    BoardTasksQuery,
-    BoardTasksService,
-    ShownTasksQuery,
-    ShownTasksService,
-    TaskBatches,
-    TaskConversation,
-    TaskCreation,
+    TaskOverviewsQuery,
+    TaskOverviewsService,
+    TaskSummariesQuery,
+    TaskSummariesService,
+    BatchCreateTasksService,
+    TaskMessagesService,
+    CreateTaskService,
     TaskDesk,
-    TaskEditing,
+    UpdateTaskService,
     TaskPresenter,
     TaskPurgeRepository,
     TaskPurger,
@@ -59,6 +59,6 @@ import { TasksService } from './tasks.service.js';
     TasksRepository,
     TasksService,
   ],
-  exports: [BoardTasksService, ShownTasksService, TaskDesk, TaskPurger, TasksService],
+  exports: [TaskOverviewsService, TaskSummariesService, TaskDesk, TaskPurger, TasksService],
 })
 export class TasksModule {}

@@ -95,11 +95,11 @@ export interface StoredDetail extends StoredItem {
 }
 
 /** How much of a task's history its detail shows. */
-const MOST_MESSAGES = 200;
-const MOST_STREAMS = 100;
+const MAX_MESSAGES = 200;
+const MAX_STREAMS = 100;
 
 /** A page ends early rather than be larger than this in prompts, payloads and metadata: a hundred tasks may have 2 MiB each. */
-const MOST_PAGE_BYTES = 8 * 1024 * 1024;
+const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 
 /** The beginning of the prompt of the task `t`, as lists show it; of a long text PostgreSQL reads no more than that. */
 const LISTED_PROMPT = sql`left(t.prompt, ${raw(String(MAX_LISTED_PROMPT_CHARACTERS))})`;
@@ -138,12 +138,12 @@ export class TasksQuery {
           'task', ${taskJson(scope, 't')},
           'read_only', not ${contributableTask(scope, 't')},
           'agent_default', (select a.default_run_config from agents a where a.organization_id = t.organization_id and a.id = t.agent_id),
-          'messages', ${latestMessagesJson('t', MOST_MESSAGES)},
+          'messages', ${latestMessagesJson('t', MAX_MESSAGES)},
           'messages_total', ${messagesTotal('t')},
           'stream', (select ${STREAM} from runs r where r.organization_id = t.organization_id and r.id = t.latest_run_id),
           'streams', (select coalesce(json_agg(${STREAM} order by r.number), '[]'::json)
             from (select r.* from runs r where r.organization_id = t.organization_id and r.task_id = t.id
-              order by r.number desc limit ${raw(String(MOST_STREAMS))}) r),
+              order by r.number desc limit ${raw(String(MAX_STREAMS))}) r),
           'streams_total', (select count(*) from runs r where r.organization_id = t.organization_id and r.task_id = t.id))
         from tasks t where t.id = ${id} and ${readableTask(scope, 't')}`,
     );
@@ -151,14 +151,14 @@ export class TasksQuery {
 
   /**
    * The rows of one page, and the position of a row more, its `item` null, where there are more. The page is cut short before the
-   * row that would take it past {@link MOST_PAGE_BYTES}; rows from there on have a null `item` too.
+   * row that would take it past {@link MAX_PAGE_BYTES}; rows from there on have a null `item` too.
    */
   async list(scope: ReadScope, query: TaskListQuery, page: KeysetPage): Promise<KeysetRow<StoredListItem | null>[]> {
     const found = finding(scope, query, page);
     const rows = await this.database.json<KeysetRow<StoredListItem | null>[]>(
       scope,
       sql`select coalesce(json_agg(json_build_object('at', t.page_at, 'id', t.id, 'item',
-            case when t.page_position <= ${page.limit}::int and (t.page_position = 1 or t.page_bytes <= ${MOST_PAGE_BYTES}::bigint)
+            case when t.page_position <= ${page.limit}::int and (t.page_position = 1 or t.page_bytes <= ${MAX_PAGE_BYTES}::bigint)
               then json_build_object('task', ${taskJson(scope, 't', LISTED_PROMPT)}, 'prompt_truncated', ${IS_PROMPT_CUT},
                 'read_only', not ${contributableTask(scope, 't')}) end)
           order by t.page_position), '[]'::json)

@@ -58,11 +58,11 @@ export interface References {
 }
 
 /** `absent` is also what the actor may not know of; `seen` may be read, but not worked in. */
-export type Standing = 'absent' | 'seen' | 'open';
+export type TaskAccess = 'absent' | 'seen' | 'open';
 
-export interface ReferenceStandings {
-  team: Standing;
-  project: Standing;
+export interface ReferenceAccess {
+  team: TaskAccess;
+  project: TaskAccess;
   hasAccount: boolean;
   hasArtistAccount: boolean;
   /** The account of the person behind the actor. */
@@ -81,12 +81,12 @@ export class TasksRepository {
     scope: WriteScope,
     tx: Tx,
     { teamId, projectId, accountId, artistAccountId }: References,
-  ): Promise<ReferenceStandings | null> {
+  ): Promise<ReferenceAccess | null> {
     const account = (id: string | null): Sql =>
       id === null
         ? sql`true`
         : sql`exists (select 1 from accounts a where ${readableAccount(scope, 'a')} and a.id = ${id})`;
-    return tx.row<ReferenceStandings & Record<string, unknown>>(sql`
+    return tx.row<ReferenceAccess & Record<string, unknown>>(sql`
       select
         ${
           teamId === null

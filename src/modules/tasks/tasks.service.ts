@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, readScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
 import { HeavyReads } from '../../http/heavy-reads.js';
-import { ListPages } from '../../http/list-query.js';
+import { CursorPaginator } from '../../http/list-query.js';
 import { forbidden, notFound } from '../../kernel/errors.js';
 import type { Page } from '../../kernel/page.js';
 import { RunsService } from '../runs/index.js';
@@ -16,7 +16,7 @@ import type { TaskDetail, TaskItem } from './task-view.schema.js';
 /** Reading tasks, and ending them. */
 @Injectable()
 export class TasksService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly database: Database,
@@ -25,9 +25,9 @@ export class TasksService {
     private readonly presenter: TaskPresenter,
     private readonly runs: RunsService,
     private readonly heavyReads: HeavyReads,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'tasks');
+    this.#pages = new CursorPaginator(sealer, 'tasks');
   }
 
   /** The detail, in one round trip. @throws DomainError `not-found` */
@@ -86,7 +86,10 @@ export class TasksService {
   async #end(scope: WriteScope, tx: Tx, id: string, task: LockedTask): Promise<void> {
     await this.runs.endAllOfTask(tx, scope, id);
     if (task.hasRun) {
-      await this.runs.countShown(tx, scope, { shown: -1, shownPrivate: task.visibility === 'private' ? -1 : 0 });
+      await this.runs.incrementTaskCounters(tx, scope, {
+        shown: -1,
+        shownPrivate: task.visibility === 'private' ? -1 : 0,
+      });
     }
     if (!(await this.repository.markDeleted(scope, tx, id))) {
       throw forbidden();

@@ -6,7 +6,7 @@ import type { IdempotencyTicket } from '../../database/idempotency.js';
 import { answered } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import {
   callbackSecretSchema,
   type CallbackSecretView,
@@ -30,11 +30,11 @@ export class CallbackSecretController {
     summary: 'What the callbacks of tasks are signed with',
     description: 'Never the secret itself. For admins.',
   })
-  @Returns(200, callbackSecretSchema, {
+  @ApiZodResponse(200, callbackSecretSchema, {
     description: 'How old it is, and how it ends.',
     example: { created_at: '2030-01-07T09:00:00.000Z', last_four: 'kQ8=' },
   })
-  @Problems('unauthenticated', 'forbidden')
+  @ApiProblemResponses('unauthenticated', 'forbidden')
   get(@CurrentActor() actor: Actor): Promise<CallbackSecretView> {
     return this.webhooks.callbackSecret(actor);
   }
@@ -46,7 +46,7 @@ export class CallbackSecretController {
     summary: 'Make the secret of callbacks, or another one',
     description: 'It is in this reply and never again. For 24 hours the old one signs beside the new one. For admins.',
   })
-  @Returns(200, rotatedCallbackSecretSchema, {
+  @ApiZodResponse(200, rotatedCallbackSecretSchema, {
     description: 'The new secret.',
     example: {
       secret: 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDHJjsY5dZkQ8=',
@@ -55,7 +55,13 @@ export class CallbackSecretController {
       note: 'Keep the secret now: it cannot be shown again. For 24 hours the old one signs beside it.',
     },
   })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'idempotency-in-progress', 'idempotency-mismatch')
+  @ApiProblemResponses(
+    'invalid-request',
+    'unauthenticated',
+    'forbidden',
+    'idempotency-in-progress',
+    'idempotency-mismatch',
+  )
   async rotate(
     @CurrentActor() actor: Actor,
     @Body({ schema: nothingSchema }) _nothing: Nothing,

@@ -2,7 +2,7 @@ import { Body, Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/com
 import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import {
@@ -33,11 +33,11 @@ export class DeliveriesController {
     summary: 'List what was sent to webhooks and callbacks, and how that went',
     description: 'Kept for 30 days. For admins.',
   })
-  @Returns(200, deliveryPage, {
+  @ApiZodResponse(200, deliveryPage, {
     description: 'A page of deliveries.',
     example: { data: [DELIVERY_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
+  @ApiProblemResponses('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: deliveryListQuery }) query: DeliveryListQuery,
@@ -48,8 +48,11 @@ export class DeliveriesController {
   @Get(':id')
   @Requires('delivery:read')
   @ApiOperation({ summary: 'One delivery', description: 'For admins.' })
-  @Returns(200, deliverySchema, { description: 'The delivery with its last attempts.', example: DELIVERY_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
+  @ApiZodResponse(200, deliverySchema, {
+    description: 'The delivery with its last attempts.',
+    example: DELIVERY_EXAMPLE,
+  })
+  @ApiProblemResponses('unauthenticated', 'forbidden', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<DeliveryView> {
     return this.deliveries.get(actor, id);
   }
@@ -61,11 +64,11 @@ export class DeliveriesController {
     summary: 'Send again what fits a filter',
     description: 'With the same ids and bodies, oldest first, 1,000 a request. For admins.',
   })
-  @Returns(202, redeliveredSchema, {
+  @ApiZodResponse(202, redeliveredSchema, {
     description: 'To be sent at once.',
     example: { redelivered: 12, remaining: false },
   })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden')
+  @ApiProblemResponses('invalid-request', 'unauthenticated', 'forbidden')
   redeliverAll(
     @CurrentActor() actor: Actor,
     @Body({ schema: redeliverySchema }) { filter }: Redelivery,
@@ -80,8 +83,8 @@ export class DeliveriesController {
     summary: 'Send a delivery again',
     description: 'With the same id and body; one that is over begins another ten attempts. For admins.',
   })
-  @Returns(202, deliverySchema, { description: 'To be sent at once.', example: DELIVERY_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'conflict')
+  @ApiZodResponse(202, deliverySchema, { description: 'To be sent at once.', example: DELIVERY_EXAMPLE })
+  @ApiProblemResponses('invalid-request', 'unauthenticated', 'forbidden', 'not-found', 'conflict')
   redeliver(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

@@ -2,27 +2,27 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, readScope, writeScope } from '../../access/index.js';
 import { Database } from '../../database/database.js';
 import { EventBus, OUTBOX_TOPIC } from '../../engines/event-bus/event-bus.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator } from '../../http/list-query.js';
 import { DomainError, notFound } from '../../kernel/errors.js';
 import type { Page } from '../../kernel/page.js';
 import { DeliveriesRepository } from './deliveries.repository.js';
 import type { DeliveryListQuery, DeliveryView, Redelivered, RedeliveryFilter } from './deliveries.schema.js';
 
-const MOST_REDELIVERED = 1_000;
+const MAX_REDELIVERED = 1_000;
 
 /** What was sent, how that went, and sending it again. */
 @Injectable()
 export class DeliveriesService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly repository: DeliveriesRepository,
     private readonly database: Database,
     private readonly bus: EventBus,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'deliveries');
+    this.#pages = new CursorPaginator(sealer, 'deliveries');
   }
 
   async list(actor: Actor, query: DeliveryListQuery): Promise<Page<DeliveryView>> {
@@ -53,10 +53,10 @@ export class DeliveriesService {
   async redeliverAll(actor: Actor, filter: RedeliveryFilter): Promise<Redelivered> {
     const scope = writeScope(actor, 'delivery:manage');
     const redelivered = await this.database.write(scope, (tx) =>
-      this.repository.redeliverAll(scope, tx, filter, MOST_REDELIVERED),
+      this.repository.redeliverAll(scope, tx, filter, MAX_REDELIVERED),
     );
     this.bus.publish(OUTBOX_TOPIC);
-    return { redelivered, remaining: redelivered === MOST_REDELIVERED };
+    return { redelivered, remaining: redelivered === MAX_REDELIVERED };
   }
 }
 

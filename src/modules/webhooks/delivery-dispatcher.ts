@@ -23,21 +23,26 @@ import { AuditTrail } from '../../engines/audit-trail/audit-trail.js';
 import { ANY_STREAM_TOPIC, EventBus, OUTBOX_TOPIC } from '../../engines/event-bus/event-bus.js';
 import { Log } from '../../kernel/log.js';
 import { DeliveryAttempt } from './delivery-attempt.js';
-import { DispatchRepository, type DueLane, type LaneKey, type LeasedLane } from './dispatch.repository.js';
-import { HookSecrets } from './hook-secrets.js';
-import { LaneDelivery } from './lane-delivery.js';
+import {
+  DispatchRepository,
+  type DueEndpointQueue,
+  type EndpointQueueKey,
+  type LeasedEndpointQueue,
+} from './dispatch.repository.js';
+import { WebhookSecretsService } from './hook-secrets.js';
+import { EndpointDispatcher } from './lane-delivery.js';
 
-const LOOK_MS = 500;
+const POLL_INTERVAL_MS = 500;
 /** Between looks, however much there is to do, and however many hints come. */
-const BREATH_MS = 25;
+const BUSY_INTERVAL_MS = 25;
 /** Lanes at once, and how many of them may be doubtful. */
-const MOST_LANES = 256;
-const MOST_DOUBTFUL = 192;
+const MAX_QUEUES = 256;
+const MAX_DOUBTFUL = 192;
 const CALLED_OFF_AT_ONCE = 500;
 /** What is under way when the process is to stop gets so long to be answered. */
 const GRACE_MS = 3_000;
 
-const BEGINNING: LaneKey = {
+const BEGINNING: EndpointQueueKey = {
   organizationId: '00000000-0000-0000-0000-000000000000',
   laneId: '00000000-0000-0000-0000-000000000000',
 };
@@ -55,7 +60,7 @@ export class DeliveryDispatcher implements OnApplicationBootstrap, BeforeApplica
     private readonly config: AppConfig,
     private readonly repository: DispatchRepository,
     private readonly attempts: DeliveryAttempt,
-    private readonly secrets: HookSecrets,
+    private readonly secrets: WebhookSecretsService,
     private readonly trail: AuditTrail,
     private readonly bus: EventBus,
     private readonly log: Log,
@@ -93,12 +98,12 @@ export class DeliveryDispatcher implements OnApplicationBootstrap, BeforeApplica
         return false;
       });
       const ended = new AbortController();
-      await delay(BREATH_MS);
+      await delay(BUSY_INTERVAL_MS);
       if (!more) {
         await Promise.race([
           woken,
-          this.bus.wait(ANY_STREAM_TOPIC, LOOK_MS, ended.signal),
-          this.bus.wait(OUTBOX_TOPIC, LOOK_MS, ended.signal),
+          this.bus.wait(ANY_STREAM_TOPIC, POLL_INTERVAL_MS, ended.signal),
+          this.bus.wait(OUTBOX_TOPIC, POLL_INTERVAL_MS, ended.signal),
         ]);
         ended.abort();
       }
@@ -108,13 +113,13 @@ export class DeliveryDispatcher implements OnApplicationBootstrap, BeforeApplica
   /** Takes what there is room for; true where there are more lanes to look over. */
   async #look(): Promise<boolean> {
     const running = [...this.#running.values()];
-    const room = MOST_LANES - running.length;
+    const room = MAX_QUEUES - running.length;
     if (room <= 0) {
       return false;
     }
     const { due, next } = await this.repository.dueLanes(this.#after);
     this.#after = next ?? BEGINNING;
-    let doubtful = MOST_DOUBTFUL - running.filter(({ isDoubtful }) => isDoubtful).length;
+    let doubtful = MAX_DOUBTFUL - running.filter(({ isDoubtful }) => isDoubtful).length;
     const chosen = due.filter(({ isDoubtful }) => !isDoubtful || doubtful-- > 0).slice(0, room);
     if (chosen.length > 0) {
       const leased = await this.repository.lease(chosen);
@@ -130,7 +135,7 @@ export class DeliveryDispatcher implements OnApplicationBootstrap, BeforeApplica
     return next !== null;
   }
 
-  #start(lane: LeasedLane, found: DueLane): void {
+  #start(lane: LeasedEndpointQueue, found: DueEndpointQueue): void {
     const running = this.#serve(lane, found)
       .catch((error: unknown) => {
         this.log.warn('sending broke off; it goes on when the lease has run out', {
@@ -146,7 +151,7 @@ export class DeliveryDispatcher implements OnApplicationBootstrap, BeforeApplica
     this.#running.set(running, found);
   }
 
-  async #serve(lane: LeasedLane, found: DueLane): Promise<void> {
+  async #serve(lane: LeasedEndpointQueue, found: DueEndpointQueue): Promise<void> {
     const scope = unsafelySystemScope(lane.organizationId, 'send what is due');
     if (found.origin === null) {
       while ((await this.repository.callOff(scope, lane.laneId, CALLED_OFF_AT_ONCE)) === CALLED_OFF_AT_ONCE) {
@@ -170,6 +175,6 @@ export class DeliveryDispatcher implements OnApplicationBootstrap, BeforeApplica
       stop: this.#stop.signal,
       abort: this.#abort.signal,
     };
-    await new LaneDelivery(scope, lane, found, parts).run();
+    await new EndpointDispatcher(scope, lane, found, parts).run();
   }
 }

@@ -1,19 +1,19 @@
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { Log } from '../../kernel/log.js';
-import { Rounds } from '../../kernel/rounds.js';
+import { BackgroundJob } from '../../kernel/rounds.js';
 import { DispatchRepository } from './dispatch.repository.js';
 
 /** What was told, and how that went, is kept for so long; a round of attempts is over after four days. */
 const KEPT_DAYS = 30;
 const BATCH = 500;
-const REST_MS = 60_000;
+const IDLE_INTERVAL_MS = 60_000;
 
 /** Deletes what is too old, so that the outbox does not grow for ever. Any replica, at any time. */
 @Injectable()
 export class DeliverySweeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  readonly #rounds = new Rounds({
+  readonly #rounds = new BackgroundJob({
     round: () => this.sweep(),
-    restMs: REST_MS,
+    restMs: IDLE_INTERVAL_MS,
     // A start has better things to do.
     restsFirst: true,
     onFailure: (error) => this.log.warn('old deliveries could not be deleted; trying again', { error }),

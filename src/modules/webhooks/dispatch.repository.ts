@@ -10,12 +10,12 @@ import { Database, type Tx } from '../../database/database.js';
 import { sql } from '../../database/sql.js';
 import type { CallbackFacts } from './callback-presenter.js';
 
-export interface LaneKey {
+export interface EndpointQueueKey {
   organizationId: string;
   laneId: string;
 }
 
-export interface DueLane extends LaneKey {
+export interface DueEndpointQueue extends EndpointQueueKey {
   /** Null: the endpoint is gone. */
   origin: string | null;
   isCallback: boolean;
@@ -23,7 +23,7 @@ export interface DueLane extends LaneKey {
   isDoubtful: boolean;
 }
 
-export interface LeasedLane extends LaneKey {
+export interface LeasedEndpointQueue extends EndpointQueueKey {
   fence: string;
   failures: number;
   /** Ever, as far as is remembered. */
@@ -58,7 +58,7 @@ export interface AttemptResult {
   retry_seconds: number | null;
 }
 
-export interface LaneStanding {
+export interface EndpointQueueState {
   failures: number;
   hasSucceeded: boolean;
   pauseSeconds: number;
@@ -67,8 +67,8 @@ export interface LaneStanding {
 /** How long a lane is a dispatcher's without a sign of life; more than an attempt may take. */
 const LEASE_SECONDS = 30;
 /** Lanes hopped over in one look, deliveries read at a time, and about how many bytes of them. */
-const MOST_LANES = 5_000;
-const MOST_READ = 128;
+const MAX_QUEUES = 5_000;
+const MAX_READ = 128;
 const BYTES_READ = 512 * 1024;
 const KEPT_ATTEMPTS = 20;
 const DISABLED_AFTER_DAYS = 5;
@@ -78,8 +78,8 @@ export class DispatchRepository {
   constructor(private readonly database: Database) {}
 
   /** Lanes after this one that have something due and may be sent from; `next` is where to look on, null where all were seen. */
-  async dueLanes(after: LaneKey): Promise<{ due: DueLane[]; next: LaneKey | null }> {
-    const found = await this.database.row<{ body: { due: DueLane[]; next: LaneKey | null } }>(sql`
+  async dueLanes(after: EndpointQueueKey): Promise<{ due: DueEndpointQueue[]; next: EndpointQueueKey | null }> {
+    const found = await this.database.row<{ body: { due: DueEndpointQueue[]; next: EndpointQueueKey | null } }>(sql`
       with recursive hops as (
         (select d.organization_id, d.lane_id, d.next_attempt_at, d.url from deliveries d
           where d.status = 'pending' and (d.organization_id, d.lane_id) > (${after.organizationId}::uuid, ${after.laneId}::uuid)
@@ -89,7 +89,7 @@ export class DispatchRepository {
           select d.organization_id, d.lane_id, d.next_attempt_at, d.url from deliveries d
           where d.status = 'pending' and (d.organization_id, d.lane_id) > (h.organization_id, h.lane_id)
           order by d.organization_id, d.lane_id, d.next_attempt_at limit 1) n
-      ), lanes as materialized (select * from hops limit ${MOST_LANES}::int
+      ), lanes as materialized (select * from hops limit ${MAX_QUEUES}::int
       ), due as (
         select x.organization_id, x.lane_id, x.url is not null as is_callback, x.url is not null or e.id is not null as is_living, outbox_origin(coalesce(e.url, x.url)) as origin,
           l.succeeded_at is null or l.failures > 0 as is_doubtful, coalesce(l.failures, 0) as failures, x.next_attempt_at
@@ -110,7 +110,7 @@ export class DispatchRepository {
             order by r.failures, r.next_attempt_at)
           -- A host that could not be reached is tried by one.
           from reachable r where r.host_failures is null or r.turn = 1), '[]'),
-        'next', (select case when count(*) = ${MOST_LANES}::int then
+        'next', (select case when count(*) = ${MAX_QUEUES}::int then
             (select json_build_object('organizationId', z.organization_id, 'laneId', z.lane_id) from lanes z
               order by z.organization_id desc, z.lane_id desc limit 1) end
           from lanes)) as body`);
@@ -118,8 +118,8 @@ export class DispatchRepository {
   }
 
   /** Takes those of the lanes that nobody has: from now until the lease ends they are this process's. */
-  async lease(lanes: readonly LaneKey[]): Promise<LeasedLane[]> {
-    return this.database.rows<LeasedLane & Record<string, unknown>>(sql`
+  async lease(lanes: readonly EndpointQueueKey[]): Promise<LeasedEndpointQueue[]> {
+    return this.database.rows<LeasedEndpointQueue & Record<string, unknown>>(sql`
       insert into delivery_lanes as l (organization_id, lane_id, leased_until)
       select w.organization_id, w.lane_id, clock_timestamp() + make_interval(secs => ${LEASE_SECONDS})
       from unnest(${lanes.map((lane) => lane.organizationId)}::uuid[], ${lanes.map((lane) => lane.laneId)}::uuid[]) w (organization_id, lane_id)
@@ -145,7 +145,7 @@ export class DispatchRepository {
             left join webhook_endpoints e on e.organization_id = d.organization_id and e.id = d.endpoint_id
           where d.organization_id = ${scope.organizationId} and d.lane_id = ${laneId} and d.status = 'pending'
             and d.next_attempt_at <= clock_timestamp() and (d.endpoint_id is null or e.enabled) and d.id <> all(${except}::uuid[])
-          order by d.next_attempt_at, d.id limit ${Math.min(most, MOST_READ)}::int
+          order by d.next_attempt_at, d.id limit ${Math.min(most, MAX_READ)}::int
         ) c join outbox_messages n on n.organization_id = c.organization_id and n.id = c.message_id
         window w as (order by c.next_attempt_at, c.id rows unbounded preceding)
       ) p
@@ -168,9 +168,9 @@ export class DispatchRepository {
    */
   async record(
     scope: WriteScope,
-    lane: LeasedLane,
+    lane: LeasedEndpointQueue,
     results: readonly AttemptResult[],
-    standing: LaneStanding | null,
+    standing: EndpointQueueState | null,
     release: boolean,
   ): Promise<boolean> {
     const isHeld = sql`l.organization_id = ${scope.organizationId} and l.lane_id = ${lane.laneId} and l.fence = ${lane.fence}::bigint

@@ -2,15 +2,19 @@ import { Injectable } from '@nestjs/common';
 import type { Database } from '../../database/database.js';
 import { sql } from '../../database/sql.js';
 import type { Envelope } from '../../engines/envelope/envelope.js';
-import { type SealedCount, SealedStore, SealedStores } from '../../engines/envelope/sealed-stores.js';
+import {
+  type ReencryptionCount,
+  ReencryptableStore,
+  ReencryptionRegistry,
+} from '../../engines/envelope/sealed-stores.js';
 import { type SealedSecret, sealContextOf } from './hook-secrets.repository.js';
 
 /** Lets the secrets that deliveries are signed with follow the root key. */
 @Injectable()
-export class HookSecretStore extends SealedStore {
+export class WebhookSecretStore extends ReencryptableStore {
   readonly name = 'webhook secrets';
 
-  constructor(stores: SealedStores) {
+  constructor(stores: ReencryptionRegistry) {
     super();
     stores.add(this);
   }
@@ -30,8 +34,8 @@ export class HookSecretStore extends SealedStore {
     });
   }
 
-  async count(database: Database): Promise<SealedCount[]> {
-    return database.rows<SealedCount & Record<string, unknown>>(sql`
+  async count(database: Database): Promise<ReencryptionCount[]> {
+    return database.rows<ReencryptionCount & Record<string, unknown>>(sql`
       select s.root_key_id as "rootKeyId", count(*)::int as count from signing_secrets s group by s.root_key_id`);
   }
 }

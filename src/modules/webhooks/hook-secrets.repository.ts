@@ -24,7 +24,7 @@ export function sealContextOf(
 }
 
 @Injectable()
-export class HookSecretsRepository {
+export class WebhookSecretsRepository {
   constructor(private readonly database: Database) {}
 
   /** The present secret and, until it expires, the one before. */

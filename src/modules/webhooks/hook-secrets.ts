@@ -9,16 +9,16 @@ import { Database, type Tx } from '../../database/database.js';
 import { Envelope } from '../../engines/envelope/envelope.js';
 import { secretText } from '../../engines/egress/standard-webhooks.js';
 import { newId } from '../../kernel/ids.js';
-import { HookSecretsRepository, sealContextOf } from './hook-secrets.repository.js';
+import { WebhookSecretsRepository, sealContextOf } from './hook-secrets.repository.js';
 
 /** How long the secret before goes on signing. */
 export const OVERLAP_HOURS = 24;
 const BYTES = 32;
 
 @Injectable()
-export class HookSecrets {
+export class WebhookSecretsService {
   constructor(
-    private readonly repository: HookSecretsRepository,
+    private readonly repository: WebhookSecretsRepository,
     private readonly envelope: Envelope,
     private readonly database: Database,
   ) {}

@@ -16,10 +16,16 @@ import type { Tx } from '../../database/database.js';
 import type { AuditTrail } from '../../engines/audit-trail/audit-trail.js';
 import type { Log } from '../../kernel/log.js';
 import type { Attempted, DeliveryAttempt } from './delivery-attempt.js';
-import type { AttemptResult, DispatchRepository, DueDelivery, DueLane, LeasedLane } from './dispatch.repository.js';
+import type {
+  AttemptResult,
+  DispatchRepository,
+  DueDelivery,
+  DueEndpointQueue,
+  LeasedEndpointQueue,
+} from './dispatch.repository.js';
 import { pauseSeconds, secondsToNextAttempt } from './retry-schedule.js';
 
-export interface LaneParts {
+export interface EndpointDispatcherParts {
   repository: DispatchRepository;
   attempts: DeliveryAttempt;
   trail: AuditTrail;
@@ -32,8 +38,8 @@ export interface LaneParts {
 }
 
 /** Requests at once to a receiver that answers well, and to one that also answers quickly. */
-const MOST_AT_ONCE = 8;
-const MOST_AT_ONCE_QUICK = 4;
+const MAX_CONCURRENCY = 8;
+const MAX_CONCURRENCY_FAST = 4;
 /** Quick is whoever did not need longer for the quickest of so many last answers; the others may have waited for us. */
 const QUICK_MS = 20;
 const ANSWERS_LOOKED_AT = 16;
@@ -41,7 +47,7 @@ const ANSWERS_LOOKED_AT = 16;
 const READ_AT_ONCE = 32;
 const READ_AT_ONCE_QUICK = 128;
 /** The lease is longer by far; to write the lane with every outcome would cost as much as the outcomes. */
-const RENEWED_EACH_MS = 3_000;
+const RENEW_INTERVAL_MS = 3_000;
 const RANDOM_STEPS = 2 ** 32;
 /** A turn; other lanes may be waiting for the place. */
 const TURN_MS = 20_000;
@@ -50,7 +56,7 @@ const GONE = 410;
 /** Without an answer the lane's turn is over: the next message would wait as long. */
 const UNANSWERED: ReadonlySet<string | null> = new Set(['unreachable', 'timed-out', 'broken']);
 
-export class LaneDelivery {
+export class EndpointDispatcher {
   readonly #began = performance.now();
   /** Read and not yet sent, longest due first. */
   readonly #waiting: DueDelivery[] = [];
@@ -78,9 +84,9 @@ export class LaneDelivery {
 
   constructor(
     private readonly scope: WriteScope,
-    private readonly lane: LeasedLane,
-    private readonly found: DueLane,
-    private readonly parts: LaneParts,
+    private readonly lane: LeasedEndpointQueue,
+    private readonly found: DueEndpointQueue,
+    private readonly parts: EndpointDispatcherParts,
   ) {
     this.#failures = lane.failures;
     this.#hasSucceeded = lane.hasSucceeded;
@@ -264,7 +270,7 @@ export class LaneDelivery {
       this.#pauseSeconds > 0 ||
       this.#told.failures !== this.#failures ||
       this.#told.hasSucceeded !== this.#hasSucceeded ||
-      performance.now() - this.#renewedAtMs > RENEWED_EACH_MS
+      performance.now() - this.#renewedAtMs > RENEW_INTERVAL_MS
     );
   }
 
@@ -280,7 +286,7 @@ export class LaneDelivery {
     if (this.#failures > 0 || !this.#hasSucceeded) {
       return 1;
     }
-    return this.#isQuick || this.#answersMs.length === 0 ? MOST_AT_ONCE_QUICK : MOST_AT_ONCE;
+    return this.#isQuick || this.#answersMs.length === 0 ? MAX_CONCURRENCY_FAST : MAX_CONCURRENCY;
   }
 }
 

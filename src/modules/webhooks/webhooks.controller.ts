@@ -6,7 +6,7 @@ import type { IdempotencyTicket } from '../../database/idempotency.js';
 import { answered, created } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { Problems, Returns } from '../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { DELIVERY_EXAMPLE, deliverySchema, type DeliveryView } from './deliveries.schema.js';
@@ -46,11 +46,11 @@ export class WebhooksController {
   @Get()
   @Requires('webhook:read')
   @ApiOperation({ summary: 'List webhooks', description: 'For admins.' })
-  @Returns(200, webhookPage, {
+  @ApiZodResponse(200, webhookPage, {
     description: 'A page of webhooks.',
     example: { data: [WEBHOOK_EXAMPLE], next_cursor: null },
   })
-  @Problems('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
+  @ApiProblemResponses('invalid-request', 'invalid-cursor', 'unauthenticated', 'forbidden')
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: webhookListQuery }) query: WebhookListQuery,
@@ -66,8 +66,8 @@ export class WebhooksController {
       'Each event is a signed POST (Standard Webhooks) with `{type, timestamp, data: {task, run}}`. The secret is in this reply and ' +
       'never again. For admins.',
   })
-  @Returns(201, webhookWithSecretSchema, { description: 'Made, with its secret.', example: SECRET_EXAMPLE })
-  @Problems(
+  @ApiZodResponse(201, webhookWithSecretSchema, { description: 'Made, with its secret.', example: SECRET_EXAMPLE })
+  @ApiProblemResponses(
     'invalid-request',
     'unauthenticated',
     'forbidden',
@@ -87,8 +87,8 @@ export class WebhooksController {
   @Get(':id')
   @Requires('webhook:read')
   @ApiOperation({ summary: 'One webhook', description: 'For admins.' })
-  @Returns(200, webhookSchema, { description: 'The webhook, without its secret.', example: WEBHOOK_EXAMPLE })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
+  @ApiZodResponse(200, webhookSchema, { description: 'The webhook, without its secret.', example: WEBHOOK_EXAMPLE })
+  @ApiProblemResponses('unauthenticated', 'forbidden', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<WebhookView> {
     return this.webhooks.get(actor, id);
   }
@@ -100,8 +100,8 @@ export class WebhooksController {
     description:
       'Pointed at another origin it gets another secret, shown in this reply alone. Enabling begins anew. For admins.',
   })
-  @Returns(200, webhookChangedSchema, { description: 'The webhook as it is now.', example: WEBHOOK_EXAMPLE })
-  @Problems('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
+  @ApiZodResponse(200, webhookChangedSchema, { description: 'The webhook as it is now.', example: WEBHOOK_EXAMPLE })
+  @ApiProblemResponses('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
   update(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,
@@ -117,8 +117,8 @@ export class WebhooksController {
     summary: 'Delete a webhook',
     description: 'What was still to be sent there is called off. For admins.',
   })
-  @Returns(204, null, { description: 'It is gone.' })
-  @Problems('unauthenticated', 'forbidden', 'not-found')
+  @ApiZodResponse(204, null, { description: 'It is gone.' })
+  @ApiProblemResponses('unauthenticated', 'forbidden', 'not-found')
   async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     await this.webhooks.remove(actor, id);
   }
@@ -130,8 +130,11 @@ export class WebhooksController {
     summary: 'Give a webhook another secret',
     description: 'For 24 hours deliveries carry two signatures, of the old one and the new one. For admins.',
   })
-  @Returns(200, webhookWithSecretSchema, { description: 'The webhook, with its new secret.', example: SECRET_EXAMPLE })
-  @Problems(
+  @ApiZodResponse(200, webhookWithSecretSchema, {
+    description: 'The webhook, with its new secret.',
+    example: SECRET_EXAMPLE,
+  })
+  @ApiProblemResponses(
     'invalid-request',
     'unauthenticated',
     'forbidden',
@@ -156,11 +159,11 @@ export class WebhooksController {
     summary: 'Send a test event',
     description: 'A `webhook.test`, signed and tried as every other is. `Location` is its delivery. For admins.',
   })
-  @Returns(202, deliverySchema, {
+  @ApiZodResponse(202, deliverySchema, {
     description: 'To be sent at once.',
     example: { ...DELIVERY_EXAMPLE, kind: 'test', type: 'webhook.test', task_id: null, run_id: null },
   })
-  @Problems(
+  @ApiProblemResponses(
     'invalid-request',
     'unauthenticated',
     'forbidden',

@@ -7,9 +7,9 @@ import { DeliveryAttempt } from './delivery-attempt.js';
 import { DeliveryDispatcher } from './delivery-dispatcher.js';
 import { DeliverySweeper } from './delivery-sweeper.js';
 import { DispatchRepository } from './dispatch.repository.js';
-import { HookSecrets } from './hook-secrets.js';
-import { HookSecretStore } from './hook-secret-store.repository.js';
-import { HookSecretsRepository } from './hook-secrets.repository.js';
+import { WebhookSecretsService } from './hook-secrets.js';
+import { WebhookSecretStore } from './hook-secret-store.repository.js';
+import { WebhookSecretsRepository } from './hook-secrets.repository.js';
 import { WebhooksController } from './webhooks.controller.js';
 import { WebhooksRepository } from './webhooks.repository.js';
 import { WebhooksService } from './webhooks.service.js';
@@ -21,9 +21,9 @@ import { WebhooksService } from './webhooks.service.js';
     WebhooksService,
     DeliveriesRepository,
     DeliveriesService,
-    HookSecretsRepository,
-    HookSecrets,
-    HookSecretStore,
+    WebhookSecretsRepository,
+    WebhookSecretsService,
+    WebhookSecretStore,
     DispatchRepository,
     DeliveryAttempt,
     DeliveryDispatcher,

@@ -4,15 +4,15 @@ import { Database } from '../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../database/idempotency.js';
 import { Egress } from '../../engines/egress/egress.js';
 import { EventBus, OUTBOX_TOPIC } from '../../engines/event-bus/event-bus.js';
-import { CursorSealer } from '../../engines/signed-url/cursor-sealer.js';
-import { ListPages } from '../../http/list-query.js';
+import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator } from '../../http/list-query.js';
 import { DomainError, invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';
 import { DeliveriesRepository } from './deliveries.repository.js';
 import type { DeliveryView } from './deliveries.schema.js';
-import { HookSecrets, OVERLAP_HOURS } from './hook-secrets.js';
-import { HookSecretsRepository } from './hook-secrets.repository.js';
+import { WebhookSecretsService, OVERLAP_HOURS } from './hook-secrets.js';
+import { WebhookSecretsRepository } from './hook-secrets.repository.js';
 import { WebhooksRepository } from './webhooks.repository.js';
 import type {
   CallbackSecretView,
@@ -33,20 +33,20 @@ const MOVED = `${SHOWN_ONCE} The old one was for the old place, and signs no mor
 /** Where an organisation is told of events, and what that is signed with. */
 @Injectable()
 export class WebhooksService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly repository: WebhooksRepository,
     private readonly deliveries: DeliveriesRepository,
-    private readonly secrets: HookSecrets,
-    private readonly sealed: HookSecretsRepository,
+    private readonly secrets: WebhookSecretsService,
+    private readonly sealed: WebhookSecretsRepository,
     private readonly database: Database,
     private readonly idempotency: Idempotency,
     private readonly egress: Egress,
     private readonly bus: EventBus,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'webhooks');
+    this.#pages = new CursorPaginator(sealer, 'webhooks');
   }
 
   async list(actor: Actor, query: WebhookListQuery): Promise<Page<WebhookView>> {

@@ -3,10 +3,10 @@ import { ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { AnyQuery } from '../../http/declared-input.guard.js';
-import { Returns } from '../../http/returns.js';
+import { ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
 import { AssetLinks } from '../../modules/assets/index.js';
-import { ShownTasksService } from '../../modules/tasks/index.js';
+import { TaskSummariesService } from '../../modules/tasks/index.js';
 import { type LinkAsset, toNeocuPage, toNeocuSingle } from './neocu.mapper.js';
 import {
   NEOCU_EXAMPLES,
@@ -19,15 +19,21 @@ import {
   neocuSingleSchema,
 } from './neocu.schema.js';
 
-const Refusals = (): MethodDecorator =>
+const AccessDeniedRecorder = (): MethodDecorator =>
   applyDecorators(
-    Returns(401, neocuErrorSchema, { description: 'No valid key.', example: { error: 'Send one valid credential.' } }),
-    Returns(403, neocuErrorSchema, {
+    ApiZodResponse(401, neocuErrorSchema, {
+      description: 'No valid key.',
+      example: { error: 'Send one valid credential.' },
+    }),
+    ApiZodResponse(403, neocuErrorSchema, {
       description: 'The key may not read tasks.',
       example: { error: 'Your role does not allow this.' },
     }),
-    Returns(429, neocuErrorSchema, { description: 'Too many requests.', example: { error: 'Too many requests.' } }),
-    Returns(500, neocuErrorSchema, { description: 'Every 5xx.', example: NEOCU_EXAMPLES.systemError }),
+    ApiZodResponse(429, neocuErrorSchema, {
+      description: 'Too many requests.',
+      example: { error: 'Too many requests.' },
+    }),
+    ApiZodResponse(500, neocuErrorSchema, { description: 'Every 5xx.', example: NEOCU_EXAMPLES.systemError }),
   );
 
 @ApiTags('Neocu')
@@ -39,7 +45,7 @@ const Refusals = (): MethodDecorator =>
 @AnyQuery()
 export class NeocuController {
   constructor(
-    private readonly tasks: ShownTasksService,
+    private readonly tasks: TaskSummariesService,
     private readonly links: AssetLinks,
   ) {}
 
@@ -49,12 +55,15 @@ export class NeocuController {
     summary: 'List tasks that have been run, newest first',
     description: 'Returns a page of the tasks that you can read and that have run at least once.',
   })
-  @Returns(200, neocuPageSchema, { description: 'A page; past the end an empty one.', example: NEOCU_EXAMPLES.page })
-  @Returns(400, neocuErrorSchema, {
+  @ApiZodResponse(200, neocuPageSchema, {
+    description: 'A page; past the end an empty one.',
+    example: NEOCU_EXAMPLES.page,
+  })
+  @ApiZodResponse(400, neocuErrorSchema, {
     description: '`page` or `limit` is no whole number from 1.',
     example: { error: '?page: must be a whole number from 1 to 999999999' },
   })
-  @Refusals()
+  @AccessDeniedRecorder()
   async list(
     @CurrentActor() actor: Actor,
     @Query({ schema: neocuPageQuery }) query: NeocuPageQuery,
@@ -65,12 +74,12 @@ export class NeocuController {
   @Get(':id')
   @Requires('task:read')
   @ApiOperation({ summary: 'Get a task that has been run', description: 'Returns one task with its result.' })
-  @Returns(200, neocuSingleSchema, { description: 'The task.', example: NEOCU_EXAMPLES.single })
-  @Returns(404, neocuErrorSchema, {
+  @ApiZodResponse(200, neocuSingleSchema, { description: 'The task.', example: NEOCU_EXAMPLES.single })
+  @ApiZodResponse(404, neocuErrorSchema, {
     description: 'No such task, or not one you may read.',
     example: NEOCU_EXAMPLES.error,
   })
-  @Refusals()
+  @AccessDeniedRecorder()
   async get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<NeocuSingle> {
     return toNeocuSingle(await this.tasks.get(actor, id), this.#linkFor(actor));
   }

@@ -1,12 +1,12 @@
 /** From our words to Neocu's; the only file that knows both. Pure. */
 import type { Failure } from '../../http/failure.js';
 import type { AssetLinkSet } from '../../modules/assets/index.js';
-import type { ShownAsset, ShownTask, ShownTaskPage } from '../../modules/tasks/index.js';
+import type { SummaryAsset, TaskSummary, TaskSummaryPage } from '../../modules/tasks/index.js';
 import type { NeocuAsset, NeocuItem, NeocuPage, NeocuPageQuery, NeocuSingle, NeocuStatus } from './neocu.schema.js';
 
-export type LinkAsset = (asset: ShownAsset) => AssetLinkSet;
+export type LinkAsset = (asset: SummaryAsset) => AssetLinkSet;
 
-const MOST_MESSAGES = 50;
+const MAX_MESSAGES = 50;
 
 const TASK_STATUS = {
   delayed: 'generating',
@@ -18,7 +18,7 @@ const TASK_STATUS = {
   timed_out: 'failed',
   expired: 'failed',
   canceled: 'failed',
-} as const satisfies Record<ShownTask['status'], NeocuStatus>;
+} as const satisfies Record<TaskSummary['status'], NeocuStatus>;
 
 const ASSET_STATUS = {
   pending: 'generating',
@@ -26,10 +26,10 @@ const ASSET_STATUS = {
   processing: 'generating',
   ready: 'completed',
   failed: 'failed',
-} as const satisfies Record<ShownAsset['status'], NeocuStatus>;
+} as const satisfies Record<SummaryAsset['status'], NeocuStatus>;
 
 export function toNeocuPage(
-  { total, tasks }: ShownTaskPage,
+  { total, tasks }: TaskSummaryPage,
   { page, limit }: NeocuPageQuery,
   link: LinkAsset,
 ): NeocuPage {
@@ -42,7 +42,7 @@ export function toNeocuPage(
   };
 }
 
-export function toNeocuSingle(task: ShownTask, link: LinkAsset): NeocuSingle {
+export function toNeocuSingle(task: TaskSummary, link: LinkAsset): NeocuSingle {
   return { isSuccess: true, ...toItem(task, link) };
 }
 
@@ -51,16 +51,16 @@ export function toNeocuError({ status, detail }: Failure): { error: string } {
   return { error: status >= 500 ? 'System Error. Please try again' : detail };
 }
 
-function toItem(task: ShownTask, link: LinkAsset): NeocuItem {
+function toItem(task: TaskSummary, link: LinkAsset): NeocuItem {
   const { id, status, created_at, log_lines, error_message, assets } = task;
-  const message = error_message === null ? log_lines : [...log_lines, error_message].slice(-MOST_MESSAGES);
+  const message = error_message === null ? log_lines : [...log_lines, error_message].slice(-MAX_MESSAGES);
   return {
     task: { _id: id, status: TASK_STATUS[status], message, date: created_at },
     asset: assets.map((asset) => toAsset(asset, link(asset))),
   };
 }
 
-function toAsset({ id, name, type, status }: ShownAsset, { url, thumbnail, embed }: AssetLinkSet): NeocuAsset {
+function toAsset({ id, name, type, status }: SummaryAsset, { url, thumbnail, embed }: AssetLinkSet): NeocuAsset {
   return {
     url: url ?? '',
     thumbnail: thumbnail ?? '',

@@ -2,12 +2,12 @@ import { Controller, Delete, Get, Param, Query, Res, type StreamableFile, applyD
 import { ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
-import { ArrayReplies } from '../../http/array-reply.js';
+import { JsonArrayStream } from '../../http/array-reply.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { AnyQuery } from '../../http/declared-input.guard.js';
-import { Returns } from '../../http/returns.js';
+import { ApiZodResponse } from '../../http/returns.js';
 import { idParam } from '../../http/schemas.js';
-import { ShownTasksService } from '../../modules/tasks/index.js';
+import { TaskSummariesService } from '../../modules/tasks/index.js';
 import { toNlaList, toNlaTask } from './nla.mapper.js';
 import {
   NLA_EXAMPLE,
@@ -19,29 +19,32 @@ import {
   nlaTaskSchema,
 } from './nla.schema.js';
 
-const Refusals = (): MethodDecorator =>
+const AccessDeniedRecorder = (): MethodDecorator =>
   applyDecorators(
-    Returns(401, nlaErrorSchema, {
+    ApiZodResponse(401, nlaErrorSchema, {
       description: 'The API key is invalid.',
       example: { error: 'Send one valid credential.' },
     }),
-    Returns(429, nlaErrorSchema, { description: 'Too many requests.', example: { error: 'Too many requests.' } }),
-    Returns(500, nlaErrorSchema, {
+    ApiZodResponse(429, nlaErrorSchema, {
+      description: 'Too many requests.',
+      example: { error: 'Too many requests.' },
+    }),
+    ApiZodResponse(500, nlaErrorSchema, {
       description: 'Our fault.',
       example: { error: 'Something went wrong on our side.' },
     }),
-    Returns(503, nlaErrorSchema, {
+    ApiZodResponse(503, nlaErrorSchema, {
       description: 'Try again.',
       example: { error: 'The database cannot be reached just now; try again.' },
     }),
   );
 const NotFound = (): MethodDecorator =>
-  Returns(404, nlaErrorSchema, {
+  ApiZodResponse(404, nlaErrorSchema, {
     description: 'The task’s id is not found, or not one you may read.',
     example: { error: 'No such task.' },
   });
 const Forbidden = (description: string): MethodDecorator =>
-  Returns(403, nlaErrorSchema, { description, example: { error: 'You may read this, but not change it.' } });
+  ApiZodResponse(403, nlaErrorSchema, { description, example: { error: 'You may read this, but not change it.' } });
 
 @ApiTags('NLA')
 @ApiSecurity('bearer')
@@ -52,8 +55,8 @@ const Forbidden = (description: string): MethodDecorator =>
 @AnyQuery()
 export class NlaController {
   constructor(
-    private readonly tasks: ShownTasksService,
-    private readonly replies: ArrayReplies,
+    private readonly tasks: TaskSummariesService,
+    private readonly replies: JsonArrayStream,
   ) {}
 
   @Get()
@@ -63,13 +66,13 @@ export class NlaController {
     description:
       'For a key without a user: of every task it may read. Streamed whole; with `limit`, a page, and `Link` names the next.',
   })
-  @Returns(200, nlaListSchema, { description: 'A bare array.', example: [NLA_EXAMPLE] })
-  @Returns(400, nlaErrorSchema, {
+  @ApiZodResponse(200, nlaListSchema, { description: 'A bare array.', example: [NLA_EXAMPLE] })
+  @ApiZodResponse(400, nlaErrorSchema, {
     description: '`limit` or `cursor` is not valid.',
     example: { error: '?limit: must be a whole number from 1 to 100' },
   })
   @Forbidden('The key may not read tasks.')
-  @Refusals()
+  @AccessDeniedRecorder()
   async list(
     @CurrentActor() actor: Actor,
     @Query({ schema: nlaListQuery }) query: NlaListQuery,
@@ -84,10 +87,10 @@ export class NlaController {
     summary: 'Get the result of a task',
     description: 'Returns one task with its status and its result.',
   })
-  @Returns(200, nlaTaskSchema, { description: 'The task.', example: NLA_EXAMPLE })
+  @ApiZodResponse(200, nlaTaskSchema, { description: 'The task.', example: NLA_EXAMPLE })
   @Forbidden('The key may not read tasks.')
   @NotFound()
-  @Refusals()
+  @AccessDeniedRecorder()
   async get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<NlaTask> {
     return toNlaTask(await this.tasks.getResult(actor, id));
   }
@@ -98,10 +101,10 @@ export class NlaController {
     summary: 'Delete a task, for good',
     description: 'Running work is ended; nobody sees the task from then on.',
   })
-  @Returns(200, nlaTaskSchema, { description: 'The task as it was.', example: NLA_EXAMPLE })
+  @ApiZodResponse(200, nlaTaskSchema, { description: 'The task as it was.', example: NLA_EXAMPLE })
   @Forbidden('You may read the task, but not delete it.')
   @NotFound()
-  @Refusals()
+  @AccessDeniedRecorder()
   async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<NlaTask> {
     return toNlaTask(await this.tasks.deleteResult(actor, id));
   }

@@ -15,12 +15,12 @@ import { ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
 import type { IdempotencyTicket } from '../../database/idempotency.js';
-import { ArrayReplies } from '../../http/array-reply.js';
+import { JsonArrayStream } from '../../http/array-reply.js';
 import { answered } from '../../http/created.js';
 import { CurrentActor } from '../../http/current-actor.js';
 import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { Returns } from '../../http/returns.js';
-import { BoardTasksService } from '../../modules/tasks/index.js';
+import { ApiZodResponse } from '../../http/returns.js';
+import { TaskOverviewsService } from '../../modules/tasks/index.js';
 import {
   DONE,
   fromDelete,
@@ -69,7 +69,7 @@ const REFUSALS: Readonly<Record<number, string>> = {
   503: 'Try again.',
 };
 
-const Refusals = (
+const AccessDeniedRecorder = (
   schema: typeof recoupableErrorSchema | typeof recoupableRunsErrorSchema,
   ...statuses: number[]
 ): MethodDecorator =>
@@ -77,7 +77,7 @@ const Refusals = (
     ...[...statuses, 400, 401, 403, 429, 500, 503].map((status) => {
       const none = schema === recoupableErrorSchema ? { tasks: [] } : { runs: [] };
       const description = REFUSALS[status] ?? '';
-      return Returns(status, schema, { description, example: { status: 'error', ...none, error: description } });
+      return ApiZodResponse(status, schema, { description, example: { status: 'error', ...none, error: description } });
     }),
   );
 
@@ -89,8 +89,8 @@ const Refusals = (
 @Controller('api/tasks')
 export class RecoupableController {
   constructor(
-    private readonly tasks: BoardTasksService,
-    private readonly replies: ArrayReplies,
+    private readonly tasks: TaskOverviewsService,
+    private readonly replies: JsonArrayStream,
   ) {}
 
   @Get()
@@ -99,11 +99,11 @@ export class RecoupableController {
     summary: 'List tasks with their schedules and last runs, newest first',
     description: 'Streamed whole; with `limit`, a page, and `Link` names the next.',
   })
-  @Returns(200, recoupableTasksSchema, {
+  @ApiZodResponse(200, recoupableTasksSchema, {
     description: 'The tasks; none for an unknown id.',
     example: RECOUPABLE_EXAMPLES.tasks,
   })
-  @Refusals(recoupableErrorSchema)
+  @AccessDeniedRecorder(recoupableErrorSchema)
   async list(
     @CurrentActor() actor: Actor,
     @Query({ schema: recoupableListQuery }) query: RecoupableListQuery,
@@ -119,11 +119,11 @@ export class RecoupableController {
     summary: 'Get a run',
     description: 'Returns the run with this id in a list; the list is empty if there is no such run.',
   })
-  @Returns(200, recoupableRunsSchema, {
+  @ApiZodResponse(200, recoupableRunsSchema, {
     description: 'The run; none for an unknown id.',
     example: RECOUPABLE_EXAMPLES.runs,
   })
-  @Refusals(recoupableRunsErrorSchema)
+  @AccessDeniedRecorder(recoupableRunsErrorSchema)
   async runs(
     @CurrentActor() actor: Actor,
     @Query({ schema: recoupableRunsQuery }) { runId }: RecoupableRunsQuery,
@@ -138,8 +138,8 @@ export class RecoupableController {
     summary: 'Create a task with a schedule',
     description: 'For the organisation’s default agent; starts no run. Takes Idempotency-Key.',
   })
-  @Returns(200, recoupableTasksSchema, { description: 'The one task.', example: RECOUPABLE_EXAMPLES.tasks })
-  @Refusals(recoupableErrorSchema, 409, 413, 415, 422)
+  @ApiZodResponse(200, recoupableTasksSchema, { description: 'The one task.', example: RECOUPABLE_EXAMPLES.tasks })
+  @AccessDeniedRecorder(recoupableErrorSchema, 409, 413, 415, 422)
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: recoupableNewTask }) body: RecoupableNewTask,
@@ -156,11 +156,11 @@ export class RecoupableController {
     summary: 'Change a task; its id is in the body',
     description: 'Updates the task that `id` in the body names, and its schedule.',
   })
-  @Returns(200, recoupableTasksSchema, {
+  @ApiZodResponse(200, recoupableTasksSchema, {
     description: 'The one task as it is now.',
     example: RECOUPABLE_EXAMPLES.tasks,
   })
-  @Refusals(recoupableErrorSchema, 404, 409, 413, 415)
+  @AccessDeniedRecorder(recoupableErrorSchema, 404, 409, 413, 415)
   async update(
     @CurrentActor() actor: Actor,
     @Body({ schema: recoupableTaskPatch }) body: RecoupableTaskPatch,
@@ -174,8 +174,8 @@ export class RecoupableController {
     summary: 'Delete a task; its id is in the body or `?id=`',
     description: 'Deletes a task with its runs and its schedule.',
   })
-  @Returns(200, recoupableDoneSchema, { description: 'It is gone.', example: RECOUPABLE_EXAMPLES.done })
-  @Refusals(recoupableErrorSchema, 404, 413, 415)
+  @ApiZodResponse(200, recoupableDoneSchema, { description: 'It is gone.', example: RECOUPABLE_EXAMPLES.done })
+  @AccessDeniedRecorder(recoupableErrorSchema, 404, 413, 415)
   async remove(
     @CurrentActor() actor: Actor,
     @Query({ schema: recoupableDeleteQuery }) query: RecoupableDeleteQuery,

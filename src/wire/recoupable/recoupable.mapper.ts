@@ -2,7 +2,7 @@
 import { v5 } from 'uuid';
 import type { Failure } from '../../http/failure.js';
 import { invalid } from '../../kernel/errors.js';
-import type { BoardRun, BoardTask, NewTask, TaskPatch } from '../../modules/tasks/index.js';
+import type { RunOverview, TaskOverview, NewTask, TaskPatch } from '../../modules/tasks/index.js';
 import type { RecoupableRun, RecoupableRunStatus } from './recoupable-run.schema.js';
 import type {
   RecoupableDeleteBody,
@@ -27,9 +27,9 @@ const RUN_STATUS = {
   timed_out: 'TIMED_OUT',
   expired: 'EXPIRED',
   canceled: 'CANCELED',
-} as const satisfies Record<BoardRun['status'], RecoupableRunStatus>;
+} as const satisfies Record<RunOverview['status'], RecoupableRunStatus>;
 
-type Attempt = BoardRun['attempts'][number];
+type Attempt = RunOverview['attempts'][number];
 type ShownAttempt = RecoupableRun['attempts'][number];
 
 const ATTEMPT_STATUS = {
@@ -46,14 +46,14 @@ export function toTasks(tasks: RecoupableTask[]): RecoupableTasks {
   return { status: 'success', tasks };
 }
 
-export function toRuns(run: BoardRun | null, organizationId: string): RecoupableRuns {
+export function toRuns(run: RunOverview | null, organizationId: string): RecoupableRuns {
   return { status: 'success', runs: run === null ? [] : [toRun(run, organizationId)] };
 }
 
 export const DONE: RecoupableDone = { status: 'success' };
 
 /** How a task of this organisation is shown. */
-export function taskOf(organizationId: string): (task: BoardTask) => RecoupableTask {
+export function taskOf(organizationId: string): (task: TaskOverview) => RecoupableTask {
   return ({
     id,
     title,
@@ -83,7 +83,7 @@ export function taskOf(organizationId: string): (task: BoardTask) => RecoupableT
   });
 }
 
-function toRun(run: BoardRun, organizationId: string): RecoupableRun {
+function toRun(run: RunOverview, organizationId: string): RecoupableRun {
   return {
     id: run.id,
     status: RUN_STATUS[run.status],
@@ -131,7 +131,7 @@ function toAttempt(runId: string, { number, status, started_at, finished_at, err
   };
 }
 
-function toError(error: BoardRun['error']): RecoupableRun['error'] {
+function toError(error: RunOverview['error']): RecoupableRun['error'] {
   return error === null ? null : { message: error.message, name: error.name, stackTrace: error.stack_trace ?? null };
 }
 

@@ -25,9 +25,9 @@ export interface Pace {
 
 const SENDERS = 12;
 const AGAIN_MS = 250;
-const MOST_TRIES = 120;
+const MAX_TRIES = 120;
 /** Runs that may be under way; more would only be a longer queue. */
-const MOST_OPEN = 400;
+const MAX_OPEN = 400;
 /** Runs that are always under way, so that no fault waits for work. */
 const FEWEST_OPEN = 32;
 /** One in so many is canceled by its person, half of them with force. */
@@ -66,14 +66,14 @@ export class Creator {
 
   #mayMake(number: number, count: number, pace: Pace): boolean {
     const open = this.created.acknowledged.length - pace.settled();
-    return (open <= MOST_OPEN && number <= Math.min(count, pace.allowed())) || open < FEWEST_OPEN || pace.isOver();
+    return (open <= MAX_OPEN && number <= Math.min(count, pace.allowed())) || open < FEWEST_OPEN || pace.isOver();
   }
 
   /** One task, asked for until it is known to be there. */
   async #make(agent: string, title: string): Promise<void> {
     const body = { agent, title, prompt: 'x' };
     this.created.asked += 1;
-    for (let tries = 1; tries <= MOST_TRIES; tries += 1) {
+    for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
       const answer = await this.replicas.call('POST', '/api/v1/tasks', body, { 'idempotency-key': title });
       if (answer.outcome === 'ok') {
         this.created.acknowledged.push({ title, taskId: answer.body.task.id, runId: answer.body.stream.streamId });

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Client, type QueryResultRow } from 'pg';
 
 const AGAIN_MS = 50;
-const MOST_TRIES = 600;
+const MAX_TRIES = 600;
 
 export class Observer {
   #client: Client | null = null;
@@ -18,7 +18,7 @@ export class Observer {
       } catch (error) {
         const isSyntax =
           error instanceof Error && 'code' in error && typeof error.code === 'string' && /^(42|22|23)/.test(error.code);
-        if (isSyntax || tries >= MOST_TRIES) {
+        if (isSyntax || tries >= MAX_TRIES) {
           throw error;
         }
         await this.close();

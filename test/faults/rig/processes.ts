@@ -15,7 +15,7 @@ export interface Recipe {
   onDone?: (count: number) => void;
 }
 
-const LOOK_MS = 50;
+const POLL_INTERVAL_MS = 50;
 const START_MS = 60_000;
 
 export class RigProcess {
@@ -47,11 +47,11 @@ export class RigProcess {
   }
 
   async untilReady(): Promise<void> {
-    for (let waitedMs = 0; !this.#isReady; waitedMs += LOOK_MS) {
+    for (let waitedMs = 0; !this.#isReady; waitedMs += POLL_INTERVAL_MS) {
       if (waitedMs > START_MS) {
         throw new Error(`${this.recipe.name} does not start; see ${this.recipe.log}`);
       }
-      await delay(LOOK_MS);
+      await delay(POLL_INTERVAL_MS);
     }
   }
 
@@ -102,7 +102,7 @@ export class RigProcess {
       this.#isReady = false;
       this.#judge(child, wasReady, code, signal);
       if (!expected.has(child)) {
-        await delay(LOOK_MS * 4);
+        await delay(POLL_INTERVAL_MS * 4);
       }
     }
   }
@@ -140,7 +140,7 @@ export class RigProcess {
         this.#isReady = this.#child === child;
         return;
       }
-      await delay(LOOK_MS);
+      await delay(POLL_INTERVAL_MS);
     }
   }
 }

@@ -19,7 +19,7 @@ interface WorkerOptions {
 }
 
 const AGAIN_MS = 250;
-const MOST_TRIES = 120;
+const MAX_TRIES = 120;
 
 const options = JSON.parse(process.argv[2] ?? '{}') as WorkerOptions;
 const journal = new Journal(options.journal);
@@ -56,7 +56,7 @@ async function ask(
       status: answer.status,
       ...(typeof lastSeq === 'number' ? { lastSeq } : {}),
     });
-    if (answer.outcome !== 'unknown' || tries >= MOST_TRIES) {
+    if (answer.outcome !== 'unknown' || tries >= MAX_TRIES) {
       return answer;
     }
     await delay(AGAIN_MS);

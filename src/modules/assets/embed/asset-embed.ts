@@ -7,7 +7,7 @@ import { AssetsRepository } from '../assets.repository.js';
 import type { ContentQuery } from '../assets.schema.js';
 import { EMBED_CONTENT_SECURITY_POLICY, embedPage } from './embed-page.js';
 
-export interface EmbedVisit {
+export interface EmbedRequest {
   actor: Actor;
   assetId: string;
   query: ContentQuery;
@@ -23,7 +23,7 @@ export class AssetEmbed {
   ) {}
 
   /** @throws DomainError `not-found` where it is absent, not readable or not there yet */
-  async send({ actor, assetId, query, reply }: EmbedVisit): Promise<void> {
+  async send({ actor, assetId, query, reply }: EmbedRequest): Promise<void> {
     const asset = await this.repository.find(readScope(actor, 'asset:read'), assetId);
     if (asset?.status !== 'ready') {
       throw notFound('asset');

@@ -3,7 +3,7 @@ import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Actor, Public, Requires } from '../../../access/index.js';
 import { CurrentActor } from '../../../http/current-actor.js';
-import { Returns } from '../../../http/returns.js';
+import { ApiZodResponse } from '../../../http/returns.js';
 import { idParam } from '../../../http/schemas.js';
 import { notFound } from '../../../kernel/errors.js';
 import { AssetContent } from '../asset-content.js';
@@ -36,7 +36,7 @@ export class EmbedController {
     description: 'The picture.',
     content: { 'image/webp': { schema: { type: 'string', format: 'binary' } } },
   })
-  @Returns(304, null, { description: 'The client has it.' })
+  @ApiZodResponse(304, null, { description: 'The client has it.' })
   async readThumbnail(
     @Param('id', { schema: idParam }) assetId: string,
     @Query({ schema: contentQuerySchema }) query: ContentQuery,
@@ -79,7 +79,7 @@ export class EmbedController {
       'application/wasm': { schema: { type: 'string', format: 'binary' } },
     },
   })
-  @Returns(304, null, { description: 'The client has it.' })
+  @ApiZodResponse(304, null, { description: 'The client has it.' })
   async readViewer(
     @Param('file', { schema: viewerNameParam }) name: string,
     @Req() request: FastifyRequest,

@@ -18,8 +18,8 @@ import type { MediaFacts, PreviewJob, PreviewKind, PreviewResult } from './previ
 
 const MIB = 1024 * 1024;
 /** Larger files get a card: what is opened is copied first, and a copy must be worth it. */
-const MOST_BYTES = 512 * MIB;
-const MOST_PICTURE_BYTES = MIB;
+const MAX_BYTES = 512 * MIB;
+const MAX_PICTURE_BYTES = MIB;
 
 const LABELS: Readonly<Record<AssetType, string>> = {
   voice: 'Voice',
@@ -66,7 +66,7 @@ export class AssetPreviews {
     const { organizationId, type, name, contentType } = asset;
     const kind = kindOf(type, contentType);
     const job = { kind, label: LABELS[type], name, contentType, output, ffmpeg: this.config.ffmpegPath };
-    if ((asset.sizeBytes ?? 0) <= MOST_BYTES) {
+    if ((asset.sizeBytes ?? 0) <= MAX_BYTES) {
       const input = join(folder, 'input');
       try {
         await this.#copy(asset, input);
@@ -111,7 +111,7 @@ export class AssetPreviews {
     let bytes: Buffer;
     try {
       const { size } = await file.stat();
-      if (size > MOST_PICTURE_BYTES) {
+      if (size > MAX_PICTURE_BYTES) {
         throw new PreviewFailed('the picture is too large', metadata);
       }
       bytes = await file.readFile();

@@ -10,12 +10,12 @@ import type { MediaFacts, OnFacts, Preview } from './preview-job.js';
 
 const WIDTH = 1280;
 const HEIGHT = 800;
-const MOST_BYTES = 256 * 1024 * 1024;
-const MOST_TRIANGLES = 3_000_000;
+const MAX_BYTES = 256 * 1024 * 1024;
+const MAX_TRIANGLES = 3_000_000;
 const GROUND = [0x2b, 0x23, 0x50] as const;
 const TRIANGLES = 4;
 
-interface Soup {
+interface TriangleMesh {
   /** Nine numbers a triangle, in the world. */
   positions: Float32Array;
   /** Three numbers a triangle, 0 to 1. */
@@ -26,7 +26,7 @@ interface Soup {
 /** @throws Error for what is no such model */
 export async function previewModel(input: string, contentType: string, onFacts: OnFacts): Promise<Preview> {
   const bytes = await readFile(input);
-  if (bytes.length > MOST_BYTES) {
+  if (bytes.length > MAX_BYTES) {
     return { picture: null, metadata: {}, note: 'too large to be drawn here' };
   }
   if (contentType === 'model/obj') {
@@ -83,7 +83,7 @@ function trianglesOf(primitive: Primitive): number {
   return Math.floor(count / 3);
 }
 
-function gather(document: Document): Soup {
+function gather(document: Document): TriangleMesh {
   const root = document.getRoot();
   const scene = root.getDefaultScene() ?? root.listScenes()[0] ?? null;
   const parts: { primitive: Primitive; matrix: readonly number[] }[] = [];
@@ -95,17 +95,17 @@ function gather(document: Document): Soup {
     }
   });
   const most = parts.reduce((sum, { primitive }) => sum + trianglesOf(primitive), 0);
-  if (most > MOST_TRIANGLES) {
+  if (most > MAX_TRIANGLES) {
     throw new Error('too many triangles');
   }
-  const soup: Soup = { positions: new Float32Array(most * 9), colours: new Float32Array(most * 3), count: 0 };
+  const soup: TriangleMesh = { positions: new Float32Array(most * 9), colours: new Float32Array(most * 3), count: 0 };
   for (const { primitive, matrix } of parts) {
     add(soup, primitive, matrix);
   }
   return soup;
 }
 
-function add(soup: Soup, primitive: Primitive, m: readonly number[]): void {
+function add(soup: TriangleMesh, primitive: Primitive, m: readonly number[]): void {
   const position = primitive.getAttribute('POSITION');
   if (position === null) {
     return;
@@ -136,7 +136,7 @@ function add(soup: Soup, primitive: Primitive, m: readonly number[]): void {
 }
 
 /** Seen from the front, a little from the right and above, as large as fits. */
-function draw({ positions, colours, count }: Soup): Buffer {
+function draw({ positions, colours, count }: TriangleMesh): Buffer {
   const seen = new Float32Array(count * 9);
   const [turn, tilt] = [-0.6, 0.42];
   const [ct, st, cp, sp] = [Math.cos(turn), Math.sin(turn), Math.cos(tilt), Math.sin(tilt)];

@@ -4,7 +4,7 @@ import { type MediaFacts, type PreviewJob, previewMessageSchema, type PreviewRes
 
 const IDLE_MS = 10_000;
 const MAX_RESIDENT_BYTES = 1024 * 1024 * 1024;
-const LOOK_AT_MEMORY_MS = 100;
+const MEMORY_POLL_INTERVAL_MS = 100;
 const HEAP_MEGABYTES = 384;
 const PAGE_BYTES = 4096;
 
@@ -28,7 +28,7 @@ export class PreviewFailed extends Error {
 }
 
 /** One preview process at a time, and one job at a time in it. */
-export class PreviewLane {
+export class PreviewWorker {
   #child: ChildProcess | null = null;
   #organizationId: string | null = null;
   #idle: NodeJS.Timeout | null = null;
@@ -111,7 +111,7 @@ async function answer(child: ChildProcess, job: PreviewJob, limits: PreviewLimit
           (bytes) => (bytes > MAX_RESIDENT_BYTES ? fail('the preview took too much memory')() : undefined),
           () => undefined,
         );
-      }, LOOK_AT_MEMORY_MS);
+      }, MEMORY_POLL_INTERVAL_MS);
       const onMessage = (message: unknown): void => {
         const { success, data } = previewMessageSchema.safeParse(message);
         if (!success || data.id !== job.id) {

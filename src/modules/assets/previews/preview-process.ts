@@ -12,7 +12,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
-import { PreviewLane, type PreviewLimits } from './preview-lane.js';
+import { PreviewWorker, type PreviewLimits } from './preview-lane.js';
 import type { PreviewJob, PreviewResult } from './preview-job.js';
 
 const MIN_LANES = 2;
@@ -25,9 +25,9 @@ const LIMITS: PreviewLimits = { probeMs: 5_000, totalMs: 30_000 };
 @Injectable()
 export class PreviewProcess implements BeforeApplicationShutdown {
   #program = fileURLToPath(new URL('./preview-child.js', import.meta.url));
-  readonly #lanes = Array.from({ length: PREVIEW_LANES }, () => new PreviewLane());
+  readonly #lanes = Array.from({ length: PREVIEW_LANES }, () => new PreviewWorker());
   readonly #free = new Set(this.#lanes);
-  readonly #waiting: ((lane: PreviewLane) => void)[] = [];
+  readonly #waiting: ((lane: PreviewWorker) => void)[] = [];
   #jobs = 0;
 
   /** For a server that runs from its sources: where the built program of the process is. */
@@ -42,7 +42,7 @@ export class PreviewProcess implements BeforeApplicationShutdown {
     limits: Partial<PreviewLimits> = {},
   ): Promise<PreviewResult> {
     const lane =
-      this.#take(organizationId) ?? (await new Promise<PreviewLane>((resolve) => this.#waiting.push(resolve)));
+      this.#take(organizationId) ?? (await new Promise<PreviewWorker>((resolve) => this.#waiting.push(resolve)));
     this.#jobs += 1;
     try {
       return await lane.run(this.#program, organizationId, { ...job, id: this.#jobs }, { ...LIMITS, ...limits });
@@ -61,7 +61,7 @@ export class PreviewProcess implements BeforeApplicationShutdown {
   }
 
   /** A free lane: one whose process serves the organization already, else one without a process. */
-  #take(organizationId: string): PreviewLane | null {
+  #take(organizationId: string): PreviewWorker | null {
     const free = [...this.#free];
     const lane =
       free.find((one) => one.organizationId === organizationId) ??

@@ -1,4 +1,4 @@
-import { type Actor, type Role, type TeamRole, type UserRole, capRole, lesserTeamRole } from '../../../access/index.js';
+import { type Actor, type Role, type TeamRole, type UserRole, minRole, lesserTeamRole } from '../../../access/index.js';
 
 /** What the database knows of a principal, in one row. Present only while it is neither disabled nor expired. */
 export interface ActorFacts {
@@ -47,11 +47,11 @@ export function toActor(facts: ActorFacts, credentialId: string | null): Actor |
   if (held && facts.key_team_ids.length === 0) {
     return null;
   }
-  const byUser = facts.user_role === null ? facts.role : capRole(facts.role, facts.user_role);
+  const byUser = facts.user_role === null ? facts.role : minRole(facts.role, facts.user_role);
   if (byUser === null) {
     return null;
   }
-  const role = held && byUser !== 'worker' ? (capRole(byUser, 'member') ?? byUser) : byUser;
+  const role = held && byUser !== 'worker' ? (minRole(byUser, 'member') ?? byUser) : byUser;
   return {
     ...identity(facts, credentialId),
     kind: 'api_key',

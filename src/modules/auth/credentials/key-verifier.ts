@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { BoundedCache } from '../../../kernel/bounded-cache.js';
 import { Clock } from '../../../kernel/clock.js';
-import { Gatherer } from '../../../kernel/gatherer.js';
+import { BatchExecutor } from '../../../kernel/gatherer.js';
 import { toActor } from './actor-facts.js';
 import type { LoadedActor } from './actor-loader.js';
 import { ActorsQuery, type FoundSecret } from './actors.query.js';
@@ -32,7 +32,7 @@ type LookUp = { found: readonly FoundSecret[] } | { error: unknown };
 export class KeyVerifier {
   #operatorIds: { ids: Promise<string[]>; untilMs: number } | null = null;
   readonly #unknown: BoundedCache<true>;
-  readonly #lookUps = new Gatherer<null, readonly string[], LookUp>((_, items) => this.#lookUp(items), {
+  readonly #lookUps = new BatchExecutor<null, readonly string[], LookUp>((_, items) => this.#lookUp(items), {
     most: MAX_BATCH,
     flights: FLIGHTS,
   });

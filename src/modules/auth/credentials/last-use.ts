@@ -4,11 +4,11 @@ import { Log } from '../../../kernel/log.js';
 import { ApiKeysRepository } from '../keys/api-keys.repository.js';
 
 /** `last_used_at` is a hint for people who clean up: a minute's grain is enough and spares a write per request. */
-const FLUSH_EACH_MS = 60_000;
+const FLUSH_INTERVAL_MS = 60_000;
 
 /** Remembers which keys were used and writes it down now and then, never while a request waits. */
 @Injectable()
-export class LastUse implements OnModuleInit, BeforeApplicationShutdown {
+export class LastUsedTracker implements OnModuleInit, BeforeApplicationShutdown {
   readonly #used = new Map<string, Set<string>>();
   #timer: NodeJS.Timeout | null = null;
 
@@ -18,7 +18,7 @@ export class LastUse implements OnModuleInit, BeforeApplicationShutdown {
   ) {}
 
   onModuleInit(): void {
-    this.#timer = setInterval(() => void this.flush(), FLUSH_EACH_MS).unref();
+    this.#timer = setInterval(() => void this.flush(), FLUSH_INTERVAL_MS).unref();
   }
 
   note(organizationId: string, keyId: string): void {

@@ -25,15 +25,15 @@ import { AccessTokens } from '../tokens/access-tokens.js';
 import { ActorLoader, type LoadedActor } from './actor-loader.js';
 import { CREDENTIAL_HEADERS, credentialIn } from './header.strategies.js';
 import { KeyVerifier } from './key-verifier.js';
-import { LastUse } from './last-use.js';
-import { WrongKeys } from './wrong-keys.js';
+import { LastUsedTracker } from './last-use.js';
+import { FailedAuthLimiter } from './wrong-keys.js';
 
 /** The one credential of a request. */
 export type Credential = { kind: 'token' | 'key'; text: string };
 
 /** How long an actor is remembered; the epoch in every statement makes a stale one harmless, not merely short-lived. */
 const REMEMBER_MS = 5_000;
-const MOST_REMEMBERED = 10_000;
+const MAX_ENTRIES = 10_000;
 
 const JWT_FORM = /^[^.]*\.[^.]*\.[^.]*$/;
 
@@ -46,13 +46,13 @@ export class RequestAuthenticator extends Authenticator {
     private readonly tokens: AccessTokens,
     private readonly loader: ActorLoader,
     private readonly signer: UrlSigner,
-    private readonly lastUse: LastUse,
+    private readonly lastUse: LastUsedTracker,
     private readonly clock: Clock,
-    private readonly wrongKeys: WrongKeys,
+    private readonly wrongKeys: FailedAuthLimiter,
     private readonly log: Log,
   ) {
     super();
-    this.#actors = new BoundedCache(clock, MOST_REMEMBERED);
+    this.#actors = new BoundedCache(clock, MAX_ENTRIES);
   }
 
   async authenticate(

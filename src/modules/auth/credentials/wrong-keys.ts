@@ -16,9 +16,9 @@ import { throttledAddress } from '../../../kernel/client-address.js';
 import type { LookUpLane } from './key-verifier.js';
 
 const REFILL_MS = 600_000;
-const MOST_ADDRESSES = 20_000;
+const MAX_ADDRESSES = 20_000;
 const RIGHT_MS = 3_600_000;
-const MOST_RIGHT = 10_000;
+const MAX_RIGHT = 10_000;
 /** Look-ups for addresses whose bucket is empty that may be under way or wait. */
 const MAX_THROTTLED_LOOKUPS = 1_000;
 
@@ -29,7 +29,7 @@ interface Bucket {
 }
 
 @Injectable()
-export class WrongKeys {
+export class FailedAuthLimiter {
   readonly #capacity: number;
   readonly #buckets = new Map<string, Bucket>();
   /** By the digest of the credential. */
@@ -41,7 +41,7 @@ export class WrongKeys {
     private readonly clock: Clock,
   ) {
     this.#capacity = config.wrongKeysPerAddress;
-    this.#right = new BoundedCache(clock, MOST_RIGHT);
+    this.#right = new BoundedCache(clock, MAX_RIGHT);
   }
 
   /** The credential was right just now: for a while nobody else's wrong ones keep it from being looked up. */
@@ -89,7 +89,7 @@ export class WrongKeys {
   #keep(key: string, bucket: Bucket): void {
     this.#buckets.delete(key);
     for (const oldest of this.#buckets.keys()) {
-      if (this.#buckets.size < MOST_ADDRESSES) {
+      if (this.#buckets.size < MAX_ADDRESSES) {
         break;
       }
       this.#buckets.delete(oldest);

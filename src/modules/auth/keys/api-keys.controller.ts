@@ -6,7 +6,7 @@ import type { IdempotencyTicket } from '../../../database/idempotency.js';
 import { created } from '../../../http/created.js';
 import { CurrentActor } from '../../../http/current-actor.js';
 import { IdempotencyKey } from '../../../http/idempotency-key.js';
-import { Problems, Returns } from '../../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../../http/returns.js';
 import { idParam } from '../../../http/schemas.js';
 import type { Page } from '../../../kernel/page.js';
 import {
@@ -43,7 +43,7 @@ export class ApiKeysController {
     summary: 'Make an API key',
     description: 'The secret is in this reply and never again. Takes Idempotency-Key.',
   })
-  @Returns(201, apiKeyWithSecret, { description: 'The key, with its secret.', example: SECRET_EXAMPLE })
+  @ApiZodResponse(201, apiKeyWithSecret, { description: 'The key, with its secret.', example: SECRET_EXAMPLE })
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newApiKey }) body: NewApiKeyInput,
@@ -59,7 +59,10 @@ export class ApiKeysController {
     summary: 'List the API keys of the organisation',
     description: 'Revoked keys are not listed. `created_by` says who created a key and lists the keys of one creator.',
   })
-  @Returns(200, apiKeyPage, { description: 'A page of keys.', example: { data: [API_KEY_EXAMPLE], next_cursor: null } })
+  @ApiZodResponse(200, apiKeyPage, {
+    description: 'A page of keys.',
+    example: { data: [API_KEY_EXAMPLE], next_cursor: null },
+  })
   list(
     @CurrentActor() actor: Actor,
     @Query({ schema: apiKeyListQuery }) query: ApiKeyListQuery,
@@ -73,7 +76,7 @@ export class ApiKeysController {
     summary: 'Get an API key',
     description: 'Returns the description of an API key, without the key itself. For admins.',
   })
-  @Returns(200, apiKeySchema, { description: 'The key, without its secret.', example: API_KEY_EXAMPLE })
+  @ApiZodResponse(200, apiKeySchema, { description: 'The key, without its secret.', example: API_KEY_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<ApiKey> {
     return this.keys.get(actor, id);
   }
@@ -85,7 +88,7 @@ export class ApiKeysController {
     summary: 'Revoke an API key',
     description: 'Ends the key on every replica from the next request on, and every link that was made with it.',
   })
-  @Returns(204, null, { description: 'It is revoked.' })
+  @ApiZodResponse(204, null, { description: 'It is revoked.' })
   async revoke(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     await this.keys.revoke(actor, id);
   }
@@ -98,8 +101,8 @@ export class ApiKeysController {
     description:
       'Its id, rights and history stay. Links that were made with the old secret end with it. Takes Idempotency-Key.',
   })
-  @Returns(200, apiKeyWithSecret, { description: 'The key, with its new secret.', example: SECRET_EXAMPLE })
-  @Problems('conflict')
+  @ApiZodResponse(200, apiKeyWithSecret, { description: 'The key, with its new secret.', example: SECRET_EXAMPLE })
+  @ApiProblemResponses('conflict')
   async rotate(
     @CurrentActor() actor: Actor,
     @Param('id', { schema: idParam }) id: string,

@@ -31,7 +31,7 @@ export interface SecretValues extends KeyDigest {
 }
 
 /** What decides who may touch a key. */
-export interface KeyStanding {
+export interface ApiKeyStatus {
   role: Role;
   /** The role of the user that the key is bound to; null for a key of its own. */
   user_role: UserRole | null;
@@ -123,8 +123,8 @@ export class ApiKeysRepository {
   }
 
   /** Who the key is, locked until the end of the transaction; null where there is none that still stands. */
-  async lock(scope: WriteScope, tx: Tx, id: string): Promise<KeyStanding | null> {
-    return tx.row<KeyStanding & Record<string, unknown>>(sql`
+  async lock(scope: WriteScope, tx: Tx, id: string): Promise<ApiKeyStatus | null> {
+    return tx.row<ApiKeyStatus & Record<string, unknown>>(sql`
       select p.role, k.is_bootstrap,
         (select up.role from principals up where up.organization_id = k.organization_id and up.id = k.user_id) as user_role
       from ${FROM} where ${tenant(scope, 'k')} and k.id = ${id} for update of p`);

@@ -3,14 +3,14 @@ import { ROLES, TEAM_ROLES } from '../../../access/index.js';
 import { listQuery, pageSchema } from '../../../http/list-query.js';
 import { idQuery } from '../../../http/schemas.js';
 
-const MOST_REFERENCES = 100;
+const MAX_REFERENCES = 100;
 /** Thirty days: an overlap is for a rollout, not for two keys for good. */
 const LONGEST_OVERLAP_SECONDS = 2_592_000;
 
 const ids = z
   .array(idQuery)
   .min(1, 'must name at least one; leave it out for no limit')
-  .max(MOST_REFERENCES)
+  .max(MAX_REFERENCES)
   .refine((list) => new Set(list).size === list.length, 'must not name one twice');
 
 export const newApiKey = z

@@ -1,17 +1,17 @@
 import { Injectable } from '@nestjs/common';
-import { type Actor, type WriteScope, capRole, outranks, readScope, writeScope } from '../../../access/index.js';
+import { type Actor, type WriteScope, minRole, canManageRole, readScope, writeScope } from '../../../access/index.js';
 import { AppConfig } from '../../../config/app-config.js';
 import type { Tx } from '../../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../../database/idempotency.js';
-import { CursorSealer } from '../../../engines/signed-url/cursor-sealer.js';
-import { ListPages } from '../../../http/list-query.js';
+import { CursorCodec } from '../../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator } from '../../../http/list-query.js';
 import { Clock } from '../../../kernel/clock.js';
 import { DomainError, forbidden, invalid, notFound } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import type { Page } from '../../../kernel/page.js';
 import { KeyDigests } from '../credentials/key-digests.js';
 import { type NewKey, makeKey } from '../credentials/key-form.js';
-import { ApiKeysRepository, type KeyStanding, type SecretValues } from './api-keys.repository.js';
+import { ApiKeysRepository, type ApiKeyStatus, type SecretValues } from './api-keys.repository.js';
 import type { ApiKey, ApiKeyListQuery, ApiKeyWithSecret, NewApiKeyInput, Rotation } from './api-keys.schema.js';
 
 const SHOWN_ONCE = 'Keep the key now: it cannot be shown again.';
@@ -20,7 +20,7 @@ const SHOWN_BEFORE = 'The key was shown in the first reply only; rotate it where
 /** Making, listing, rotating and revoking keys. Nobody makes, rotates or revokes a key above their own role. */
 @Injectable()
 export class ApiKeysService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly keys: ApiKeysRepository,
@@ -28,9 +28,9 @@ export class ApiKeysService {
     private readonly idempotency: Idempotency,
     private readonly clock: Clock,
     private readonly config: AppConfig,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'api-keys');
+    this.#pages = new CursorPaginator(sealer, 'api-keys');
   }
 
   async list(actor: Actor, query: ApiKeyListQuery): Promise<Page<ApiKey>> {
@@ -55,7 +55,7 @@ export class ApiKeysService {
     ticket: IdempotencyTicket | null,
   ): Promise<Outcome<ApiKeyWithSecret>> {
     const scope = writeScope(actor, 'api_key:manage');
-    if (!outranks(actor.role, input.role)) {
+    if (!canManageRole(actor.role, input.role)) {
       throw forbidden('You cannot make a key with a role above your own.');
     }
     if (input.expires_at !== undefined && Date.parse(input.expires_at) <= this.clock.nowMs()) {
@@ -123,7 +123,7 @@ export class ApiKeysService {
     return { ...this.digests.of(secret.text), publicId: secret.publicId, lastFour: secret.text.slice(-4) };
   }
 
-  async #lockManaged(scope: WriteScope, tx: Tx, id: string): Promise<KeyStanding> {
+  async #lockManaged(scope: WriteScope, tx: Tx, id: string): Promise<ApiKeyStatus> {
     const standing = await this.keys.lock(scope, tx, id);
     if (standing === null) {
       throw notFound('API key');
@@ -131,8 +131,8 @@ export class ApiKeysService {
     const { actor } = scope;
     // The bootstrap key is an admin's by role and operates the instance all the same: an admin who rotated it would become it.
     // A key that is bound to a user acts as that user: who rotates it becomes them.
-    const isAbove = standing.user_role !== null && !outranks(actor.role, standing.user_role);
-    if (!outranks(actor.role, standing.role) || isAbove || (standing.is_bootstrap && !actor.operatesInstance)) {
+    const isAbove = standing.user_role !== null && !canManageRole(actor.role, standing.user_role);
+    if (!canManageRole(actor.role, standing.role) || isAbove || (standing.is_bootstrap && !actor.operatesInstance)) {
       throw forbidden('You cannot change a key that has more rights than you.');
     }
     return standing;
@@ -144,10 +144,10 @@ export class ApiKeysService {
       if (userRole === null) {
         throw invalid('/user_id', 'There is no such user.');
       }
-      if (!outranks(scope.actor.role, userRole)) {
+      if (!canManageRole(scope.actor.role, userRole)) {
         throw forbidden('You cannot make a key for a user with a role above your own.');
       }
-      if (capRole(input.role, userRole) === null) {
+      if (minRole(input.role, userRole) === null) {
         throw invalid('/role', 'A key for this user cannot be a worker: only admins and owners include it.');
       }
     }

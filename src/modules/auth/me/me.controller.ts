@@ -3,7 +3,7 @@ import { ApiBearerAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../../access/index.js';
 import { BodyLimit } from '../../../http/body-limit.js';
 import { CurrentActor } from '../../../http/current-actor.js';
-import { Problems, Returns } from '../../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../../http/returns.js';
 import { ME_EXAMPLE, type Me, type PasswordChange, meSchema, passwordChange } from './me.schema.js';
 import { MeService } from './me.service.js';
 
@@ -20,7 +20,7 @@ export class MeController {
     description:
       'Returns the user or API key that the credential stands for, with its role and the actions that the role allows.',
   })
-  @Returns(200, meSchema, { description: 'The caller.', example: ME_EXAMPLE })
+  @ApiZodResponse(200, meSchema, { description: 'The caller.', example: ME_EXAMPLE })
   get(@CurrentActor() actor: Actor): Promise<Me> {
     return this.me.get(actor);
   }
@@ -34,8 +34,8 @@ export class MeController {
     description:
       'Ends every session of the caller, this one included, with the links that were made in them and their open streams.',
   })
-  @Returns(204, null, { description: 'The password is changed; sign in again.' })
-  @Problems('rate-limited')
+  @ApiZodResponse(204, null, { description: 'The password is changed; sign in again.' })
+  @ApiProblemResponses('rate-limited')
   async changePassword(
     @CurrentActor() actor: Actor,
     @Body({ schema: passwordChange }) body: PasswordChange,

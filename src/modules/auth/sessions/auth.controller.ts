@@ -3,7 +3,7 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { Public } from '../../../access/index.js';
 import { BodyLimit } from '../../../http/body-limit.js';
-import { Problems, Returns } from '../../../http/returns.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../../http/returns.js';
 import {
   type LoginRequest,
   type LogoutRequest,
@@ -39,8 +39,8 @@ export class AuthController {
       'organizations, the reply is 409 and names them; send one of them as `organization`.',
     security: [],
   })
-  @Returns(200, tokenReply, { description: 'A session.', example: TOKEN_EXAMPLE })
-  @Problems('invalid-credentials', 'rate-limited', 'conflict')
+  @ApiZodResponse(200, tokenReply, { description: 'A session.', example: TOKEN_EXAMPLE })
+  @ApiProblemResponses('invalid-credentials', 'rate-limited', 'conflict')
   login(@Body({ schema: loginRequest }) body: LoginRequest, @Ip() address: string): Promise<TokenReply> {
     return this.logins.login(body, address);
   }
@@ -54,8 +54,8 @@ export class AuthController {
     description: 'Good for one use. Sent again within ten seconds it gets the same successor; later, the session ends.',
     security: [],
   })
-  @Returns(200, tokenReply, { description: 'The next tokens of the session.', example: TOKEN_EXAMPLE })
-  @Problems('unauthenticated')
+  @ApiZodResponse(200, tokenReply, { description: 'The next tokens of the session.', example: TOKEN_EXAMPLE })
+  @ApiProblemResponses('unauthenticated')
   refresh(@Body({ schema: refreshRequest }) body: RefreshRequest): Promise<TokenReply> {
     return this.sessions.refresh(body.refresh_token);
   }
@@ -69,8 +69,8 @@ export class AuthController {
     description:
       'Its access tokens and the links that were made in it are refused from then on, and its open streams are closed.',
   })
-  @Returns(204, null, { description: 'The session is over.' })
-  @Problems('unauthenticated')
+  @ApiZodResponse(204, null, { description: 'The session is over.' })
+  @ApiProblemResponses('unauthenticated')
   async logout(@Body({ schema: logoutRequest }) body: LogoutRequest, @Req() request: FastifyRequest): Promise<void> {
     await this.logouts.logout(body, request);
   }

@@ -28,7 +28,7 @@ import { throttledAddress } from '../../../kernel/client-address.js';
 import { LoginThrottleRepository, type ThrottleSubjects } from './login-throttle.repository.js';
 import { SessionsService } from './sessions.service.js';
 import { type AccountToSignIn, SignInQuery } from './sign-in.query.js';
-import { SignInTurns } from './sign-in-turns.js';
+import { SignInQueue } from './sign-in-turns.js';
 
 /** Ten guesses a quarter of an hour are enough for a person and useless for a machine. */
 const MAX_FAILURES = 10;
@@ -48,7 +48,7 @@ interface Try {
 export class LoginService {
   #operatorId: string | null = null;
   /** Of their own, so that no flood of sign-ins delays those who are signed in. */
-  readonly #confirmations = new SignInTurns();
+  readonly #confirmations = new SignInQueue();
   readonly #pairs = new KeyedLimiter(
     { concurrent: 1, waiting: 250 },
     'Too many attempts for this account from this address are under way; try again.',
@@ -57,7 +57,7 @@ export class LoginService {
   constructor(
     private readonly signIns: SignInQuery,
     private readonly throttle: LoginThrottleRepository,
-    private readonly turns: SignInTurns,
+    private readonly turns: SignInQueue,
     private readonly digests: KeyDigests,
     private readonly passwords: PasswordHasher,
     private readonly sessions: SessionsService,

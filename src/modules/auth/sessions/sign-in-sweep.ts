@@ -1,20 +1,20 @@
 import { type BeforeApplicationShutdown, Injectable, type OnModuleInit } from '@nestjs/common';
 import { Log } from '../../../kernel/log.js';
-import { Rounds } from '../../../kernel/rounds.js';
+import { BackgroundJob } from '../../../kernel/rounds.js';
 import { LoginThrottleRepository } from './login-throttle.repository.js';
 import { SessionsRepository } from './sessions.repository.js';
 
-const EACH_MS = 60_000;
-const BREATH_MS = 1_000;
+const INTERVAL_MS = 60_000;
+const BUSY_INTERVAL_MS = 1_000;
 const MAX_AT_ONCE = 500;
 
 /** Clears away what signing in leaves behind: old counts of attempts, sessions long over. */
 @Injectable()
-export class SignInSweep implements OnModuleInit, BeforeApplicationShutdown {
-  readonly #rounds = new Rounds({
+export class SignInSweeper implements OnModuleInit, BeforeApplicationShutdown {
+  readonly #rounds = new BackgroundJob({
     round: () => this.sweep(),
-    restMs: EACH_MS,
-    breathMs: BREATH_MS,
+    restMs: INTERVAL_MS,
+    breathMs: BUSY_INTERVAL_MS,
     // A start has better things to do.
     restsFirst: true,
     onFailure: (error) => this.log.debug('the sign-in sweep failed', { error }),

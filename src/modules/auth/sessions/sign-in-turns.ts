@@ -19,7 +19,7 @@ interface Waiter {
 }
 
 @Injectable()
-export class SignInTurns {
+export class SignInQueue {
   /** Waiters of each address; the address whose turn is next comes first. */
   readonly #queues = new Map<string, Waiter[]>();
   #waiting = 0;

@@ -27,7 +27,7 @@ export const ACCESS_TOKEN_SECONDS = 15 * 60;
 
 const TOKEN_TYPE = 'at+jwt';
 const LONGEST_TOKEN = 4096;
-const MOST_REMEMBERED = 10_000;
+const MAX_ENTRIES = 10_000;
 /** Two replicas' clocks may differ by this much. */
 const CLOCK_TOLERANCE_SECONDS = 5;
 
@@ -65,7 +65,7 @@ export class AccessTokens {
     private readonly ring: KeyRing,
     private readonly clock: Clock,
   ) {
-    this.#verified = new BoundedCache(clock, MOST_REMEMBERED);
+    this.#verified = new BoundedCache(clock, MAX_ENTRIES);
   }
 
   /** A signed token for the session. */

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { Public } from '../../../access/index.js';
 import { KeyRing } from '../../../engines/keyring/keyring.js';
 import { AnyQuery } from '../../../http/declared-input.guard.js';
-import { Returns } from '../../../http/returns.js';
+import { ApiZodResponse } from '../../../http/returns.js';
 
 const keySchema = z.object({
   kty: z.literal('EC'),
@@ -48,7 +48,7 @@ export class JwksController {
       'Returns the JSON Web Key Set that verifies the access tokens of this server, so that other services can check them on their own.',
     security: [],
   })
-  @Returns(200, jwksSchema, {
+  @ApiZodResponse(200, jwksSchema, {
     description: 'Every key that signs or has signed a token still valid.',
     example: EXAMPLE,
   })

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { AppConfig } from '../../../config/app-config.js';
 import type { AgentForExecution } from '../../agents/index.js';
-import { type Executor, type HeldRun, RunFailure, type RunResult } from '../executor.js';
+import { type Executor, type LeasedRun, RunFailure, type RunResult } from '../executor.js';
 import type { BuiltinAgent } from './builtin-agent.js';
 import { DigestAgent } from './digest-agent.js';
 
@@ -17,7 +17,7 @@ export class BuiltinExecutor implements Executor {
     this.concurrency = config.builtinConcurrency;
   }
 
-  async execute(run: HeldRun, agent: AgentForExecution): Promise<RunResult> {
+  async execute(run: LeasedRun, agent: AgentForExecution): Promise<RunResult> {
     const found = AGENTS.find((candidate) => candidate.name === agent.config['builtin']);
     if (found === undefined) {
       throw new RunFailure(

@@ -1,14 +1,14 @@
-import type { HeldRun } from '../executor.js';
+import type { LeasedRun } from '../executor.js';
 import { type BuiltinAgent, invalidInput } from './builtin-agent.js';
 import { digest, type DigestInput } from './digest/digest.js';
-import { lastWords } from '../told.js';
+import { latestUserText } from '../told.js';
 import { digestPayloadSchema } from './digest/digest.schema.js';
 
 /** The builtin agent `digest`: an extractive digest of the payload's text, or of the prompt. */
 export class DigestAgent implements BuiltinAgent {
   readonly name = 'digest';
 
-  async execute(run: HeldRun): Promise<Record<string, unknown>> {
+  async execute(run: LeasedRun): Promise<Record<string, unknown>> {
     const progress = digest(inputOf(run), { signal: run.signal });
     let step = await progress.next();
     while (step.done !== true) {
@@ -37,13 +37,13 @@ export class DigestAgent implements BuiltinAgent {
   }
 }
 
-function inputOf(run: HeldRun): DigestInput {
+function inputOf(run: LeasedRun): DigestInput {
   const payload = digestPayloadSchema.safeParse(run.work.run.payload ?? {});
   if (!payload.success) {
     const [issue] = payload.error.issues;
     throw invalidInput(`payload/${issue?.path.join('/') ?? ''}: ${issue?.message ?? 'not understood'}`);
   }
-  const { text = lastWords(run.work), title, sentences, keywords } = payload.data;
+  const { text = latestUserText(run.work), title, sentences, keywords } = payload.data;
   if (text.trim() === '') {
     throw invalidInput('There is no text to digest: give a prompt, or a payload with "text".');
   }

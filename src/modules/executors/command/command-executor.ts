@@ -10,9 +10,9 @@ import { DomainError } from '../../../kernel/errors.js';
 import { Log } from '../../../kernel/log.js';
 import { type AgentForExecution, commandConfigSchema } from '../../agents/index.js';
 import { asOutput, withoutByteOrderMark } from '../agent-lines.js';
-import { type Executor, type HeldRun, RunFailure, type RunResult } from '../executor.js';
+import { type Executor, type LeasedRun, RunFailure, type RunResult } from '../executor.js';
 import { ExecutorsRepository } from '../executors.repository.js';
-import { lastWords, toldOf } from '../told.js';
+import { latestUserText, agentRunPayload } from '../told.js';
 import { CommandOutput } from './command-output.js';
 import { outFiles, readRegular } from './left-files.js';
 import { type Exit, ProcessGroup } from './process-group.js';
@@ -62,7 +62,7 @@ export class CommandExecutor implements Executor, OnModuleInit, OnApplicationShu
     this.#watchdog.stop();
   }
 
-  async execute(run: HeldRun, agent: AgentForExecution): Promise<RunResult> {
+  async execute(run: LeasedRun, agent: AgentForExecution): Promise<RunResult> {
     const named = commandConfigSchema.safeParse(agent.config);
     const command = named.success ? this.config.commands.get(named.data.command) : undefined;
     if (command === undefined) {
@@ -93,7 +93,13 @@ export class CommandExecutor implements Executor, OnModuleInit, OnApplicationShu
   }
 
   /** Starts the program and stays until nothing of it lives, however that comes. @throws RunFailure, the signal's reason */
-  async #run(command: Command, folder: WorkFolder, input: string, run: HeldRun, output: CommandOutput): Promise<Exit> {
+  async #run(
+    command: Command,
+    folder: WorkFolder,
+    input: string,
+    run: LeasedRun,
+    output: CommandOutput,
+  ): Promise<Exit> {
     run.signal.throwIfAborted();
     const failed = new AbortController();
     const giveUp = (reason: unknown): void => failed.abort(reason);
@@ -148,19 +154,19 @@ export class CommandExecutor implements Executor, OnModuleInit, OnApplicationShu
  * Puts what the program is told where it finds it, and clears what an earlier run left there; returns what it is told on its input, which
  * has its secrets beside that: they are never in a file.
  */
-async function prepare(folder: string, run: HeldRun): Promise<string> {
-  const input = JSON.stringify(toldOf(run.work));
+async function prepare(folder: string, run: LeasedRun): Promise<string> {
+  const input = JSON.stringify(agentRunPayload(run.work));
   for (const name of ['input.json', 'prompt.txt', 'output.json', 'out']) {
     await rm(join(folder, name), { recursive: true, force: true });
   }
   // 'wx': a name that is there all the same, as a link to elsewhere, is not written through.
   await writeFile(join(folder, 'input.json'), input, { flag: 'wx', mode: 0o600 });
-  await writeFile(join(folder, 'prompt.txt'), lastWords(run.work), { flag: 'wx', mode: 0o600 });
+  await writeFile(join(folder, 'prompt.txt'), latestUserText(run.work), { flag: 'wx', mode: 0o600 });
   await mkdir(join(folder, 'out'), { mode: 0o700 });
-  return JSON.stringify({ ...toldOf(run.work), secrets: run.work.secrets });
+  return JSON.stringify({ ...agentRunPayload(run.work), secrets: run.work.secrets });
 }
 
-function variablesOf(run: HeldRun, folder: WorkFolder): Record<string, string> {
+function variablesOf(run: LeasedRun, folder: WorkFolder): Record<string, string> {
   const { run: view, task } = run.work;
   return {
     TASKYARD_RUN_ID: view.id,
@@ -170,7 +176,7 @@ function variablesOf(run: HeldRun, folder: WorkFolder): Record<string, string> {
   };
 }
 
-async function keepFiles(folder: string, run: HeldRun): Promise<void> {
+async function keepFiles(folder: string, run: LeasedRun): Promise<void> {
   const leaveOut = (name: string, why: string): void =>
     run.emit({ type: 'log', data: { level: 'warning', text: `Left out of the assets: ${name}, since ${why}.` } });
   for await (const file of outFiles(folder, leaveOut)) {

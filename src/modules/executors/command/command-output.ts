@@ -1,10 +1,10 @@
 /** What a program says: lines of its standard output as events, of its standard error as warnings; bounded in bytes and events. */
 import { asOutput, eventsOfText, type Line, logEvents, readLines, textOf, understand } from '../agent-lines.js';
-import { type HeldRun, RunFailure, type RunResult } from '../executor.js';
+import { type LeasedRun, RunFailure, type RunResult } from '../executor.js';
 import { assertNoLostOutput, resultOf } from '../result-line.js';
 import type { WorkerEvent } from '../../runs/index.js';
 
-const MOST_EVENTS = 100_000;
+const MAX_EVENTS = 100_000;
 const LAST_WORDS_CHARACTERS = 500;
 
 export class CommandOutput {
@@ -15,7 +15,7 @@ export class CommandOutput {
   #lastWarning = '';
 
   constructor(
-    private readonly run: HeldRun,
+    private readonly run: LeasedRun,
     private readonly mostBytes: number,
   ) {}
 
@@ -99,8 +99,8 @@ export class CommandOutput {
 
   async #emit(events: readonly WorkerEvent[]): Promise<void> {
     this.#events += events.length;
-    if (this.#events > MOST_EVENTS) {
-      throw new RunFailure('OutputTooLarge', `The program wrote more than ${MOST_EVENTS} events.`, false);
+    if (this.#events > MAX_EVENTS) {
+      throw new RunFailure('OutputTooLarge', `The program wrote more than ${MAX_EVENTS} events.`, false);
     }
     for (const event of events) {
       this.run.emit(event);

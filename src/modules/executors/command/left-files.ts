@@ -5,11 +5,11 @@ import { extname, join } from 'node:path';
 import type { AssetType } from '../../assets/index.js';
 
 const MIB = 1024 * 1024;
-const MOST_FILES = 100;
-const MOST_FILE_BYTES = 256 * MIB;
-const MOST_BYTES = 1024 * MIB;
-const MOST_DEPTH = 8;
-const MOST_NAME_CHARACTERS = 200;
+const MAX_FILES = 100;
+const MAX_FILE_BYTES = 256 * MIB;
+const MAX_BYTES = 1024 * MIB;
+const MAX_DEPTH = 8;
+const MAX_NAME_CHARACTERS = 200;
 
 export interface OutFile {
   name: string;
@@ -37,9 +37,9 @@ export async function* outFiles(
     }
     try {
       const { size } = await handle.stat();
-      if (count >= MOST_FILES) {
-        leaveOut(name, `a run leaves at most ${MOST_FILES} files`);
-      } else if (size > MOST_FILE_BYTES || total + size > MOST_BYTES) {
+      if (count >= MAX_FILES) {
+        leaveOut(name, `a run leaves at most ${MAX_FILES} files`);
+      } else if (size > MAX_FILE_BYTES || total + size > MAX_BYTES) {
         leaveOut(name, 'a file may be 256 MiB, all of a run 1 GiB');
       } else {
         count += 1;
@@ -80,7 +80,7 @@ async function list(
     const segments = [...above, entry.name];
     if (entry.isFile()) {
       found.push(segments);
-    } else if (entry.isDirectory() && segments.length <= MOST_DEPTH) {
+    } else if (entry.isDirectory() && segments.length <= MAX_DEPTH) {
       found.push(...(await list(folder, segments, leaveOut)));
     } else {
       leaveOut(assetName(segments), 'it is no regular file');
@@ -119,7 +119,7 @@ function assetName(segments: readonly string[]): string {
     .trim();
   const ending = extname(name).slice(0, 16);
   const shortened =
-    name.length <= MOST_NAME_CHARACTERS ? name : `${name.slice(0, MOST_NAME_CHARACTERS - ending.length)}${ending}`;
+    name.length <= MAX_NAME_CHARACTERS ? name : `${name.slice(0, MAX_NAME_CHARACTERS - ending.length)}${ending}`;
   // A cut may go through a pair of surrogates.
   return shortened.replace(/\p{Cs}/gu, '') || 'file';
 }

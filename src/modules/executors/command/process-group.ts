@@ -14,9 +14,9 @@ import type { Command } from '../../../config/agents-file.js';
 /** The variable by which a process is known as one of ours. */
 export const TOKEN_VARIABLE = 'TASKYARD_PROCESS_TOKEN';
 
-const LOOK_AGAIN_MS = 50;
+const POLL_INTERVAL_MS = 50;
 /** Against what starts anew as fast as it is ended. */
-const MOST_KILLS = 40;
+const MAX_KILLS = 40;
 
 export interface Exit {
   code: number | null;
@@ -99,15 +99,15 @@ export async function endGroup(group: number | null, token: string, graceMs: num
     return;
   }
   await signalAll(group, token, 'SIGTERM');
-  for (let waitedMs = 0; waitedMs < graceMs; waitedMs += LOOK_AGAIN_MS) {
-    await delay(LOOK_AGAIN_MS);
+  for (let waitedMs = 0; waitedMs < graceMs; waitedMs += POLL_INTERVAL_MS) {
+    await delay(POLL_INTERVAL_MS);
     if ((await living(group, token)).length === 0) {
       return;
     }
   }
-  for (let kills = 0; kills < MOST_KILLS; kills += 1) {
+  for (let kills = 0; kills < MAX_KILLS; kills += 1) {
     await signalAll(group, token, 'SIGKILL');
-    await delay(LOOK_AGAIN_MS);
+    await delay(POLL_INTERVAL_MS);
     if ((await living(group, token)).length === 0) {
       return;
     }

@@ -5,8 +5,8 @@ import { SigningSecrets } from '../../../engines/egress/signing-secrets.js';
 import { signatureHeaders } from '../../../engines/egress/standard-webhooks.js';
 import { Clock } from '../../../kernel/clock.js';
 import { type AgentForExecution, httpConfigSchema } from '../../agents/index.js';
-import { type Executor, type HeldRun, RunFailure, type RunResult } from '../executor.js';
-import { toldOf } from '../told.js';
+import { type Executor, type LeasedRun, RunFailure, type RunResult } from '../executor.js';
+import { agentRunPayload } from '../told.js';
 import { readReply } from './http-reply.js';
 
 const REPLY_BYTES = 64 * 1024 * 1024;
@@ -28,14 +28,14 @@ export class HttpExecutor implements Executor {
     this.concurrency = config.httpConcurrency;
   }
 
-  async execute(run: HeldRun, agent: AgentForExecution): Promise<RunResult> {
+  async execute(run: LeasedRun, agent: AgentForExecution): Promise<RunResult> {
     const config = httpConfigSchema.safeParse(agent.config);
     if (!config.success) {
       throw new RunFailure('InvalidConfig', 'The agent has no URL to send the run to.', false);
     }
     const { url, headers = {} } = config.data;
     const { run: view, lease } = run.work;
-    const body = JSON.stringify({ ...toldOf(run.work), secrets: run.work.secrets });
+    const body = JSON.stringify({ ...agentRunPayload(run.work), secrets: run.work.secrets });
     const signature = signatureHeaders(
       // One for each lease, whose counter is the first part of the fence: every sending is one.
       {

@@ -7,18 +7,18 @@ import { parseJsonBody } from '../../../http/json-body/parse-json-body.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { workerEventSchema } from '../../runs/index.js';
 import { asOutput, eventsOfText, type Line, readLines, understand, withoutByteOrderMark } from '../agent-lines.js';
-import { type HeldRun, RunFailure, type RunResult } from '../executor.js';
+import { type LeasedRun, RunFailure, type RunResult } from '../executor.js';
 import { resultOf } from '../result-line.js';
 import { sentEvents } from './sse-lines.js';
 
 const JSON_BYTES = 2 * 1024 * 1024;
 /** Of one reply: a stream that never ends must end. */
-const MOST_EVENTS = 100_000;
+const MAX_EVENTS = 100_000;
 /** Refusals that are about the moment, not about the request. */
 const PASSING_REFUSALS: readonly number[] = [408, 425, 429];
 
 /** @throws RunFailure; EgressError and the signal's reason, from reading */
-export async function readReply(reply: EgressReply, run: HeldRun): Promise<RunResult> {
+export async function readReply(reply: EgressReply, run: LeasedRun): Promise<RunResult> {
   assertSuccess(reply);
   if (reply.status === 204) {
     reply.discard();
@@ -95,12 +95,12 @@ async function* sseLines(reply: EgressReply): AsyncGenerator<Line> {
   }
 }
 
-async function readStream(lines: AsyncIterable<Line>, run: HeldRun): Promise<RunResult> {
+async function readStream(lines: AsyncIterable<Line>, run: LeasedRun): Promise<RunResult> {
   let count = 0;
   for await (const line of lines) {
     count += 1;
-    if (count > MOST_EVENTS) {
-      throw new RunFailure('OutputTooLarge', `The reply has more than ${MOST_EVENTS} events.`, false);
+    if (count > MAX_EVENTS) {
+      throw new RunFailure('OutputTooLarge', `The reply has more than ${MAX_EVENTS} events.`, false);
     }
     const result = take(line, run);
     if (result !== null) {
@@ -115,7 +115,7 @@ async function readStream(lines: AsyncIterable<Line>, run: HeldRun): Promise<Run
   );
 }
 
-function take(line: Line, run: HeldRun): RunResult | null {
+function take(line: Line, run: LeasedRun): RunResult | null {
   const result = resultOf(line);
   if (result !== null) {
     return result;
@@ -134,7 +134,7 @@ function take(line: Line, run: HeldRun): RunResult | null {
   }
 }
 
-function custom(value: Record<string, unknown>, run: HeldRun): null {
+function custom(value: Record<string, unknown>, run: LeasedRun): null {
   const event = workerEventSchema.safeParse({ type: 'custom', data: value });
   if (event.success) {
     run.emit(event.data);

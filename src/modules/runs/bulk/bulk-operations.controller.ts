@@ -7,7 +7,7 @@ import { created } from '../../../http/created.js';
 import { CurrentActor } from '../../../http/current-actor.js';
 import { IdempotencyKey } from '../../../http/idempotency-key.js';
 import { type ListQuery, listQuery } from '../../../http/list-query.js';
-import { Returns } from '../../../http/returns.js';
+import { ApiZodResponse } from '../../../http/returns.js';
 import { idParam } from '../../../http/schemas.js';
 import type { Page } from '../../../kernel/page.js';
 import {
@@ -35,7 +35,7 @@ export class BulkOperationsController {
     description:
       'Matches the runs you may contribute to as they are now; each is then canceled or replayed in your name, with the rights you have by then.',
   })
-  @Returns(202, bulkOperationSchema, {
+  @ApiZodResponse(202, bulkOperationSchema, {
     description: 'Under way; ask for it again to see how far it is.',
     example: { ...BULK_OPERATION_EXAMPLE, done: 0, failed: 0, failures: {} },
   })
@@ -55,7 +55,7 @@ export class BulkOperationsController {
     summary: 'Your bulk operations; everybody’s for admins',
     description: 'Returns bulk operations with their progress and their counts, newest first.',
   })
-  @Returns(200, bulkOperationPage, {
+  @ApiZodResponse(200, bulkOperationPage, {
     description: 'A page of bulk operations.',
     example: { data: [BULK_OPERATION_EXAMPLE], next_cursor: null },
   })
@@ -66,7 +66,7 @@ export class BulkOperationsController {
   @Get(':id')
   @Requires('run:read')
   @ApiOperation({ summary: 'How far a bulk operation is', description: 'For whoever started it, and for admins.' })
-  @Returns(200, bulkOperationSchema, { description: 'The operation.', example: BULK_OPERATION_EXAMPLE })
+  @ApiZodResponse(200, bulkOperationSchema, { description: 'The operation.', example: BULK_OPERATION_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<BulkOperation> {
     return this.operations.get(actor, id);
   }

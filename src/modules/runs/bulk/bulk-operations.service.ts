@@ -2,13 +2,13 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, readScope, writeScope } from '../../../access/index.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../../database/idempotency.js';
 import { EventBus } from '../../../engines/event-bus/event-bus.js';
-import { CursorSealer } from '../../../engines/signed-url/cursor-sealer.js';
-import { ListPages, type ListQuery } from '../../../http/list-query.js';
+import { CursorCodec } from '../../../engines/signed-url/cursor-sealer.js';
+import { CursorPaginator, type ListQuery } from '../../../http/list-query.js';
 import { invalid, notFound } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import type { Page } from '../../../kernel/page.js';
 import { BulkOperationsRepository } from './bulk-operations.repository.js';
-import { type BulkOperation, MOST_MATCHED, type NewBulkOperation } from './bulk.schema.js';
+import { type BulkOperation, MAX_MATCHED, type NewBulkOperation } from './bulk.schema.js';
 
 /** A bulk operation was made. */
 export const BULK_TOPIC = 'bulk';
@@ -16,15 +16,15 @@ export const BULK_TOPIC = 'bulk';
 /** One action on all runs that a filter matches. What is asked for here, `BulkWorker` does. */
 @Injectable()
 export class BulkOperationsService {
-  readonly #pages: ListPages;
+  readonly #pages: CursorPaginator;
 
   constructor(
     private readonly repository: BulkOperationsRepository,
     private readonly idempotency: Idempotency,
     private readonly bus: EventBus,
-    sealer: CursorSealer,
+    sealer: CursorCodec,
   ) {
-    this.#pages = new ListPages(sealer, 'bulk-operations');
+    this.#pages = new CursorPaginator(sealer, 'bulk-operations');
   }
 
   /** @throws DomainError `invalid-request` where more match than one operation takes */
@@ -37,9 +37,9 @@ export class BulkOperationsService {
     const { action, filter, dry_run: dryRun = false } = input;
     return this.idempotency.run(scope, ticket, async (tx) => {
       const id = newId();
-      const matched = await this.repository.insert(scope, tx, { id, action, filter, dryRun }, MOST_MATCHED);
-      if (matched > MOST_MATCHED) {
-        throw invalid('/filter', `matches more than ${MOST_MATCHED} runs; narrow it, by created_before for one`);
+      const matched = await this.repository.insert(scope, tx, { id, action, filter, dryRun }, MAX_MATCHED);
+      if (matched > MAX_MATCHED) {
+        throw invalid('/filter', `matches more than ${MAX_MATCHED} runs; narrow it, by created_before for one`);
       }
       tx.afterCommit(() => this.bus.publish(BULK_TOPIC));
       return required(await this.repository.find(scope, id, tx));

@@ -24,7 +24,7 @@ import { BulkOperationsRepository, type ClaimedOperation, type Settled } from '.
 const RUNS_A_TURN = 50;
 /** Longer than any turn takes. One that a killed replica held rests so long. */
 const LEASE_SECONDS = 30;
-const PAUSE_MS = 10;
+const INTERVAL_MS = 10;
 /** Hints say when there is work; this is for those that were lost. */
 const IDLE_MS = 5_000;
 
@@ -91,7 +91,7 @@ export class BulkWorker implements OnApplicationBootstrap, BeforeApplicationShut
         return false;
       });
       await (worked
-        ? delay(PAUSE_MS, undefined, { signal }).catch(() => undefined)
+        ? delay(INTERVAL_MS, undefined, { signal }).catch(() => undefined)
         : this.bus.wait(BULK_TOPIC, IDLE_MS, signal));
     }
   }

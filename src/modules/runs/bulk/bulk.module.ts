@@ -5,13 +5,13 @@ import { BulkOperationsRepository } from './bulk-operations.repository.js';
 import { BulkOperationsService } from './bulk-operations.service.js';
 import { BulkWorker } from './bulk-worker.js';
 import { RunBatchRepository } from './run-batch.repository.js';
-import { RunBatches } from './run-batches.service.js';
+import { RunBatchService } from './run-batches.service.js';
 
 /** Runs in numbers: queued in batches, canceled and replayed by filter. */
 @Module({
   imports: [RunsModule],
   controllers: [BulkOperationsController],
-  providers: [BulkOperationsRepository, BulkOperationsService, BulkWorker, RunBatchRepository, RunBatches],
-  exports: [BulkWorker, RunBatches],
+  providers: [BulkOperationsRepository, BulkOperationsService, BulkWorker, RunBatchRepository, RunBatchService],
+  exports: [BulkWorker, RunBatchService],
 })
 export class BulkModule {}

@@ -7,7 +7,7 @@ const BULK_ACTIONS = ['cancel', 'replay'] as const;
 export type BulkAction = (typeof BULK_ACTIONS)[number];
 
 /** Of one operation, which keeps a row for each run until it is done. */
-export const MOST_MATCHED = 100_000;
+export const MAX_MATCHED = 100_000;
 
 const bulkFilter = z
   .strictObject({

@@ -10,7 +10,7 @@ import { type BatchSettings, RunBatchRepository } from './run-batch.repository.j
 
 /** Queues the first runs of many new tasks for the cost of one. */
 @Injectable()
-export class RunBatches {
+export class RunBatchService {
   constructor(
     private readonly repository: RunBatchRepository,
     private readonly runs: RunsService,
@@ -37,7 +37,7 @@ export class RunBatches {
     if (created !== runs.length) {
       throw notFound('task');
     }
-    await this.runs.countShown(tx, scope, { shown: created, shownPrivate: createdPrivate });
+    await this.runs.incrementTaskCounters(tx, scope, { shown: created, shownPrivate: createdPrivate });
     tx.afterCommit(() => {
       for (const { id } of runs) {
         this.bus.publish(streamTopic(id));

@@ -5,7 +5,7 @@ import type { Tx } from '../../../database/database.js';
 import { tenant } from '../../../database/scope.sql.js';
 import { sql } from '../../../database/sql.js';
 import { insertServerEvents } from '../../streams/index.js';
-import { aftermathOfCancel, QUEUED_EVENT } from '../state-change.query.js';
+import { cancelSideEffects, QUEUED_EVENT } from '../state-change.query.js';
 
 export interface ScheduledRunRow {
   id: string;
@@ -97,7 +97,7 @@ export class ScheduledRunsRepository {
           updated_at = clock_timestamp(), cancel_requested_at = coalesce(r.cancel_requested_at, clock_timestamp()), last_seq = r.last_seq + 2
         from live l where r.organization_id = l.organization_id and r.id = l.id and l.status <> 'running'
         returning r.organization_id, r.id, r.task_id, r.status, r.attempt, r.last_seq
-      ), ${aftermathOfCancel('ended')}
+      ), ${cancelSideEffects('ended')}
       select id from ended union all select id from wished`);
     return changed.map(({ id }) => id);
   }

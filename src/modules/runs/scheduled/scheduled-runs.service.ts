@@ -5,7 +5,7 @@ import { RowLimits } from '../../../database/row-limits.js';
 import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../../engines/event-bus/event-bus.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { resolveRunConfig } from '../../agents/index.js';
-import { RunAdmission } from '../run-admission.js';
+import { RunEnqueuer } from '../run-admission.js';
 import type { RunSettings } from '../runs.repository.js';
 import { ScheduledRunsRepository } from './scheduled-runs.repository.js';
 
@@ -30,7 +30,7 @@ export interface ScheduledRun {
 }
 
 /** More configurations than this are not remembered at once. */
-const MOST_CONFIGS = 2_000;
+const MAX_CONFIGS = 2_000;
 
 /** Queues runs that no request asked for, a thousand for the cost of a few. */
 @Injectable()
@@ -39,7 +39,7 @@ export class ScheduledRuns {
 
   constructor(
     private readonly repository: ScheduledRunsRepository,
-    private readonly admission: RunAdmission,
+    private readonly admission: RunEnqueuer,
     private readonly bus: EventBus,
     private readonly rowLimits: RowLimits,
   ) {}
@@ -131,7 +131,7 @@ export class ScheduledRuns {
         taskModel: settings.taskModel,
       }),
     );
-    if (this.#configs.size >= MOST_CONFIGS) {
+    if (this.#configs.size >= MAX_CONFIGS) {
       this.#configs.clear();
     }
     this.#configs.set(key, resolved);

@@ -93,8 +93,8 @@ const SCRIPT_LANGUAGES: readonly (readonly [string, RegExp])[] = [
 ];
 
 /** A text has to spend this share of its words on a language's stopwords to count as written in it. Real prose spends 0.3 to 0.5. */
-const LEAST_STOPWORD_SHARE = 0.12;
-const LEAST_STOPWORDS = 2;
+const MIN_STOPWORD_SHARE = 0.12;
+const MIN_STOPWORDS = 2;
 const SAMPLE_WORD = /[\p{L}\p{M}]+(?:'[\p{L}\p{M}]+)?/gu;
 
 /**
@@ -129,7 +129,7 @@ function byStopwords(sample: string): string {
   let best = 'und';
   let bestWeight = 0;
   for (const [tag, { weight, hits }] of scores) {
-    if (hits < LEAST_STOPWORDS || hits / words < LEAST_STOPWORD_SHARE || weight <= bestWeight) continue;
+    if (hits < MIN_STOPWORDS || hits / words < MIN_STOPWORD_SHARE || weight <= bestWeight) continue;
     best = tag;
     bestWeight = weight;
   }

@@ -25,7 +25,7 @@ const RELEVANCE_SHARE = 0.7;
 const REPETITION = 0.9;
 const FEWEST_WORDS = 5;
 /** From here on, a sentence loses weight as it gains words: long ones share words with everything. */
-const MOST_WORDS = 35;
+const MAX_WORDS = 35;
 
 interface Vector {
   terms: Int32Array;
@@ -138,7 +138,7 @@ function formWeight(sentence: Passage, language: string): number {
   if (language === 'en' && POINTS_BACK.test(sentence.text)) weight *= 0.7;
   if (sentence.kind !== 'paragraph') weight *= 0.75;
   if (sentence.words < FEWEST_WORDS) weight *= 0.3;
-  else if (sentence.words > MOST_WORDS) weight *= MOST_WORDS / sentence.words;
+  else if (sentence.words > MAX_WORDS) weight *= MAX_WORDS / sentence.words;
   if (/[:：]$/.test(sentence.text)) weight *= 0.4;
   if (/[?？]$/.test(sentence.text)) weight *= 0.8;
   if (!/[.!?…。！？।۔؟:：]["'”’»)\]]*$/.test(sentence.text)) weight *= 0.75;
