@@ -1,5 +1,5 @@
 /**
- * Imports go one way: kernel < config, access < database < engines < http < modules < wire < app. Modules stand in one line; each
+ * Imports go one way: kernel < config, access < database < infrastructure < http < modules < surfaces < app. Modules stand in one line; each
  * may import only what stands to its left, and only through its door (index.ts).
  */
 const LAYERS = [
@@ -7,10 +7,10 @@ const LAYERS = [
   ['config', '^src/config/'],
   ['access', '^src/access/'],
   ['database', '^src/database/'],
-  ['engines', '^src/engines/'],
+  ['infrastructure', '^src/infrastructure/'],
   ['http', '^src/http/'],
   ['modules', '^src/modules/'],
-  ['wire', '^src/wire/'],
+  ['surfaces', '^src/surfaces/'],
   ['app', '^src/[^/]+\\.ts$'],
 ];
 
@@ -19,7 +19,6 @@ const MODULES = [
   'auth',
   'agents',
   'secrets',
-  'outbox',
   'audit',
   'messages',
   'streams',
@@ -64,16 +63,16 @@ const doors = [
     },
   },
   {
-    name: 'wire-and-app-through-doors',
+    name: 'surfaces-and-app-through-doors',
     severity: 'error',
-    from: { path: '^src/(wire/|[^/]+\\.ts$)' },
+    from: { path: '^src/(surfaces/|[^/]+\\.ts$)' },
     to: { path: '^src/modules/[^/]+/', pathNot: '^src/modules/[^/]+/index\\.ts$' },
   },
   {
     name: 'surfaces-do-not-know-each-other',
     severity: 'error',
-    from: { path: '^src/wire/([^/]+)/' },
-    to: { path: '^src/wire/([^/]+)/', pathNot: '^src/wire/$1/' },
+    from: { path: '^src/surfaces/([^/]+)/' },
+    to: { path: '^src/surfaces/([^/]+)/', pathNot: '^src/surfaces/$1/' },
   },
   {
     name: 'access-is-pure',

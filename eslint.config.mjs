@@ -8,7 +8,8 @@ const SCOPELESS_DATA = {
   message: 'Repositories take a scope first; see database/database.ts.',
 };
 
-const ONE_WAY_OUT = 'Requests to outside go through Egress (src/engines/egress); nothing else opens a connection.';
+const ONE_WAY_OUT =
+  'Requests to outside go through Egress (src/infrastructure/egress); nothing else opens a connection.';
 /** Every module that can open a connection, in both spellings. Types may be imported; so may what only reads an address, or listens. */
 const CONNECTING = [
   ...['http', 'https', 'http2', 'net', 'tls', 'dgram', 'dns', 'dns/promises'].flatMap((name) => [name, `node:${name}`]),
@@ -95,7 +96,7 @@ export default tseslint.config(
   {
     // The database folder is where scope and pool meet; nobody else builds statements without them.
     files: ['src/**/*.ts'],
-    ignores: ['src/**/*.repository.ts', 'src/**/*.query.ts', 'src/database/**', 'src/http/health.controller.ts'],
+    ignores: ['src/**/*.repository.ts', 'src/**/*.query.ts', 'src/database/**', 'src/http/health/health.controller.ts'],
     rules: {
       'no-restricted-syntax': [
         'error',
@@ -109,7 +110,7 @@ export default tseslint.config(
   },
   {
     files: ['src/**/*.ts'],
-    ignores: ['src/engines/egress/**'],
+    ignores: ['src/infrastructure/egress/**'],
     rules: {
       'no-restricted-imports': ['error', { paths: [SCOPELESS_DATA, ...CONNECTING] }],
       'no-restricted-globals': [
@@ -150,7 +151,7 @@ export default tseslint.config(
   },
   {
     // Where the brand is given; nowhere else can one be made.
-    files: ['src/engines/blob-store/blob-key.ts'],
+    files: ['src/infrastructure/blob-store/blob-key.ts'],
     rules: { '@typescript-eslint/consistent-type-assertions': 'off' },
   },
   {

@@ -1,13 +1,13 @@
 import { type DynamicModule, Global, Module, type Provider } from '@nestjs/common';
 import { AppConfig } from './config/app-config.js';
 import { DatabaseModule } from './database/database.module.js';
-import { AuditTrailModule } from './engines/audit-trail/audit-trail.module.js';
-import { BlobStoreModule } from './engines/blob-store/blob-store.module.js';
-import { EgressModule } from './engines/egress/egress.module.js';
-import { EnvelopeModule } from './engines/envelope/envelope.module.js';
-import { EventBusModule } from './engines/event-bus/event-bus.module.js';
-import { KeyringModule } from './engines/keyring/keyring.module.js';
-import { PasswordsModule } from './engines/passwords/index.js';
+import { AuditTrailModule } from './infrastructure/audit-trail/audit-trail.module.js';
+import { BlobStoreModule } from './infrastructure/blob-store/blob-store.module.js';
+import { EgressModule } from './infrastructure/egress/egress.module.js';
+import { EnvelopeModule } from './infrastructure/envelope/envelope.module.js';
+import { EventBusModule } from './infrastructure/event-bus/event-bus.module.js';
+import { KeyringModule } from './infrastructure/keyring/keyring.module.js';
+import { PasswordsModule } from './infrastructure/passwords/index.js';
 import { HttpModule } from './http/http.module.js';
 import { Clock, SystemClock } from './kernel/clock.js';
 import { Log } from './kernel/log.js';
@@ -27,10 +27,10 @@ import { RetentionModule } from './modules/retention/index.js';
 import { RunsModule } from './modules/runs/index.js';
 import { TasksModule } from './modules/tasks/index.js';
 import { CallbackPresenter, WebhooksModule } from './modules/webhooks/index.js';
-import { NeocuModule } from './wire/neocu/neocu.module.js';
-import { NlaCallbackPresenter } from './wire/nla/nla-callback-presenter.js';
-import { NlaModule } from './wire/nla/nla.module.js';
-import { RecoupableModule } from './wire/recoupable/recoupable.module.js';
+import { NeocuModule } from './surfaces/neocu/neocu.module.js';
+import { NlaCallbackPresenter } from './surfaces/nla/nla-callback-presenter.js';
+import { NlaModule } from './surfaces/nla/nla.module.js';
+import { RecoupableModule } from './surfaces/recoupable/recoupable.module.js';
 
 /** Config, clock and log: what a process is given from outside. */
 @Global()

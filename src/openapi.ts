@@ -7,8 +7,8 @@ import { completeOperations } from './http/openapi/complete-operations.js';
 import { problemExamples, problemSchema } from './http/openapi/problem-response.js';
 import { preparedJson } from './http/openapi/prepared-json.js';
 import { schemaConverter, withSentNames } from './http/openapi/schema-converter.js';
-import { PublicUrl } from './http/public-url.js';
-import { routeInventory } from './http/route-inventory.js';
+import { PublicUrl } from './http/request/public-url.js';
+import { routeInventory } from './http/openapi/route-inventory.js';
 import { REQUEST_EXAMPLES } from './openapi.examples.js';
 
 /** Where Swagger UI is. */

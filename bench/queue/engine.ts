@@ -10,7 +10,7 @@ import { createPino, PinoLog } from '../../src/http/pino-log.js';
 import { ActorLoader } from '../../src/modules/auth/index.js';
 import { WorkerService } from '../../src/modules/runs/index.js';
 import { newTask, TaskDesk } from '../../src/modules/tasks/index.js';
-import { BatchCreateTasksService } from '../../src/modules/tasks/task-batch.service.js';
+import { BatchCreateTasksService } from '../../src/modules/tasks/commands/batch-create-tasks.service.js';
 
 export interface Engine {
   createOne(): Promise<void>;

@@ -9,7 +9,7 @@ export type AccessDeclaration =
 const DECLARATIONS = new WeakMap<Function, AccessDeclaration>();
 
 /**
- * The route needs this action. With `presigned`, a link signed for that purpose (see `engines/signed-url`) is a credential here
+ * The route needs this action. With `presigned`, a link signed for that purpose (see `infrastructure/signed-urls`) is a credential here
  * too, standing for its issuer as the issuer is now. `parameters` are the route's own query parameters, which are not part of a
  * link; whatever else the query holds must have been signed.
  */

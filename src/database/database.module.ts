@@ -11,7 +11,7 @@ import { migrate } from './migrator.js';
 import { migrations } from './migrations.js';
 import { RowLimits } from './row-limits.js';
 import { RowLimitsQuery } from './row-limits.query.js';
-import { AutoAnalyze } from './young-tables.js';
+import { AutoAnalyze } from './auto-analyze.js';
 
 /** Connections for what callers without a credential can cause; see {@link PublicDatabase}. */
 const PUBLIC_POOL_SIZE = 4;

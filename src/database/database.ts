@@ -10,7 +10,7 @@ import { Injectable } from '@nestjs/common';
 import type { PoolClient, QueryResult, QueryResultRow, Pool } from 'pg';
 import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
 import { type ReadScope, WriteScope } from '../access/index.js';
-import { KeyedLimiter } from '../kernel/keyed-limiter.js';
+import { KeyedLimiter } from '../kernel/concurrency/keyed-limiter.js';
 import { live } from './scope.sql.js';
 import { isRetryable, toDomainError } from './sql-errors.js';
 import { Sql, sql } from './sql.js';
@@ -139,7 +139,7 @@ export class Tx {
 
 /**
  * Told of every change that a caller makes, inside the transaction that makes it: `Database.write` calls it last, so that no service
- * can forget to, and what it cannot record does not commit. Bound at start by `engines/audit-trail`.
+ * can forget to, and what it cannot record does not commit. Bound at start by `infrastructure/audit-trail`.
  */
 export abstract class ChangeRecorder {
   /** @param result what the work answered: a thing that was made says its id there */

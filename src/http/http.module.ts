@@ -1,16 +1,16 @@
 import { Global, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
-import { AccessGuard } from './access.guard.js';
-import { JsonArrayStream } from './array-reply.js';
-import { DeclaredInputGuard } from './declared-input.guard.js';
-import { ErrorPresenters } from './error-presenter.js';
-import { FreshActorInterceptor } from './fresh-actor.interceptor.js';
-import { HealthController } from './health.controller.js';
-import { HeavyReads } from './heavy-reads.js';
-import { IdempotencySweeper } from './idempotency-sweep.js';
-import { ParsingBudget } from './json-body/parsing-budget.js';
-import { PublicUrl } from './public-url.js';
-import { SharedAddress } from './shared-address.js';
+import { AccessGuard } from './guards/access.guard.js';
+import { JsonArrayStream } from './pagination/json-array-stream.js';
+import { DeclaredInputGuard } from './guards/declared-input.guard.js';
+import { ErrorPresenters } from './filters/error-presenter.js';
+import { FreshActorInterceptor } from './interceptors/fresh-actor.interceptor.js';
+import { HealthController } from './health/health.controller.js';
+import { HeavyReads } from './interceptors/heavy-reads.js';
+import { IdempotencySweeper } from './idempotency/idempotency-sweeper.js';
+import { ParsingBudget } from './body/json/parsing-budget.js';
+import { PublicUrl } from './request/public-url.js';
+import { SharedAddress } from './connections/shared-address.js';
 
 /** What every controller stands on. The guard and the interceptor are made global by configure-app.ts. */
 @Global()

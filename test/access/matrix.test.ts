@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import { WRITE_ACTIONS, isAudited } from '../../src/access/index.js';
 import { sql } from '../../src/database/sql.js';
-import { routeInventory } from '../../src/http/route-inventory.js';
+import { routeInventory } from '../../src/http/openapi/route-inventory.js';
 import { type Reply, startServer, type TestServer } from '../support/server.js';
 import { OWNER } from './matrix/cast.js';
 import type { Ids } from './matrix/objects.js';

@@ -6,7 +6,7 @@ import { AppModule } from '../../src/app.module.js';
 import { POLICY, ROLES, type Role } from '../../src/access/index.js';
 import { loadConfig } from '../../src/config/app-config.js';
 import { configureApp, createAdapter } from '../../src/configure-app.js';
-import { type RouteEntry, routeInventory } from '../../src/http/route-inventory.js';
+import { type RouteEntry, routeInventory } from '../../src/http/openapi/route-inventory.js';
 import { Log } from '../../src/kernel/log.js';
 import { cloneDatabase } from '../support/databases.js';
 import { startServer, type TestServer } from '../support/server.js';

@@ -20,13 +20,13 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   refresh_families: ['modules/auth'],
   refresh_tokens: ['modules/auth'],
   login_throttles: ['modules/auth'],
-  sealed_keys: ['engines/keyring'],
+  sealed_keys: ['infrastructure/keyring'],
   agents: ['modules/agents'],
   secrets: ['modules/secrets'],
   secret_versions: ['modules/secrets'],
   run_secrets: ['modules/secrets'],
   // Inserted with what it tells of; sealed, and in the end deleted, by the module.
-  audit_events: ['engines/audit-trail', 'modules/audit'],
+  audit_events: ['infrastructure/audit-trail', 'modules/audit'],
   // Filled by a trigger of audit_events.
   audit_unsealed: ['modules/audit'],
   audit_seals: ['modules/audit'],

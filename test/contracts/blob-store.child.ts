@@ -1,7 +1,7 @@
-import { DiskBlobStore } from '../../src/engines/blob-store/disk/disk-blob-store.js';
-import { S3BlobStore } from '../../src/engines/blob-store/s3/s3-blob-store.js';
+import { DiskBlobStore } from '../../src/infrastructure/blob-store/disk/disk-blob-store.js';
+import { S3BlobStore } from '../../src/infrastructure/blob-store/s3/s3-blob-store.js';
 import type { S3Settings } from '../../src/config/app-config.js';
-import type { BlobKey } from '../../src/engines/blob-store/blob-key.js';
+import type { BlobKey } from '../../src/infrastructure/blob-store/blob-key.js';
 import { SystemClock } from '../../src/kernel/clock.js';
 
 /**

@@ -2,8 +2,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { blobKey, blobPrefix, type BlobKey } from '../../src/engines/blob-store/blob-key.js';
-import type { BlobStore } from '../../src/engines/blob-store/blob-store.js';
+import { blobKey, blobPrefix, type BlobKey } from '../../src/infrastructure/blob-store/blob-key.js';
+import type { BlobStore } from '../../src/infrastructure/blob-store/blob-store.js';
 import { newId } from '../../src/kernel/ids.js';
 
 /** What a driver must lend the suite. */

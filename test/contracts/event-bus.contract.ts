@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { ANY_STREAM_TOPIC, type EventBus, streamTopic } from '../../src/engines/event-bus/event-bus.js';
+import { ANY_STREAM_TOPIC, type EventBus, streamTopic } from '../../src/infrastructure/event-bus/event-bus.js';
 import { newId } from '../../src/kernel/ids.js';
 
 /** A bus of one replica. */

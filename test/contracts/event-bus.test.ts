@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
-import type { NotificationTransport } from '../../src/engines/event-bus/hint-transport.js';
-import { LocalEventBus } from '../../src/engines/event-bus/local-event-bus.js';
-import { PostgresNotifications } from '../../src/engines/event-bus/postgres-hints.js';
-import { RedisNotifications } from '../../src/engines/event-bus/redis-hints.js';
-import { ReplicatedEventBus } from '../../src/engines/event-bus/replicated-event-bus.js';
+import type { NotificationTransport } from '../../src/infrastructure/event-bus/notification-transport.js';
+import { LocalEventBus } from '../../src/infrastructure/event-bus/local-event-bus.js';
+import { PostgresNotifications } from '../../src/infrastructure/event-bus/postgres-notifications.js';
+import { RedisNotifications } from '../../src/infrastructure/event-bus/redis-notifications.js';
+import { ReplicatedEventBus } from '../../src/infrastructure/event-bus/replicated-event-bus.js';
 import { cloneDatabase } from '../support/databases.js';
 import { REDIS_PROGRAM, startRedis } from '../support/redis-server.js';
 import { proxyTo } from '../support/tcp-proxy.js';

@@ -8,8 +8,8 @@ import { DiscoveryService, MetadataScanner } from '@nestjs/core';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
-import { HTTP_STATUS } from '../../src/http/failure.js';
-import { type RouteEntry, routeInventory } from '../../src/http/route-inventory.js';
+import { HTTP_STATUS } from '../../src/http/filters/failure.js';
+import { type RouteEntry, routeInventory } from '../../src/http/openapi/route-inventory.js';
 import { type Reply, startServer, type TestServer } from '../support/server.js';
 
 /* eslint-disable @typescript-eslint/no-explicit-any -- a document is walked as the JSON it is */

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { blobPrefix } from '../../src/engines/blob-store/blob-key.js';
-import { BlobStore } from '../../src/engines/blob-store/blob-store.js';
+import { blobPrefix } from '../../src/infrastructure/blob-store/blob-key.js';
+import { BlobStore } from '../../src/infrastructure/blob-store/blob-store.js';
 import { seedRun, type SeededRun } from '../support/seeds.js';
 import { BOOTSTRAP_KEY, startServer, type TestServer } from '../support/server.js';
 

@@ -6,7 +6,7 @@
  */
 import { createHmac, randomBytes } from 'node:crypto';
 import type { Client } from 'pg';
-import { NO_LINK, entryDigest, linkOf } from '../../src/engines/audit-trail/audit-entry.js';
+import { NO_LINK, entryDigest, linkOf } from '../../src/infrastructure/audit-trail/audit-entry.js';
 import type { ChainBreak, ChainReport } from '../../src/modules/audit/index.js';
 import { seededRandom } from './rig/random.js';
 

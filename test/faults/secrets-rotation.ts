@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client } from 'pg';
-import { rootKeyId } from '../../src/engines/keyring/sealed-box.js';
+import { rootKeyId } from '../../src/infrastructure/keyring/sealed-box.js';
 import { BOOTSTRAP_KEY, call, type Reply } from '../support/server.js';
 import { startProcess, type ServerProcess } from '../support/server-process.js';
 import { seededRandom } from './rig/random.js';

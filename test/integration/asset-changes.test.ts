@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { blobKey } from '../../src/engines/blob-store/blob-key.js';
-import { BlobStore } from '../../src/engines/blob-store/blob-store.js';
+import { blobKey } from '../../src/infrastructure/blob-store/blob-key.js';
+import { BlobStore } from '../../src/infrastructure/blob-store/blob-store.js';
 import { unsafelySystemScope } from '../../src/access/index.js';
-import { AssetJobsRepository } from '../../src/modules/assets/asset-jobs.repository.js';
+import { AssetJobsRepository } from '../../src/modules/assets/jobs/asset-jobs.repository.js';
 import { AgentAtWork } from '../support/agent-at-work.js';
 import { panorama, picture } from '../support/media.js';
 import { firstOrganizationId } from '../support/seeds.js';

@@ -3,9 +3,9 @@ import { Readable } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { unsafelySystemScope } from '../../src/access/index.js';
 import { sql } from '../../src/database/sql.js';
-import { AssetSweeper } from '../../src/modules/assets/asset-sweeper.js';
-import { AssetJobsRepository } from '../../src/modules/assets/asset-jobs.repository.js';
-import { UploadsRepository } from '../../src/modules/assets/uploads.repository.js';
+import { AssetSweeper } from '../../src/modules/assets/jobs/asset-sweeper.js';
+import { AssetJobsRepository } from '../../src/modules/assets/jobs/asset-jobs.repository.js';
+import { UploadsRepository } from '../../src/modules/assets/uploads/uploads.repository.js';
 import { firstOrganizationId, seedRun } from '../support/seeds.js';
 import { BOOTSTRAP_KEY, type Reply, startServer, type TestServer } from '../support/server.js';
 

@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { AssetJobsRepository, BEFORE_ALL } from '../../src/modules/assets/asset-jobs.repository.js';
+import { AssetJobsRepository, BEFORE_ALL } from '../../src/modules/assets/jobs/asset-jobs.repository.js';
 import { signIn } from '../support/actors.js';
 import { picture } from '../support/media.js';
 import { BOOTSTRAP_KEY, startServer, type TestServer } from '../support/server.js';

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import { Client } from 'pg';
 import { unsafelySystemScope } from '../../src/access/index.js';
 import { sql } from '../../src/database/sql.js';
-import { AuditTrail } from '../../src/engines/audit-trail/audit-trail.js';
-import { auditActionFromRoute } from '../../src/engines/audit-trail/deed.js';
+import { AuditTrail } from '../../src/infrastructure/audit-trail/audit-trail.js';
+import { auditActionFromRoute } from '../../src/infrastructure/audit-trail/audit-action.js';
 import { Log } from '../../src/kernel/log.js';
 import { AuditChainWriter, ChainVerifier } from '../../src/modules/audit/index.js';
 import { csvLine } from '../../src/modules/audit/audit-text.js';

@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import { sql } from '../../src/database/sql.js';
 import { isRefreshToken, makeKey, makeRefreshToken, readKey } from '../../src/modules/auth/credentials/key-form.js';
 import { KeyVerifier, type LookUpLane } from '../../src/modules/auth/credentials/key-verifier.js';
-import { LastUsedTracker } from '../../src/modules/auth/credentials/last-use.js';
+import { LastUsedTracker } from '../../src/modules/auth/credentials/last-used-tracker.js';
 import { key, makeYard, PASSWORD, type Yard } from '../support/actors.js';
 import { BOOTSTRAP_KEY, startServer, type Credential, type Reply, type TestServer } from '../support/server.js';
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
 import { throttledAddress } from '../../src/kernel/client-address.js';
-import { SignInSweeper } from '../../src/modules/auth/sessions/sign-in-sweep.js';
+import { SignInSweeper } from '../../src/modules/auth/sessions/sign-in-sweeper.js';
 import { PASSWORD, key, makeYard, person, type Person, type Yard } from '../support/actors.js';
 import { startServer, type Reply, type TestServer } from '../support/server.js';
 

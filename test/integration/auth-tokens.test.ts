@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createHmac, generateKeyPairSync, randomUUID, sign, type KeyObject } from 'node:crypto';
 import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
-import { KeyRing, type TokenKey } from '../../src/engines/keyring/keyring.js';
-import { UrlSigner } from '../../src/engines/signed-url/url-signer.js';
+import { KeyRing, type TokenKey } from '../../src/infrastructure/keyring/keyring.js';
+import { UrlSigner } from '../../src/infrastructure/signed-urls/url-signer.js';
 import { PASSWORD, makeYard, type Yard } from '../support/actors.js';
 import { startServer, type TestServer } from '../support/server.js';
 

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ConfigError } from '../../src/config/app-config.js';
 import { sql } from '../../src/database/sql.js';
-import { isCommonPassword } from '../../src/engines/passwords/common-passwords.js';
-import { hashPassword } from '../../src/engines/passwords/passwords.js';
+import { isCommonPassword } from '../../src/infrastructure/passwords/common-passwords.js';
+import { hashPassword } from '../../src/infrastructure/passwords/passwords.js';
 import { makeYard, PASSWORD, type Yard } from '../support/actors.js';
 import { type Reply, startServer, type TestServer } from '../support/server.js';
 

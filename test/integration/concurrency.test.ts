@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { RunTransitionsRepository } from '../../src/modules/runs/sweeps.repository.js';
+import { RunTransitionsRepository } from '../../src/modules/runs/maintenance/run-transitions.repository.js';
 import { type Lease, TestQueue } from '../support/queue.js';
 import { startServer, type TestServer } from '../support/server.js';
 

@@ -4,10 +4,10 @@ import { createServer, type IncomingMessage, type Server as HttpServer, type Ser
 import { type AddressInfo, createServer as createSocketServer, type Server } from 'node:net';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { parseNetwork } from '../../src/engines/egress/address.js';
-import type { EgressRules } from '../../src/engines/egress/destination.js';
-import { EgressError, type EgressReply, type EgressRequest } from '../../src/engines/egress/egress.js';
-import { NodeEgress } from '../../src/engines/egress/node-egress.js';
+import { parseNetwork } from '../../src/infrastructure/egress/address.js';
+import type { EgressRules } from '../../src/infrastructure/egress/destination.js';
+import { EgressError, type EgressReply, type EgressRequest } from '../../src/infrastructure/egress/egress.js';
+import { NodeEgress } from '../../src/infrastructure/egress/node-egress.js';
 
 const LOOPBACK_ALLOWED: EgressRules = { allowed: [parseNetwork('127.0.0.1/32')], own: [] };
 

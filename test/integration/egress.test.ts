@@ -6,10 +6,10 @@ import { type AddressInfo, createServer as createSocketServer, type Server, type
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { parseNetwork } from '../../src/engines/egress/address.js';
-import { checkDestination, type EgressRules } from '../../src/engines/egress/destination.js';
-import { EgressError, type EgressReply, type EgressRequest } from '../../src/engines/egress/egress.js';
-import { NodeEgress, type Resolve } from '../../src/engines/egress/node-egress.js';
+import { parseNetwork } from '../../src/infrastructure/egress/address.js';
+import { checkDestination, type EgressRules } from '../../src/infrastructure/egress/destination.js';
+import { EgressError, type EgressReply, type EgressRequest } from '../../src/infrastructure/egress/egress.js';
+import { NodeEgress, type Resolve } from '../../src/infrastructure/egress/node-egress.js';
 
 const FIXTURES = join(import.meta.dirname, 'fixtures/tls');
 const CERTIFICATE = readFileSync(join(FIXTURES, 'agent.example.cert.pem'), 'utf8');

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { loadConfig } from '../../src/config/app-config.js';
-import { Envelope, EnvelopeError, type SealContext } from '../../src/engines/envelope/envelope.js';
-import { RootKeys } from '../../src/engines/keyring/root-keys.js';
+import { Envelope, EnvelopeError, type SealContext } from '../../src/infrastructure/envelope/envelope.js';
+import { RootKeys } from '../../src/infrastructure/keyring/root-keys.js';
 import { newId } from '../../src/kernel/ids.js';
 
 const old = randomBytes(32);

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { BatchExecutor } from '../../src/kernel/gatherer.js';
+import { BatchExecutor } from '../../src/kernel/concurrency/batch-executor.js';
 
 interface Flush {
   key: string;

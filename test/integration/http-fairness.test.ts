@@ -3,7 +3,7 @@ import { Agent, request as httpRequest } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { ParsingBudget } from '../../src/http/json-body/parsing-budget.js';
+import { ParsingBudget } from '../../src/http/body/json/parsing-budget.js';
 import { makeYard, type Yard } from '../support/actors.js';
 import { BOOTSTRAP_KEY, startServer, type TestServer } from '../support/server.js';
 

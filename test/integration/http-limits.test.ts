@@ -5,9 +5,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { fastify } from 'fastify';
 import { Client } from 'pg';
 import { sql } from '../../src/database/sql.js';
-import { cutStalledReplies } from '../../src/http/stalled-replies.js';
-import { ParsingBudget } from '../../src/http/json-body/parsing-budget.js';
-import { KeyedLimiter } from '../../src/kernel/keyed-limiter.js';
+import { cutStalledReplies } from '../../src/http/connections/stalled-replies.js';
+import { ParsingBudget } from '../../src/http/body/json/parsing-budget.js';
+import { KeyedLimiter } from '../../src/kernel/concurrency/keyed-limiter.js';
 import { makeYard, type Yard } from '../support/actors.js';
 import { BOOTSTRAP_KEY, startServer, type TestServer } from '../support/server.js';
 

@@ -1,9 +1,9 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { fastify, type FastifyInstance } from 'fastify';
-import { refuseUncleanQuery, refuseUncleanText } from '../../src/http/json-body/clean-text.js';
-import { registerJsonBody } from '../../src/http/json-body/json-content-type-parser.js';
-import { ParsingBudget } from '../../src/http/json-body/parsing-budget.js';
+import { refuseUncleanQuery, refuseUncleanText } from '../../src/http/body/json/clean-text.js';
+import { registerJsonBody } from '../../src/http/body/json/json-content-type-parser.js';
+import { ParsingBudget } from '../../src/http/body/json/parsing-budget.js';
 import { SystemClock } from '../../src/kernel/clock.js';
 import { DomainError } from '../../src/kernel/errors.js';
 

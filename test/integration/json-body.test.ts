@@ -1,7 +1,7 @@
 import { TextDecoder } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { parseJsonBody } from '../../src/http/json-body/parse-json-body.js';
+import { parseJsonBody } from '../../src/http/body/json/parse-json-body.js';
 import { DomainError } from '../../src/kernel/errors.js';
 
 const bytesOf = (text: string): Uint8Array => Buffer.from(text, 'utf8');

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import { newId } from '../../src/kernel/ids.js';
 import { PreviewProcess } from '../../src/modules/assets/index.js';
-import { readWave, readWaveHead } from '../../src/modules/assets/previews/wave-file.js';
+import { readWave, readWaveHead } from '../../src/modules/assets/previews/sounds/wave-file.js';
 import type { PreviewResult } from '../../src/modules/assets/previews/preview-job.js';
 import { builtPath } from '../support/build.js';
 import { encoded, FFMPEG, ffmpegAlone, NO_FFMPEG, PATTERN, TONE, TONE_8K } from '../support/ffmpeg.js';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
 import { newId } from '../../src/kernel/ids.js';
-import { hashPassword, verifyPassword } from '../../src/engines/passwords/passwords.js';
+import { hashPassword, verifyPassword } from '../../src/infrastructure/passwords/passwords.js';
 import { type Yard, PASSWORD, makeYard, signIn } from '../support/actors.js';
 import { type TestServer, startServer } from '../support/server.js';
 import { worded } from '../support/worded.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { backOffRange } from '../../src/modules/runs/back-off.js';
+import { backOffRange } from '../../src/modules/runs/core/back-off.js';
 import { TestQueue } from '../support/queue.js';
 import { startServer, type TestServer } from '../support/server.js';
 

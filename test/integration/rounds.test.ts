@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { BackgroundJob } from '../../src/kernel/rounds.js';
+import { BackgroundJob } from '../../src/kernel/concurrency/background-job.js';
 
 test('rounds follow one another, also after one that failed, never two at once, and none begins after a stop', async () => {
   const failures: unknown[] = [];

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { parseDelay, parseDuration, parseTtl } from '../../src/modules/runs/run-times.js';
+import { parseDelay, parseDuration, parseTtl } from '../../src/modules/runs/core/run-times.js';
 import { TestQueue } from '../support/queue.js';
 import { startServer, type TestServer } from '../support/server.js';
 

@@ -1,9 +1,9 @@
 import { describe as group, expect, test } from '@jest/globals';
 import { DomainError } from '../../src/kernel/errors.js';
-import { assertFires, upcoming } from '../../src/modules/schedules/cron.js';
-import { FireTimes } from '../../src/modules/schedules/fire-times.js';
-import { jitterMs, type Rule } from '../../src/modules/schedules/rule.js';
-import { describe, localTime } from '../../src/modules/schedules/words.js';
+import { assertFires, upcoming } from '../../src/modules/schedules/rules/cron.js';
+import { FireTimes } from '../../src/modules/schedules/rules/fire-times.js';
+import { jitterMs, type Rule } from '../../src/modules/schedules/rules/rule.js';
+import { describe, localTime } from '../../src/modules/schedules/rules/describe-rule.js';
 
 const NOW = new Date('2026-01-01T00:00:00Z');
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { UrlSigner } from '../../src/engines/signed-url/url-signer.js';
+import { UrlSigner } from '../../src/infrastructure/signed-urls/url-signer.js';
 import { ConnectionRegistry } from '../../src/modules/streams/index.js';
 import { AgentAtWork } from '../support/agent-at-work.js';
 import { builtPath } from '../support/build.js';

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { AppConfig } from '../../src/config/app-config.js';
-import { SharedAddress } from '../../src/http/shared-address.js';
+import { SharedAddress } from '../../src/http/connections/shared-address.js';
 import { Log } from '../../src/kernel/log.js';
 import { key } from '../support/actors.js';
 import { BOOTSTRAP_KEY, startServer, type Reply, type TestServer } from '../support/server.js';

@@ -5,7 +5,7 @@ import { DomainError } from '../../src/kernel/errors.js';
 import { throttledAddress } from '../../src/kernel/client-address.js';
 import { KeyDigests } from '../../src/modules/auth/credentials/key-digests.js';
 import { LoginThrottleRepository } from '../../src/modules/auth/sessions/login-throttle.repository.js';
-import { SignInQueue } from '../../src/modules/auth/sessions/sign-in-turns.js';
+import { SignInQueue } from '../../src/modules/auth/sessions/sign-in-queue.js';
 import { PASSWORD } from '../support/actors.js';
 import { startServer, type Reply, type TestServer } from '../support/server.js';
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { sql } from '../../src/database/sql.js';
 import { LoginThrottleRepository } from '../../src/modules/auth/sessions/login-throttle.repository.js';
 import { SignInQuery } from '../../src/modules/auth/sessions/sign-in.query.js';
-import { SignInQueue } from '../../src/modules/auth/sessions/sign-in-turns.js';
+import { SignInQueue } from '../../src/modules/auth/sessions/sign-in-queue.js';
 import { PASSWORD, person, type Person } from '../support/actors.js';
 import { startServer, type Reply, type TestServer } from '../support/server.js';
 

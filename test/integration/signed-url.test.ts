@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { CursorCodec } from '../../src/engines/signed-url/cursor-sealer.js';
-import { SigningKeys, type SigningKey } from '../../src/engines/signed-url/signing-keys.js';
-import { UrlSigner, type LinkGrant } from '../../src/engines/signed-url/url-signer.js';
+import { CursorCodec } from '../../src/infrastructure/signed-urls/cursor-codec.js';
+import { SigningKeys, type SigningKey } from '../../src/infrastructure/signed-urls/signing-keys.js';
+import { UrlSigner, type LinkGrant } from '../../src/infrastructure/signed-urls/url-signer.js';
 import { Clock } from '../../src/kernel/clock.js';
 import { DomainError } from '../../src/kernel/errors.js';
 import { newId } from '../../src/kernel/ids.js';

@@ -1,8 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { raw, sql } from '../../src/database/sql.js';
-import { blobPrefix } from '../../src/engines/blob-store/blob-key.js';
-import { BlobStore } from '../../src/engines/blob-store/blob-store.js';
+import { blobPrefix } from '../../src/infrastructure/blob-store/blob-key.js';
+import { BlobStore } from '../../src/infrastructure/blob-store/blob-store.js';
 import { TaskPurger } from '../../src/modules/tasks/index.js';
 import { BOOTSTRAP_KEY, startServer, type TestServer } from '../support/server.js';
 import { openSse } from '../support/sse-reader.js';

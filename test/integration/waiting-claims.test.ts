@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { WaitingClaims } from '../../src/modules/runs/waiting-claims.js';
+import { WaitingClaims } from '../../src/modules/runs/worker/waiting-claims.js';
 import { key, makeYard, type Yard } from '../support/actors.js';
 import { TestQueue } from '../support/queue.js';
 import { type Reply, startServer, type TestServer } from '../support/server.js';

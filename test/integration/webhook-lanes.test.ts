@@ -2,7 +2,10 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { unsafelySystemScope } from '../../src/access/index.js';
 import { sql } from '../../src/database/sql.js';
 import { newId } from '../../src/kernel/ids.js';
-import { DispatchRepository, type LeasedEndpointQueue } from '../../src/modules/webhooks/dispatch.repository.js';
+import {
+  DispatchRepository,
+  type LeasedEndpointQueue,
+} from '../../src/modules/webhooks/dispatch/dispatch.repository.js';
 import { startServer, type TestServer } from '../support/server.js';
 
 let server: TestServer;

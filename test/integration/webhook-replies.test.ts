@@ -1,7 +1,7 @@
 /** What of a receiver's reply counts, and whom its failures concern. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { EventBus, OUTBOX_TOPIC } from '../../src/engines/event-bus/event-bus.js';
+import { EventBus, OUTBOX_TOPIC } from '../../src/infrastructure/event-bus/event-bus.js';
 import { AgentAtWork } from '../support/agent-at-work.js';
 import { Receiver } from '../support/receiver.js';
 import { type Reply, startServer, type TestServer } from '../support/server.js';

@@ -1,8 +1,8 @@
 /** Being told: what is sent to webhooks and callbacks, how it is signed, and what becomes of it where the receiver will not have it. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { sql } from '../../src/database/sql.js';
-import { EventBus, OUTBOX_TOPIC } from '../../src/engines/event-bus/event-bus.js';
-import { DeliverySweeper } from '../../src/modules/webhooks/delivery-sweeper.js';
+import { EventBus, OUTBOX_TOPIC } from '../../src/infrastructure/event-bus/event-bus.js';
+import { DeliverySweeper } from '../../src/modules/webhooks/dispatch/delivery-sweeper.js';
 import { AgentAtWork } from '../support/agent-at-work.js';
 import { isGenuine, Receiver, type Received } from '../support/receiver.js';
 import { type Reply, startServer, type TestServer } from '../support/server.js';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Client } from 'pg';
-import { AutoAnalyze } from '../../src/database/young-tables.js';
+import { AutoAnalyze } from '../../src/database/auto-analyze.js';
 import { sql } from '../../src/database/sql.js';
 import { startServer, type TestServer } from '../support/server.js';
 import { seedRun } from '../support/seeds.js';

@@ -1,4 +1,4 @@
-import { EventBus, streamTopic } from '../../src/engines/event-bus/event-bus.js';
+import { EventBus, streamTopic } from '../../src/infrastructure/event-bus/event-bus.js';
 import { jsonb, sql } from '../../src/database/sql.js';
 import { newId } from '../../src/kernel/ids.js';
 import type { TestServer } from './server.js';

@@ -7,8 +7,8 @@
  */
 import type { OpenAPIObject } from '@nestjs/swagger';
 import type { ErrorCode } from '../../kernel/errors.js';
-import { HTTP_STATUS } from '../failure.js';
-import type { RouteEntry } from '../route-inventory.js';
+import { HTTP_STATUS } from '../filters/failure.js';
+import type { RouteEntry } from './route-inventory.js';
 import { DETAILS } from './problem-examples.js';
 import { PROBLEM_TYPE, problemResponse } from './problem-response.js';
 

@@ -1,5 +1,5 @@
 import type { ErrorCode, InputIssue } from '../../kernel/errors.js';
-import { HTTP_STATUS } from '../failure.js';
+import { HTTP_STATUS } from '../filters/failure.js';
 
 /** What a client may read in `detail`, by code; the real sentence says more where there is more to say. */
 export const DETAILS: Readonly<Record<ErrorCode, string>> = {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ERROR_CODES, type ErrorCode } from '../../kernel/errors.js';
-import { HTTP_STATUS } from '../failure.js';
+import { HTTP_STATUS } from '../filters/failure.js';
 import { problemExample } from './problem-examples.js';
 
 export const PROBLEM_TYPE = 'application/problem+json';

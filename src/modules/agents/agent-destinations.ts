@@ -2,9 +2,9 @@
 import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import { AppConfig } from '../../config/app-config.js';
-import { Egress } from '../../engines/egress/egress.js';
-import { SigningSecrets } from '../../engines/egress/signing-secrets.js';
-import { secretText } from '../../engines/egress/standard-webhooks.js';
+import { Egress } from '../../infrastructure/egress/egress.js';
+import { SigningSecrets } from '../../infrastructure/egress/signing-secrets.js';
+import { secretText } from '../../infrastructure/egress/standard-webhooks.js';
 import { DomainError, invalid } from '../../kernel/errors.js';
 
 const MAX_HEADERS = 20;

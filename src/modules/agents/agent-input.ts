@@ -1,5 +1,5 @@
 /** What a body says of an agent, as what is stored: defaults applied, patches merged, and all of it checked. Pure. */
-import { mergePatch, type JsonObject } from '../../http/merge-patch.js';
+import { mergePatch, type JsonObject } from '../../http/pipes/merge-patch.js';
 import { assertNever } from '../../kernel/assert-never.js';
 import { DomainError, invalid } from '../../kernel/errors.js';
 import type { AgentDestinations } from './agent-destinations.js';
@@ -13,7 +13,7 @@ import {
   type AgentView,
   type NewAgentInput,
 } from './agents.schema.js';
-import { QUEUE_DEFAULTS, RETRY_DEFAULTS, retryPolicy } from './queue-settings.js';
+import { QUEUE_DEFAULTS, RETRY_DEFAULTS, retryPolicy } from './queue/queue-settings.js';
 import { type RunConfig, runConfigSchema } from './run-config.schema.js';
 
 /** @throws DomainError `invalid-request` */

@@ -3,11 +3,11 @@ import { ApiBearerAuth, ApiHeader, ApiOperation, ApiSecurity, ApiTags } from '@n
 import type { FastifyReply } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
 import type { IdempotencyTicket } from '../../database/idempotency.js';
-import { created } from '../../http/created.js';
-import { CurrentActor } from '../../http/current-actor.js';
-import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
-import { idParam } from '../../http/schemas.js';
+import { created } from '../../http/decorators/created.js';
+import { CurrentActor } from '../../http/decorators/current-actor.js';
+import { IdempotencyKey } from '../../http/idempotency/idempotency-key.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/decorators/api-zod-response.js';
+import { idParam } from '../../http/openapi/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import {
   AGENT_EXAMPLE,

@@ -7,7 +7,7 @@ import { isRetryable, toDomainError } from '../../database/sql-errors.js';
 import { type Sql, all, assignments, join, jsonb, sql } from '../../database/sql.js';
 import { tenant } from '../../database/scope.sql.js';
 import { DomainError } from '../../kernel/errors.js';
-import type { ConcurrencyStrategy, RetryPolicy } from './queue-settings.js';
+import type { ConcurrencyStrategy, RetryPolicy } from './queue/queue-settings.js';
 import type { AgentKind, AgentListQuery, AgentView } from './agents.schema.js';
 
 type Reader = Pick<Tx, 'json'>;

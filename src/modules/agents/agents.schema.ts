@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { listQuery, pageSchema } from '../../http/list-query.js';
+import { listQuery, pageSchema } from '../../http/pagination/cursor-paginator.js';
 import { nameField, slugField, timeField } from '../organizations/index.js';
-import { QUEUE_DEFAULTS, queueFields, RETRY_DEFAULTS, retrySchema, STRATEGIES } from './queue-settings.js';
+import { QUEUE_DEFAULTS, queueFields, RETRY_DEFAULTS, retrySchema, STRATEGIES } from './queue/queue-settings.js';
 import { runConfigSchema } from './run-config.schema.js';
 
 /** Builtin agents, by the name that `config.builtin` gives: code of ours, found by it where it is run. */

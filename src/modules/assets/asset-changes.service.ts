@@ -1,16 +1,16 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, writeScope, type WriteScope } from '../../access/index.js';
 import { Database } from '../../database/database.js';
-import { blobKey } from '../../engines/blob-store/blob-key.js';
-import { BlobStore } from '../../engines/blob-store/blob-store.js';
+import { blobKey } from '../../infrastructure/blob-store/blob-key.js';
+import { BlobStore } from '../../infrastructure/blob-store/blob-store.js';
 import { DomainError, forbidden, notFound } from '../../kernel/errors.js';
 import { AssetChangesRepository, type ChangeableAsset } from './asset-changes.repository.js';
-import { AssetIngestService } from './asset-intake.js';
-import { ORIGINAL } from './asset-parts.js';
+import { AssetIngestService } from './uploads/asset-ingest.service.js';
+import { ORIGINAL } from './uploads/asset-parts.js';
 import type { Asset, AssetPatch, AssetType } from './assets.schema.js';
 import { AssetsService } from './assets.service.js';
-import { settleType, typeForKind } from './content-agreement.js';
-import { HEAD_BYTES, kindRefusal, UNKNOWN_TYPE } from './content-types.js';
+import { settleType, typeForKind } from './content/content-agreement.js';
+import { HEAD_BYTES, kindRefusal, UNKNOWN_TYPE } from './content/content-types.js';
 
 /** Changes of assets whose bytes are there. */
 @Injectable()

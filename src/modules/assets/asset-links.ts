@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Actor } from '../../access/index.js';
-import { UrlSigner } from '../../engines/signed-url/url-signer.js';
-import { PublicUrl } from '../../http/public-url.js';
+import { UrlSigner } from '../../infrastructure/signed-urls/url-signer.js';
+import { PublicUrl } from '../../http/request/public-url.js';
 import { Clock } from '../../kernel/clock.js';
 import type { AssetStatus, AssetType } from './assets.schema.js';
 import { escapeHtml } from './embed/escape-html.js';

@@ -2,12 +2,12 @@ import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query, Req
 import { ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
-import { CurrentActor } from '../../http/current-actor.js';
-import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
-import { idParam } from '../../http/schemas.js';
+import { CurrentActor } from '../../http/decorators/current-actor.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/decorators/api-zod-response.js';
+import { idParam } from '../../http/openapi/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { AssetChangesService } from './asset-changes.service.js';
-import { AssetContent } from './asset-content.js';
+import { AssetContent } from './content/asset-content.js';
 import { ASSET_LINK_PURPOSE } from './asset-links.js';
 import { ASSET_EXAMPLE } from './assets.examples.js';
 import {

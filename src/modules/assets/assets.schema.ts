@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { linkQuery } from '../../http/link-query.js';
-import { listQuery, pageSchema } from '../../http/list-query.js';
-import { idQuery } from '../../http/schemas.js';
+import { linkQuery } from '../../http/decorators/link-query.js';
+import { listQuery, pageSchema } from '../../http/pagination/cursor-paginator.js';
+import { idQuery } from '../../http/openapi/schemas.js';
 
 export const ASSET_TYPES = ['voice', 'image', 'sound', 'video', '360', '3d', 'file'] as const;
 export type AssetType = (typeof ASSET_TYPES)[number];

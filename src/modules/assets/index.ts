@@ -10,5 +10,5 @@ export {
 } from './assets.schema.js';
 export { AssetsModule } from './assets.module.js';
 export { type AssetNotice, AssetsService, type RunAsset } from './assets.service.js';
-export { AssetSweeper } from './asset-sweeper.js';
+export { AssetSweeper } from './jobs/asset-sweeper.js';
 export { PreviewProcess } from './previews/preview-process.js';

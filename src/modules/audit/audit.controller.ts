@@ -2,8 +2,8 @@ import { Readable } from 'node:stream';
 import { Controller, Get, Query, StreamableFile } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiProduces, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
-import { CurrentActor } from '../../http/current-actor.js';
-import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
+import { CurrentActor } from '../../http/decorators/current-actor.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/decorators/api-zod-response.js';
 import type { Page } from '../../kernel/page.js';
 import {
   AUDIT_EXAMPLE,

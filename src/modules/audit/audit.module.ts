@@ -3,7 +3,7 @@ import { AuditController } from './audit.controller.js';
 import { AuditQuery } from './audit.query.js';
 import { AuditService } from './audit.service.js';
 import { ChainRepository } from './chain.repository.js';
-import { AuditChainWriter } from './chain-sealer.js';
+import { AuditChainWriter } from './audit-chain-writer.js';
 import { ChainVerifier } from './chain-verifier.js';
 
 @Module({

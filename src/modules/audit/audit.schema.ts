@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { listQuery, pageSchema } from '../../http/list-query.js';
-import { idQuery } from '../../http/schemas.js';
+import { listQuery, pageSchema } from '../../http/pagination/cursor-paginator.js';
+import { idQuery } from '../../http/openapi/schemas.js';
 import { timeField } from '../organizations/index.js';
 
 export const auditEventSchema = z

@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, type ReadScope, readScope } from '../../access/index.js';
-import { NO_LINK, signMark } from '../../engines/audit-trail/audit-entry.js';
-import { KeyRing } from '../../engines/keyring/keyring.js';
-import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
-import { CursorPaginator } from '../../http/list-query.js';
+import { NO_LINK, signMark } from '../../infrastructure/audit-trail/audit-entry.js';
+import { KeyRing } from '../../infrastructure/keyring/keyring.js';
+import { CursorCodec } from '../../infrastructure/signed-urls/cursor-codec.js';
+import { CursorPaginator } from '../../http/pagination/cursor-paginator.js';
 import { Clock } from '../../kernel/clock.js';
 import { DomainError } from '../../kernel/errors.js';
 import { Log } from '../../kernel/log.js';

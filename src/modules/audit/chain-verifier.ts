@@ -16,8 +16,8 @@
  */
 import { Injectable } from '@nestjs/common';
 import { type ReadScope, unsafelySystemScope } from '../../access/index.js';
-import { NO_LINK, entryDigest, linkOf, verifyMark } from '../../engines/audit-trail/audit-entry.js';
-import { KeyRing } from '../../engines/keyring/keyring.js';
+import { NO_LINK, entryDigest, linkOf, verifyMark } from '../../infrastructure/audit-trail/audit-entry.js';
+import { KeyRing } from '../../infrastructure/keyring/keyring.js';
 import { ChainRepository, type Seal, type StoredEntry, type StoredMark } from './chain.repository.js';
 
 export type BreakKind =

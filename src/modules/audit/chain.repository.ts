@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import type { ReadScope, WriteScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
 import { sql } from '../../database/sql.js';
-import type { AuditEntry, ChainMark } from '../../engines/audit-trail/audit-entry.js';
+import type { AuditEntry, ChainMark } from '../../infrastructure/audit-trail/audit-entry.js';
 
 /** An event as stored, with what the chain needs of it. */
 export interface StoredEntry extends AuditEntry {

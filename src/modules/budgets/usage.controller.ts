@@ -1,8 +1,8 @@
 import { Controller, Get, Query } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
-import { CurrentActor } from '../../http/current-actor.js';
-import { ApiZodResponse } from '../../http/returns.js';
+import { CurrentActor } from '../../http/decorators/current-actor.js';
+import { ApiZodResponse } from '../../http/decorators/api-zod-response.js';
 import { USAGE_EXAMPLE, usageQuery, type UsageQueryInput, usageSchema, type Usage } from './usage.schema.js';
 import { UsageService } from './usage.service.js';
 

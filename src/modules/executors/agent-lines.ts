@@ -3,7 +3,7 @@
  * object with the type and the data of an event is that event; what any other line means is the reader's to say. Nothing that a
  * line holds can break the log: JSON goes through the parser of request bodies, text loses what cannot be stored.
  */
-import { parseJsonBody } from '../../http/json-body/parse-json-body.js';
+import { parseJsonBody } from '../../http/body/json/parse-json-body.js';
 import { hasHalves, withoutHalves } from '../../http/json-body/surrogate-halves.js';
 import { DomainError } from '../../kernel/errors.js';
 import { keepEventHalves, type WorkerEvent, workerEventSchema } from '../runs/index.js';

@@ -9,7 +9,7 @@ import { EXECUTORS, type Executor } from './executor.js';
 import { ExecutorsRepository } from './executors.repository.js';
 import { HttpExecutor } from './http/http-executor.js';
 import { InProcessWorker } from './in-process-worker.js';
-import { RunClaimer } from './run-executions.js';
+import { RunClaimer } from './run-claimer.js';
 
 @Module({
   imports: [AgentsModule, AssetsModule, AuthModule, RunsModule],

@@ -14,12 +14,12 @@
 import { hostname } from 'node:os';
 import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
 import { AppConfig } from '../../config/app-config.js';
-import { ANY_WORK_TOPIC, EventBus } from '../../engines/event-bus/event-bus.js';
+import { ANY_WORK_TOPIC, EventBus } from '../../infrastructure/event-bus/event-bus.js';
 import { Log } from '../../kernel/log.js';
 import { EXECUTORS, type Executor } from './executor.js';
 import { type DueOrganization, ExecutorsRepository } from './executors.repository.js';
 import type { RunExecution } from './run-execution.js';
-import { RunClaimer } from './run-executions.js';
+import { RunClaimer } from './run-claimer.js';
 
 const POLL_INTERVAL_MS = 1_000;
 /** Organisations looked up at a time. */

@@ -4,7 +4,7 @@
  */
 import { Readable } from 'node:stream';
 import { type Actor, writeScope } from '../../access/index.js';
-import type { EventBus } from '../../engines/event-bus/event-bus.js';
+import type { EventBus } from '../../infrastructure/event-bus/event-bus.js';
 import { DomainError } from '../../kernel/errors.js';
 import type { Log } from '../../kernel/log.js';
 import type { AgentForExecution } from '../agents/index.js';
@@ -12,8 +12,8 @@ import type { AssetsService } from '../assets/index.js';
 import type { ClaimedWork, WorkerTextRedactor, WorkerEvent, WorkerService } from '../runs/index.js';
 import { EventSender } from './event-sender.js';
 import { type Executor, type LeasedRun, type AgentFile, RunFailure, type RunResult } from './executor.js';
-import { ExecutionAborted } from './interrupted.js';
-import { LeaseHeartbeat } from './lease-keeper.js';
+import { ExecutionAborted } from './execution-aborted.js';
+import { LeaseHeartbeat } from './lease-heartbeat.js';
 
 interface ExecutionInput {
   actor: Actor;

@@ -1,10 +1,10 @@
 import { Controller, Get, Param, Query } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
-import { CurrentActor } from '../../http/current-actor.js';
-import { type ListQuery, listQuery, pageSchema } from '../../http/list-query.js';
-import { ApiZodResponse } from '../../http/returns.js';
-import { idParam } from '../../http/schemas.js';
+import { CurrentActor } from '../../http/decorators/current-actor.js';
+import { type ListQuery, listQuery, pageSchema } from '../../http/pagination/cursor-paginator.js';
+import { ApiZodResponse } from '../../http/decorators/api-zod-response.js';
+import { idParam } from '../../http/openapi/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { type Message, messageSchema } from './messages.schema.js';
 import { MessagesService } from './messages.service.js';

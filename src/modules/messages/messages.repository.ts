@@ -4,7 +4,7 @@ import { Database, type Tx } from '../../database/database.js';
 import { createdBetween, type KeysetPage, type KeysetRow, keysetRows } from '../../database/keyset.sql.js';
 import { readableTask } from '../../database/scope.sql.js';
 import { jsonb, sql } from '../../database/sql.js';
-import type { ListQuery } from '../../http/list-query.js';
+import type { ListQuery } from '../../http/pagination/cursor-paginator.js';
 import { messageJson } from './messages.query.js';
 import type { Message, MessagePart, MessageRole } from './messages.schema.js';
 

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, readScope, type WriteScope } from '../../access/index.js';
 import type { Tx } from '../../database/database.js';
-import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
-import { CursorPaginator, type ListQuery } from '../../http/list-query.js';
+import { CursorCodec } from '../../infrastructure/signed-urls/cursor-codec.js';
+import { CursorPaginator, type ListQuery } from '../../http/pagination/cursor-paginator.js';
 import { invalid, notFound } from '../../kernel/errors.js';
 import { newId } from '../../kernel/ids.js';
 import type { Page } from '../../kernel/page.js';

@@ -7,7 +7,7 @@
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { unsafelySystemScope, type WriteScope } from '../../access/index.js';
 import { Log } from '../../kernel/log.js';
-import { BackgroundJob } from '../../kernel/rounds.js';
+import { BackgroundJob } from '../../kernel/concurrency/background-job.js';
 import { AssetsService } from '../assets/index.js';
 import { BudgetsService } from '../budgets/index.js';
 import { type DueClass, RetentionDueQuery } from './retention-due.query.js';

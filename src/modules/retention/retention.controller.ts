@@ -1,8 +1,8 @@
 import { Body, Controller, Get, HttpCode, Patch, Post } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
-import { CurrentActor } from '../../http/current-actor.js';
-import { ApiZodResponse } from '../../http/returns.js';
+import { CurrentActor } from '../../http/decorators/current-actor.js';
+import { ApiZodResponse } from '../../http/decorators/api-zod-response.js';
 import {
   DEFAULT_RETENTION,
   dryRunSchema,

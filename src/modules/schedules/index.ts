@@ -1,8 +1,8 @@
 export { ScheduleEntity, ScheduleSlotEntity } from './schedule.entity.js';
-export { ScheduleRunner } from './schedule-clockwork.js';
-export { ScheduleDispatcher } from './schedule-firing.js';
+export { ScheduleRunner } from './firing/schedule-runner.js';
+export { ScheduleDispatcher } from './firing/schedule-dispatcher.js';
 export { SchedulesModule } from './schedules.module.js';
-export { scheduleInfoJson, type StoredScheduleInfo } from './schedules.repository.js';
+export { scheduleInfoJson, type StoredScheduleInfo } from './api/schedules.repository.js';
 export {
   cronText,
   schedulePatch,
@@ -10,5 +10,5 @@ export {
   scheduleSettings,
   type ScheduleSettings,
   timezoneText,
-} from './schedules.schema.js';
-export { type ScheduleInfo, SchedulesService } from './schedules.service.js';
+} from './api/schedules.schema.js';
+export { type ScheduleInfo, SchedulesService } from './api/schedules.service.js';

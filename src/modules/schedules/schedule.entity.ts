@@ -1,5 +1,5 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
-import type { CatchUp, Overlap, SlotStatus } from './due-slots.js';
+import type { CatchUp, Overlap, SlotStatus } from './firing/due-slots.js';
 
 /** When a task is to be run again and again: at most one a task for now. The migration says where it stands and what it is set to. */
 @Entity('schedules')

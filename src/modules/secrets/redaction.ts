@@ -6,7 +6,7 @@
  * cannot be seen, and no product should say that it can: the promise is against accidents. Texts shorter than {@link MIN_CHARACTERS}
  * are left alone: they would be found in half of all words.
  */
-import type { JsonObject } from '../../http/merge-patch.js';
+import type { JsonObject } from '../../http/pipes/merge-patch.js';
 import { codingsOf, spellingsOf } from './secret-spellings.js';
 
 /** What is found in a shorter text says nothing. */

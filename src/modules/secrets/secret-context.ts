@@ -1,4 +1,4 @@
-import type { SealContext } from '../../engines/envelope/envelope.js';
+import type { SealContext } from '../../infrastructure/envelope/envelope.js';
 
 /** What a secret's value is bound to. */
 export function secretContext(organizationId: string, secretId: string, version: number): SealContext {

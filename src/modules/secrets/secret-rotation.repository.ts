@@ -1,12 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import type { Database } from '../../database/database.js';
 import { sql } from '../../database/sql.js';
-import { type Envelope, EnvelopeError } from '../../engines/envelope/envelope.js';
+import { type Envelope, EnvelopeError } from '../../infrastructure/envelope/envelope.js';
 import {
   type ReencryptionCount,
   ReencryptableStore,
   ReencryptionRegistry,
-} from '../../engines/envelope/sealed-stores.js';
+} from '../../infrastructure/envelope/reencryption-registry.js';
 import { Log } from '../../kernel/log.js';
 import { secretContext } from './secret-context.js';
 

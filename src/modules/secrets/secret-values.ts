@@ -9,8 +9,8 @@
 import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../access/index.js';
 import { Database } from '../../database/database.js';
-import { AuditTrail } from '../../engines/audit-trail/audit-trail.js';
-import { Envelope, EnvelopeError } from '../../engines/envelope/envelope.js';
+import { AuditTrail } from '../../infrastructure/audit-trail/audit-trail.js';
+import { Envelope, EnvelopeError } from '../../infrastructure/envelope/envelope.js';
 import { Clock } from '../../kernel/clock.js';
 import { Log } from '../../kernel/log.js';
 import { Redactor } from './redaction.js';

@@ -1,9 +1,9 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Put, Query } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiSecurity, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../access/index.js';
-import { CurrentActor } from '../../http/current-actor.js';
-import type { ListQuery } from '../../http/list-query.js';
-import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
+import { CurrentActor } from '../../http/decorators/current-actor.js';
+import type { ListQuery } from '../../http/pagination/cursor-paginator.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/decorators/api-zod-response.js';
 import type { Page } from '../../kernel/page.js';
 import {
   SECRET_EXAMPLE,

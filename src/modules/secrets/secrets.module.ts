@@ -1,6 +1,6 @@
 import { Module } from '@nestjs/common';
 import { SecretRotationRepository } from './secret-rotation.repository.js';
-import { SecretSweeper } from './secret-sweep.js';
+import { SecretSweeper } from './secret-sweeper.js';
 import { SecretValues } from './secret-values.js';
 import { SecretsController } from './secrets.controller.js';
 import { SecretsRepository } from './secrets.repository.js';

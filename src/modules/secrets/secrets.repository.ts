@@ -5,8 +5,8 @@ import { RowLimits } from '../../database/row-limits.js';
 import { type KeysetPage, type KeysetRow, createdBetween, keysetRows } from '../../database/keyset.sql.js';
 import { live, tenant } from '../../database/scope.sql.js';
 import { type Sql, raw, sql } from '../../database/sql.js';
-import type { SealedValue } from '../../engines/envelope/envelope.js';
-import type { ListQuery } from '../../http/list-query.js';
+import type { SealedValue } from '../../infrastructure/envelope/envelope.js';
+import type { ListQuery } from '../../http/pagination/cursor-paginator.js';
 import type { SecretView } from './secrets.schema.js';
 
 const SECRET_JSON = sql`json_build_object('id', s.id, 'name', s.name, 'version', s.version, 'fingerprint', s.fingerprint,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { listQuery, pageSchema } from '../../http/list-query.js';
+import { listQuery, pageSchema } from '../../http/pagination/cursor-paginator.js';
 import { timeField } from '../organizations/index.js';
 
 /** Most bytes of a value, in UTF-8: a key file with its chain fits. */

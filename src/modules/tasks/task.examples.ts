@@ -1,7 +1,7 @@
 /** What the document shows of tasks: one task of a team, run once by the builtin agent. */
 import type { Message } from '../messages/index.js';
 import { NEW_TASK_EXAMPLE } from './new-task.example.js';
-import type { TaskDetail, TaskItem } from './task-view.schema.js';
+import type { TaskDetail, TaskItem } from './queries/task-view.schema.js';
 import type { TaskShare } from './tasks.schema.js';
 
 const TASK_ID = '019a2f60-7c00-7b6e-8c5d-5d0a4b1c2e33';

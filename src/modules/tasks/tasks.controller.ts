@@ -3,18 +3,18 @@ import { ApiBearerAuth, ApiHeader, ApiOperation, ApiSecurity, ApiTags } from '@n
 import type { FastifyReply } from 'fastify';
 import { type Actor, Requires } from '../../access/index.js';
 import type { IdempotencyTicket } from '../../database/idempotency.js';
-import { BodyLimit } from '../../http/body-limit.js';
-import { created } from '../../http/created.js';
-import { CurrentActor } from '../../http/current-actor.js';
-import { IdempotencyKey } from '../../http/idempotency-key.js';
-import { ApiProblemResponses, ApiZodResponse } from '../../http/returns.js';
-import { idParam } from '../../http/schemas.js';
+import { BodyLimit } from '../../http/decorators/body-limit.js';
+import { created } from '../../http/decorators/created.js';
+import { CurrentActor } from '../../http/decorators/current-actor.js';
+import { IdempotencyKey } from '../../http/idempotency/idempotency-key.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../http/decorators/api-zod-response.js';
+import { idParam } from '../../http/openapi/schemas.js';
 import type { Page } from '../../kernel/page.js';
 import { type Message, messageSchema } from '../messages/index.js';
-import { TaskMessagesService } from './task-conversation.service.js';
-import { TaskDesk } from './task-desk.js';
+import { TaskMessagesService } from './commands/task-messages.service.js';
+import { TaskDesk } from './commands/task-desk.js';
 import { MESSAGE_EXAMPLE, TASK_DETAIL_EXAMPLE, TASK_ITEM_EXAMPLE } from './task.examples.js';
-import { type TaskDetail, type TaskItem, taskDetailSchema, taskPage } from './task-view.schema.js';
+import { type TaskDetail, type TaskItem, taskDetailSchema, taskPage } from './queries/task-view.schema.js';
 import {
   type NewTask,
   type NewTaskMessage,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { listQuery, pageSchema } from '../../http/list-query.js';
-import { withNotAvailable } from '../../http/not-available.js';
-import { cursorQuery, idQuery, limitQuery } from '../../http/schemas.js';
+import { listQuery, pageSchema } from '../../http/pagination/cursor-paginator.js';
+import { withNotAvailable } from '../../http/filters/not-available.js';
+import { cursorQuery, idQuery, limitQuery } from '../../http/openapi/schemas.js';
 import { runConfigSchema } from '../agents/index.js';
 import { messagePartsSchema } from '../messages/index.js';
 import { concurrencyKeySchema, delaySchema, TASK_STATUSES, ttlSchema } from '../runs/index.js';

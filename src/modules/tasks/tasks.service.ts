@@ -1,17 +1,17 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, readScope, writeScope } from '../../access/index.js';
 import { Database, type Tx } from '../../database/database.js';
-import { CursorCodec } from '../../engines/signed-url/cursor-sealer.js';
-import { HeavyReads } from '../../http/heavy-reads.js';
-import { CursorPaginator } from '../../http/list-query.js';
+import { CursorCodec } from '../../infrastructure/signed-urls/cursor-codec.js';
+import { HeavyReads } from '../../http/interceptors/heavy-reads.js';
+import { CursorPaginator } from '../../http/pagination/cursor-paginator.js';
 import { forbidden, notFound } from '../../kernel/errors.js';
 import type { Page } from '../../kernel/page.js';
 import { RunsService } from '../runs/index.js';
-import { TaskPresenter } from './task-presenter.js';
-import { TasksQuery } from './tasks.query.js';
+import { TaskPresenter } from './queries/task-presenter.js';
+import { TasksQuery } from './queries/tasks.query.js';
 import { type LockedTask, TasksRepository } from './tasks.repository.js';
 import type { TaskListQuery } from './tasks.schema.js';
-import type { TaskDetail, TaskItem } from './task-view.schema.js';
+import type { TaskDetail, TaskItem } from './queries/task-view.schema.js';
 
 /** Reading tasks, and ending them. */
 @Injectable()

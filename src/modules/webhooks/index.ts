@@ -1,3 +1,3 @@
-export { type CallbackFacts, CallbackPresenter } from './callback-presenter.js';
-export { WebhookEndpointEntity } from './webhook-endpoint.entity.js';
+export { type CallbackFacts, CallbackPresenter } from './dispatch/callback-presenter.js';
+export { WebhookEndpointEntity } from './endpoints/webhook-endpoint.entity.js';
 export { WebhooksModule } from './webhooks.module.js';

@@ -1,18 +1,18 @@
 import { Module } from '@nestjs/common';
-import { CallbackSecretController } from './callback-secret.controller.js';
-import { DeliveriesController } from './deliveries.controller.js';
-import { DeliveriesRepository } from './deliveries.repository.js';
-import { DeliveriesService } from './deliveries.service.js';
-import { DeliveryAttempt } from './delivery-attempt.js';
-import { DeliveryDispatcher } from './delivery-dispatcher.js';
-import { DeliverySweeper } from './delivery-sweeper.js';
-import { DispatchRepository } from './dispatch.repository.js';
-import { WebhookSecretsService } from './hook-secrets.js';
-import { WebhookSecretStore } from './hook-secret-store.repository.js';
-import { WebhookSecretsRepository } from './hook-secrets.repository.js';
-import { WebhooksController } from './webhooks.controller.js';
-import { WebhooksRepository } from './webhooks.repository.js';
-import { WebhooksService } from './webhooks.service.js';
+import { CallbackSecretController } from './secrets/callback-secret.controller.js';
+import { DeliveriesController } from './deliveries/deliveries.controller.js';
+import { DeliveriesRepository } from './deliveries/deliveries.repository.js';
+import { DeliveriesService } from './deliveries/deliveries.service.js';
+import { DeliveryAttempt } from './dispatch/delivery-attempt.js';
+import { DeliveryDispatcher } from './dispatch/delivery-dispatcher.js';
+import { DeliverySweeper } from './dispatch/delivery-sweeper.js';
+import { DispatchRepository } from './dispatch/dispatch.repository.js';
+import { WebhookSecretsService } from './secrets/webhook-secrets.service.js';
+import { WebhookSecretStore } from './secrets/webhook-secret-store.repository.js';
+import { WebhookSecretsRepository } from './secrets/webhook-secrets.repository.js';
+import { WebhooksController } from './endpoints/webhooks.controller.js';
+import { WebhooksRepository } from './endpoints/webhooks.repository.js';
+import { WebhooksService } from './endpoints/webhooks.service.js';
 
 @Module({
   controllers: [WebhooksController, CallbackSecretController, DeliveriesController],

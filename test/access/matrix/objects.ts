@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
-import { blobKey } from '../../../src/engines/blob-store/blob-key.js';
-import { BlobStore } from '../../../src/engines/blob-store/blob-store.js';
+import { blobKey } from '../../../src/infrastructure/blob-store/blob-key.js';
+import { BlobStore } from '../../../src/infrastructure/blob-store/blob-store.js';
 import { join, jsonb, sql } from '../../../src/database/sql.js';
 import { newId } from '../../../src/kernel/ids.js';
 import type { TestServer } from '../../support/server.js';

@@ -10,9 +10,9 @@ import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, createServer as createSocketServer, type Server } from 'node:net';
-import { parseNetwork } from '../../../src/engines/egress/address.js';
-import { EgressError, type EgressRequest } from '../../../src/engines/egress/egress.js';
-import { NodeEgress } from '../../../src/engines/egress/node-egress.js';
+import { parseNetwork } from '../../../src/infrastructure/egress/address.js';
+import { EgressError, type EgressRequest } from '../../../src/infrastructure/egress/egress.js';
+import { NodeEgress } from '../../../src/infrastructure/egress/node-egress.js';
 import { HOSTILE_NAMES, hostileUrls } from './hostile.js';
 import { NameServer } from './name-server.js';
 

@@ -5,9 +5,9 @@
  */
 import { writeFileSync } from 'node:fs';
 import sharp, { type Sharp } from 'sharp';
-import { card } from './cards.js';
-import { previewModel } from './models.js';
-import { previewPicture } from './pictures.js';
+import { card } from './pictures/cards.js';
+import { previewModel } from './models/models.js';
+import { previewPicture } from './pictures/pictures.js';
 import {
   type MediaFacts,
   type OnFacts,
@@ -18,8 +18,8 @@ import {
   type PreviewResult,
   THUMBNAIL_PIXELS,
 } from './preview-job.js';
-import { previewSound } from './sounds.js';
-import { previewVideo } from './videos.js';
+import { previewSound } from './sounds/sounds.js';
+import { previewVideo } from './videos/videos.js';
 
 sharp.cache(false);
 sharp.concurrency(1);

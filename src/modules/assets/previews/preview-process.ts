@@ -12,7 +12,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
-import { PreviewWorker, type PreviewLimits } from './preview-lane.js';
+import { PreviewWorker, type PreviewLimits } from './preview-worker.js';
 import type { PreviewJob, PreviewResult } from './preview-job.js';
 
 const MIN_LANES = 2;

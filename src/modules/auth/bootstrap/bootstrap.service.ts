@@ -11,7 +11,7 @@ import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { type WriteScope, unsafelySystemScope } from '../../../access/index.js';
 import { AppConfig, ConfigError } from '../../../config/app-config.js';
 import { Database, type Tx } from '../../../database/database.js';
-import { PasswordHasher } from '../../../engines/passwords/index.js';
+import { PasswordHasher } from '../../../infrastructure/passwords/index.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import { Log } from '../../../kernel/log.js';

@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { KeyRing, type SecretKey } from '../../../engines/keyring/keyring.js';
+import { KeyRing, type SecretKey } from '../../../infrastructure/keyring/keyring.js';
 
 /** What failed sign-ins are counted under. */
 export type ThrottleSubjectKind = 'account' | 'address' | 'pair' | 'user' | 'user-pair' | 'confirmation';

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { BoundedCache } from '../../../kernel/bounded-cache.js';
 import { Clock } from '../../../kernel/clock.js';
-import { BatchExecutor } from '../../../kernel/gatherer.js';
+import { BatchExecutor } from '../../../kernel/concurrency/batch-executor.js';
 import { toActor } from './actor-facts.js';
 import type { LoadedActor } from './actor-loader.js';
 import { ActorsQuery, type FoundSecret } from './actors.query.js';

@@ -9,14 +9,14 @@
  * 4. The actor is remembered for some seconds. Every scoped statement asks for its epoch, so a revoked one reads and writes
  *    nothing; then, and where its role seems too small, the edge asks again with `fresh`, which asks the database.
  *
- * Every failure is the same 401 with the same words, until too many come from one address (wrong-keys.ts). A wrong key costs what a right
+ * Every failure is the same 401 with the same words, until too many come from one address (failed-auth-limiter.ts). A wrong key costs what a right
  * one costs on its first use: its part of a look-up, a digest, a comparison.
  */
 import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { type AccessDeclaration, type Actor, READ_ACTIONS } from '../../../access/index.js';
-import { UrlSigner, invalidLink, type VerifiedLink } from '../../../engines/signed-url/url-signer.js';
-import { Authenticator } from '../../../http/authenticator.js';
+import { UrlSigner, invalidLink, type VerifiedLink } from '../../../infrastructure/signed-urls/url-signer.js';
+import { Authenticator } from '../../../http/guards/authenticator.js';
 import { BoundedCache, cacheKeyOf } from '../../../kernel/bounded-cache.js';
 import { Clock } from '../../../kernel/clock.js';
 import { DomainError } from '../../../kernel/errors.js';
@@ -25,8 +25,8 @@ import { AccessTokens } from '../tokens/access-tokens.js';
 import { ActorLoader, type LoadedActor } from './actor-loader.js';
 import { CREDENTIAL_HEADERS, credentialIn } from './header.strategies.js';
 import { KeyVerifier } from './key-verifier.js';
-import { LastUsedTracker } from './last-use.js';
-import { FailedAuthLimiter } from './wrong-keys.js';
+import { LastUsedTracker } from './last-used-tracker.js';
+import { FailedAuthLimiter } from './failed-auth-limiter.js';
 
 /** The one credential of a request. */
 export type Credential = { kind: 'token' | 'key'; text: string };

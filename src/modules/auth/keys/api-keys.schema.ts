@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ROLES, TEAM_ROLES } from '../../../access/index.js';
-import { listQuery, pageSchema } from '../../../http/list-query.js';
-import { idQuery } from '../../../http/schemas.js';
+import { listQuery, pageSchema } from '../../../http/pagination/cursor-paginator.js';
+import { idQuery } from '../../../http/openapi/schemas.js';
 
 const MAX_REFERENCES = 100;
 /** Thirty days: an overlap is for a rollout, not for two keys for good. */

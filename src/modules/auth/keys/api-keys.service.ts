@@ -3,8 +3,8 @@ import { type Actor, type WriteScope, minRole, canManageRole, readScope, writeSc
 import { AppConfig } from '../../../config/app-config.js';
 import type { Tx } from '../../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../../database/idempotency.js';
-import { CursorCodec } from '../../../engines/signed-url/cursor-sealer.js';
-import { CursorPaginator } from '../../../http/list-query.js';
+import { CursorCodec } from '../../../infrastructure/signed-urls/cursor-codec.js';
+import { CursorPaginator } from '../../../http/pagination/cursor-paginator.js';
 import { Clock } from '../../../kernel/clock.js';
 import { DomainError, forbidden, invalid, notFound } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';

@@ -1,9 +1,9 @@
 import { Body, Controller, Get, HttpCode, Ip, Post } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { type Actor, Requires } from '../../../access/index.js';
-import { BodyLimit } from '../../../http/body-limit.js';
-import { CurrentActor } from '../../../http/current-actor.js';
-import { ApiProblemResponses, ApiZodResponse } from '../../../http/returns.js';
+import { BodyLimit } from '../../../http/decorators/body-limit.js';
+import { CurrentActor } from '../../../http/decorators/current-actor.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../../http/decorators/api-zod-response.js';
 import { ME_EXAMPLE, type Me, type PasswordChange, meSchema, passwordChange } from './me.schema.js';
 import { MeService } from './me.service.js';
 

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, READ_ACTIONS, WRITE_ACTIONS, may, readScope, writeScope } from '../../../access/index.js';
 import { Database } from '../../../database/database.js';
-import { PasswordHasher } from '../../../engines/passwords/index.js';
+import { PasswordHasher } from '../../../infrastructure/passwords/index.js';
 import { forbidden, invalid, notFound } from '../../../kernel/errors.js';
 import { UsersService, raiseEpochs } from '../../organizations/index.js';
 import { LoginService } from '../sessions/login.service.js';

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { type Role, unsafelySystemScope } from '../../../access/index.js';
 import { Database } from '../../../database/database.js';
-import { AuditTrail } from '../../../engines/audit-trail/audit-trail.js';
-import { PasswordHasher } from '../../../engines/passwords/index.js';
+import { AuditTrail } from '../../../infrastructure/audit-trail/audit-trail.js';
+import { PasswordHasher } from '../../../infrastructure/passwords/index.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import { UsersService, passwordField, raiseEpochs } from '../../organizations/index.js';

@@ -2,8 +2,8 @@ import { Body, Controller, HttpCode, Ip, Post, Req } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { Public } from '../../../access/index.js';
-import { BodyLimit } from '../../../http/body-limit.js';
-import { ApiProblemResponses, ApiZodResponse } from '../../../http/returns.js';
+import { BodyLimit } from '../../../http/decorators/body-limit.js';
+import { ApiProblemResponses, ApiZodResponse } from '../../../http/decorators/api-zod-response.js';
 import {
   type LoginRequest,
   type LogoutRequest,

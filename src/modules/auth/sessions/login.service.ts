@@ -18,17 +18,17 @@
 import { Injectable } from '@nestjs/common';
 import { unsafelySystemScope } from '../../../access/index.js';
 import { PublicDatabase } from '../../../database/database.js';
-import { AuditTrail } from '../../../engines/audit-trail/audit-trail.js';
-import { PasswordHasher } from '../../../engines/passwords/index.js';
+import { AuditTrail } from '../../../infrastructure/audit-trail/audit-trail.js';
+import { PasswordHasher } from '../../../infrastructure/passwords/index.js';
 import { DomainError } from '../../../kernel/errors.js';
-import { KeyedLimiter } from '../../../kernel/keyed-limiter.js';
+import { KeyedLimiter } from '../../../kernel/concurrency/keyed-limiter.js';
 import { KeyDigests } from '../credentials/key-digests.js';
 import type { LoginRequest, TokenReply } from './auth.schema.js';
 import { throttledAddress } from '../../../kernel/client-address.js';
 import { LoginThrottleRepository, type ThrottleSubjects } from './login-throttle.repository.js';
 import { SessionsService } from './sessions.service.js';
 import { type AccountToSignIn, SignInQuery } from './sign-in.query.js';
-import { SignInQueue } from './sign-in-turns.js';
+import { SignInQueue } from './sign-in-queue.js';
 
 /** Ten guesses a quarter of an hour are enough for a person and useless for a machine. */
 const MAX_FAILURES = 10;

@@ -1,5 +1,5 @@
 import { createHash, createHmac } from 'node:crypto';
-import { open, seal } from '../../../engines/keyring/sealed-box.js';
+import { open, seal } from '../../../infrastructure/keyring/sealed-box.js';
 
 const CONTEXT = 'refresh-successor';
 

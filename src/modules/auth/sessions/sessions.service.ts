@@ -13,7 +13,7 @@
 import { Injectable } from '@nestjs/common';
 import { type WriteScope, unsafelySystemScope } from '../../../access/index.js';
 import { Database, type Tx } from '../../../database/database.js';
-import { AuditTrail, type AuditEventInput } from '../../../engines/audit-trail/audit-trail.js';
+import { AuditTrail, type AuditEventInput } from '../../../infrastructure/audit-trail/audit-trail.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import { raiseEpochs } from '../../organizations/index.js';

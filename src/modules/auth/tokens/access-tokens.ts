@@ -15,7 +15,7 @@ import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { type JwtModuleOptions, JwtSecretRequestType, JwtService } from '@nestjs/jwt';
 import { z } from 'zod';
-import { KeyRing, type TokenKey } from '../../../engines/keyring/keyring.js';
+import { KeyRing, type TokenKey } from '../../../infrastructure/keyring/keyring.js';
 import { decodeBase64url } from '../../../kernel/base64.js';
 import { BoundedCache, cacheKeyOf } from '../../../kernel/bounded-cache.js';
 import { Clock } from '../../../kernel/clock.js';

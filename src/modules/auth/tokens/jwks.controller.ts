@@ -3,9 +3,9 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { exportJWK } from 'jose';
 import { z } from 'zod';
 import { Public } from '../../../access/index.js';
-import { KeyRing } from '../../../engines/keyring/keyring.js';
-import { AnyQuery } from '../../../http/declared-input.guard.js';
-import { ApiZodResponse } from '../../../http/returns.js';
+import { KeyRing } from '../../../infrastructure/keyring/keyring.js';
+import { AnyQuery } from '../../../http/guards/declared-input.guard.js';
+import { ApiZodResponse } from '../../../http/decorators/api-zod-response.js';
 
 const keySchema = z.object({
   kty: z.literal('EC'),

@@ -1,7 +1,7 @@
 import type { LeasedRun } from '../executor.js';
 import { type BuiltinAgent, invalidInput } from './builtin-agent.js';
 import { digest, type DigestInput } from './digest/digest.js';
-import { latestUserText } from '../told.js';
+import { latestUserText } from '../agent-run-payload.js';
 import { digestPayloadSchema } from './digest/digest.schema.js';
 
 /** The builtin agent `digest`: an extractive digest of the payload's text, or of the prompt. */

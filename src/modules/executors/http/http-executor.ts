@@ -1,12 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { AppConfig } from '../../../config/app-config.js';
-import { Egress, EgressError, type EgressFailure } from '../../../engines/egress/egress.js';
-import { SigningSecrets } from '../../../engines/egress/signing-secrets.js';
-import { signatureHeaders } from '../../../engines/egress/standard-webhooks.js';
+import { Egress, EgressError, type EgressFailure } from '../../../infrastructure/egress/egress.js';
+import { SigningSecrets } from '../../../infrastructure/egress/signing-secrets.js';
+import { signatureHeaders } from '../../../infrastructure/egress/standard-webhooks.js';
 import { Clock } from '../../../kernel/clock.js';
 import { type AgentForExecution, httpConfigSchema } from '../../agents/index.js';
 import { type Executor, type LeasedRun, RunFailure, type RunResult } from '../executor.js';
-import { agentRunPayload } from '../told.js';
+import { agentRunPayload } from '../agent-run-payload.js';
 import { readReply } from './http-reply.js';
 
 const REPLY_BYTES = 64 * 1024 * 1024;

@@ -2,8 +2,8 @@
  * What the server of an http agent answers, as events and a result. A JSON object is the output. A stream of lines (NDJSON) or of
  * server-sent events is read as it comes; its last word is `complete` or `fail`, and a stream that ends without one was cut off.
  */
-import type { EgressReply } from '../../../engines/egress/egress.js';
-import { parseJsonBody } from '../../../http/json-body/parse-json-body.js';
+import type { EgressReply } from '../../../infrastructure/egress/egress.js';
+import { parseJsonBody } from '../../../http/body/json/parse-json-body.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { workerEventSchema } from '../../runs/index.js';
 import { asOutput, eventsOfText, type Line, readLines, understand, withoutByteOrderMark } from '../agent-lines.js';

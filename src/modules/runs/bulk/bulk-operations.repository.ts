@@ -10,9 +10,9 @@ import { RowLimits } from '../../../database/row-limits.js';
 import { createdBetween, type KeysetPage, type KeysetRow, keysetRows } from '../../../database/keyset.sql.js';
 import { contributableTask, tenant } from '../../../database/scope.sql.js';
 import { type Sql, all, jsonb, sql } from '../../../database/sql.js';
-import type { ListQuery } from '../../../http/list-query.js';
+import type { ListQuery } from '../../../http/pagination/cursor-paginator.js';
 import type { ErrorCode } from '../../../kernel/errors.js';
-import { ENDED_STATUSES } from '../run.state.js';
+import { ENDED_STATUSES } from '../core/run.state.js';
 import type { BulkAction, BulkFilter, BulkOperation } from './bulk.schema.js';
 
 export interface NewOperation {

@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, readScope, writeScope } from '../../../access/index.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../../database/idempotency.js';
-import { EventBus } from '../../../engines/event-bus/event-bus.js';
-import { CursorCodec } from '../../../engines/signed-url/cursor-sealer.js';
-import { CursorPaginator, type ListQuery } from '../../../http/list-query.js';
+import { EventBus } from '../../../infrastructure/event-bus/event-bus.js';
+import { CursorCodec } from '../../../infrastructure/signed-urls/cursor-codec.js';
+import { CursorPaginator, type ListQuery } from '../../../http/pagination/cursor-paginator.js';
 import { invalid, notFound } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import type { Page } from '../../../kernel/page.js';

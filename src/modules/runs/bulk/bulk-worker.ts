@@ -12,12 +12,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { type Actor, may, unsafelySystemScope, type WriteScope, writeScope } from '../../../access/index.js';
 import { Database, StaleActorError } from '../../../database/database.js';
-import { EventBus } from '../../../engines/event-bus/event-bus.js';
+import { EventBus } from '../../../infrastructure/event-bus/event-bus.js';
 import { DomainError, type ErrorCode } from '../../../kernel/errors.js';
 import { Log } from '../../../kernel/log.js';
 import { ActorLoader } from '../../auth/index.js';
-import { ReplayService } from '../replay.service.js';
-import { RunsService } from '../runs.service.js';
+import { ReplayService } from '../lifecycle/replay.service.js';
+import { RunsService } from '../lifecycle/runs.service.js';
 import { BULK_TOPIC } from './bulk-operations.service.js';
 import { BulkOperationsRepository, type ClaimedOperation, type Settled } from './bulk-operations.repository.js';
 

@@ -5,7 +5,7 @@ import { BulkOperationsRepository } from './bulk-operations.repository.js';
 import { BulkOperationsService } from './bulk-operations.service.js';
 import { BulkWorker } from './bulk-worker.js';
 import { RunBatchRepository } from './run-batch.repository.js';
-import { RunBatchService } from './run-batches.service.js';
+import { RunBatchService } from './run-batch.service.js';
 
 /** Runs in numbers: queued in batches, canceled and replayed by filter. */
 @Module({

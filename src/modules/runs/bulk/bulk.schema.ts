@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { pageSchema } from '../../../http/list-query.js';
-import { idQuery, instantQuery } from '../../../http/schemas.js';
-import { RUN_STATUSES } from '../run.state.js';
+import { pageSchema } from '../../../http/pagination/cursor-paginator.js';
+import { idQuery, instantQuery } from '../../../http/openapi/schemas.js';
+import { RUN_STATUSES } from '../core/run.state.js';
 
 const BULK_ACTIONS = ['cancel', 'replay'] as const;
 export type BulkAction = (typeof BULK_ACTIONS)[number];

@@ -6,7 +6,7 @@ import { RowLimits } from '../../../database/row-limits.js';
 import { contributableTask, live } from '../../../database/scope.sql.js';
 import { sql } from '../../../database/sql.js';
 import { insertServerEvents } from '../../streams/index.js';
-import { QUEUED_EVENT } from '../state-change.query.js';
+import { QUEUED_EVENT } from '../core/state-change.query.js';
 
 export interface BatchedRun {
   id: string;

@@ -5,7 +5,7 @@ import type { Tx } from '../../../database/database.js';
 import { tenant } from '../../../database/scope.sql.js';
 import { sql } from '../../../database/sql.js';
 import { insertServerEvents } from '../../streams/index.js';
-import { cancelSideEffects, QUEUED_EVENT } from '../state-change.query.js';
+import { cancelSideEffects, QUEUED_EVENT } from '../core/state-change.query.js';
 
 export interface ScheduledRunRow {
   id: string;

@@ -2,11 +2,11 @@ import { Injectable } from '@nestjs/common';
 import { unsafelySystemScope } from '../../../access/index.js';
 import type { Tx } from '../../../database/database.js';
 import { RowLimits } from '../../../database/row-limits.js';
-import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../../engines/event-bus/event-bus.js';
+import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { resolveRunConfig } from '../../agents/index.js';
-import { RunEnqueuer } from '../run-admission.js';
-import type { RunSettings } from '../runs.repository.js';
+import { RunEnqueuer } from '../lifecycle/run-enqueuer.js';
+import type { RunSettings } from '../lifecycle/runs.repository.js';
 import { ScheduledRunsRepository } from './scheduled-runs.repository.js';
 
 /** What decides how a run of a schedule goes; the configurations as JSON texts, equal for many. */
