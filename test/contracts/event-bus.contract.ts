@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { ANY_STREAM_TOPIC, type EventBus, streamTopic } from '../../src/infrastructure/event-bus/event-bus.js';
+import {
+  ANY_STREAM_TOPIC,
+  ANY_WORK_TOPIC,
+  type EventBus,
+  streamTopic,
+  workTopic,
+} from '../../src/infrastructure/event-bus/event-bus.js';
 import { newId } from '../../src/kernel/ids.js';
 
 /** A bus of one replica. */
@@ -74,6 +80,16 @@ export function describeEventBus(name: string, createHarness: () => Promise<Even
       await until(() => heard.every(({ count }) => count > 0) && anything.count > 0);
       expect(unheard.map(({ count }) => count)).toEqual([0, 0]);
       for (const { stop } of [...heard, ...unheard, anything]) stop();
+    }, 60_000);
+
+    test('work of any organization wakes those that serve all of them, on every replica', async () => {
+      const heard = [listen(one.bus, ANY_WORK_TOPIC), listen(other.bus, ANY_WORK_TOPIC)];
+      one.bus.publish(workTopic(newId()));
+      await until(() => heard.every(({ count }) => count > 0));
+      const own = heard[0]?.count;
+      one.bus.publish(streamTopic(newId()));
+      expect(heard[0]?.count).toBe(own);
+      for (const { stop } of heard) stop();
     }, 60_000);
 
     test('who stopped listening hears no more, and one listener that goes takes no other with it', async () => {

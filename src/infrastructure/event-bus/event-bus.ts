@@ -34,14 +34,14 @@ export function streamTopic(runId: string): string {
   return `stream:${runId}`;
 }
 
-/** Something was appended to some log: for feeds over many runs. Nobody publishes it; every hint at a stream is also this one. */
+/** Something was appended to some log: for feeds over many runs. Nobody publishes it; every notification of a stream is also this one. */
 export const ANY_STREAM_TOPIC = 'stream';
 
 export function isStreamTopic(topic: string): boolean {
   return topic.startsWith('stream:');
 }
 
-/** Work became due in the organisation. */
+/** Work became due in the organization. */
 export function workTopic(organizationId: string): string {
   return `work:${organizationId}`;
 }
@@ -49,5 +49,9 @@ export function workTopic(organizationId: string): string {
 /** Something was put into the outbox that no log tells of. */
 export const OUTBOX_TOPIC = 'outbox';
 
-/** Work became due somewhere: what a process that serves every organisation listens to. */
+export function isWorkTopic(topic: string): boolean {
+  return topic.startsWith('work:');
+}
+
+/** Work became due somewhere: for processes that serve every organization. Nobody publishes it; every notification of work is also this one. */
 export const ANY_WORK_TOPIC = 'work';

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { ANY_STREAM_TOPIC, EventBus, isStreamTopic } from './event-bus.js';
+import { ANY_STREAM_TOPIC, ANY_WORK_TOPIC, EventBus, isStreamTopic, isWorkTopic } from './event-bus.js';
 
 /** Hints within one process; other replicas find out by looking, within a second. */
 export class LocalEventBus extends EventBus {
@@ -9,6 +9,9 @@ export class LocalEventBus extends EventBus {
     this.#emitter.emit(topic);
     if (isStreamTopic(topic)) {
       this.#emitter.emit(ANY_STREAM_TOPIC);
+    }
+    if (isWorkTopic(topic)) {
+      this.#emitter.emit(ANY_WORK_TOPIC);
     }
   }
 

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { type Actor, readScope, writeScope } from '../../../access/index.js';
 import { Database, type Tx } from '../../../database/database.js';
-import { ANY_WORK_TOPIC, EventBus, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
+import { EventBus, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
 import { notFound } from '../../../kernel/errors.js';
 import { AgentQueueRepository } from './agent-queue.repository.js';
 import type { AgentWorker, PauseInput } from './agent-queue.schema.js';
@@ -31,7 +31,6 @@ export class AgentQueueService {
       await this.repository.resume(scope, tx, id);
       tx.afterCommit(() => {
         this.bus.publish(workTopic(scope.organizationId));
-        this.bus.publish(ANY_WORK_TOPIC);
       });
     });
   }

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { WriteScope } from '../../../access/index.js';
 import type { Tx } from '../../../database/database.js';
-import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
+import { EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
 import { DomainError, notFound } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import { resolveRunConfig } from '../../agents/index.js';
@@ -43,7 +43,6 @@ export class RunBatchService {
         this.bus.publish(streamTopic(id));
       }
       this.bus.publish(workTopic(scope.organizationId));
-      this.bus.publish(ANY_WORK_TOPIC);
     });
     return new Map(runs.map(({ id, taskId }) => [taskId, id]));
   }

@@ -11,7 +11,7 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, readScope, unsafelySystemScope, writeScope } from '../../../access/index.js';
 import { Database, type Tx } from '../../../database/database.js';
 import { sql } from '../../../database/sql.js';
-import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
+import { EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
 import { DomainError, invalid, notFound } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import { AgentsService, resolveRunConfig } from '../../agents/index.js';
@@ -233,6 +233,5 @@ export class ChildrenService {
       this.bus.publish(streamTopic(id));
     }
     this.bus.publish(workTopic(organizationId));
-    this.bus.publish(ANY_WORK_TOPIC);
   }
 }

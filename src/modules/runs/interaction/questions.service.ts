@@ -6,7 +6,7 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, unsafelySystemScope, writeScope } from '../../../access/index.js';
 import { Database, type Tx } from '../../../database/database.js';
 import { jsonb, sql } from '../../../database/sql.js';
-import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
+import { EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
 import { DomainError, forbidden, invalid, notFound } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import { Log } from '../../../kernel/log.js';
@@ -288,7 +288,6 @@ export class QuestionsService {
   #announce(organizationId: string, runId: string): void {
     this.bus.publish(streamTopic(runId));
     this.bus.publish(workTopic(organizationId));
-    this.bus.publish(ANY_WORK_TOPIC);
   }
 }
 

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type WriteScope, writeScope } from '../../../access/index.js';
 import type { Tx } from '../../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../../database/idempotency.js';
-import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
+import { EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
 import { DomainError, forbidden, notFound } from '../../../kernel/errors.js';
 import { newId } from '../../../kernel/ids.js';
 import { ReplayRepository } from './replay.repository.js';
@@ -68,7 +68,6 @@ export class ReplayService {
     tx.afterCommit(() => {
       this.bus.publish(streamTopic(id));
       this.bus.publish(workTopic(scope.organizationId));
-      this.bus.publish(ANY_WORK_TOPIC);
     });
     return { id, number: replayed.number };
   }

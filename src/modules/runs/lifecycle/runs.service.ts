@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type Actor, type ReadScope, type WriteScope, readScope, writeScope } from '../../../access/index.js';
 import { Database, type Tx } from '../../../database/database.js';
 import { Idempotency, type IdempotencyTicket, type Outcome } from '../../../database/idempotency.js';
-import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
+import { EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
 import { CursorCodec } from '../../../infrastructure/signed-urls/cursor-codec.js';
 import { CursorPaginator } from '../../../http/pagination/cursor-paginator.js';
 import { DomainError, forbidden, notFound } from '../../../kernel/errors.js';
@@ -93,7 +93,6 @@ export class RunsService {
     tx.afterCommit(() => {
       this.bus.publish(streamTopic(id));
       this.bus.publish(workTopic(scope.organizationId));
-      this.bus.publish(ANY_WORK_TOPIC);
     });
     return { id, number: created.number };
   }

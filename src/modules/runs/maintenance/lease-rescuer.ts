@@ -5,7 +5,7 @@
  * time, and one over children of canceled runs. Deadlines are database time; the process's clock only paces the sweeps.
  */
 import { Injectable, type OnApplicationBootstrap, type BeforeApplicationShutdown } from '@nestjs/common';
-import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
+import { EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
 import { Log } from '../../../kernel/log.js';
 import { ChildrenService } from '../children/children.service.js';
 import { QuestionsService } from '../interaction/questions.service.js';
@@ -53,7 +53,6 @@ export class LeaseRescuer implements OnApplicationBootstrap, BeforeApplicationSh
         this.bus.publish(streamTopic(run.id));
         if (run.status === 'queued') {
           this.bus.publish(workTopic(run.organizationId));
-          this.bus.publish(ANY_WORK_TOPIC);
         }
         if (run.status === 'canceled') {
           await this.children.followCanceled(run.organizationId, run.id);

@@ -1,6 +1,6 @@
 /** One round of what time does to runs, called by the reaper on its pace; `RunTransitionsRepository` says what each part is. */
 import { Injectable } from '@nestjs/common';
-import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
+import { EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
 import type { RescuedRun } from './lease-rescuer.repository.js';
 import { WorkerHeartbeatsRepository } from '../worker/worker-heartbeats.repository.js';
 import { FIRST_KEY, FIRST_KEYED, RunTransitionsRepository } from './run-transitions.repository.js';
@@ -60,6 +60,5 @@ export class RunScheduler {
 
   #wakeUp(organizationId: string): void {
     this.bus.publish(workTopic(organizationId));
-    this.bus.publish(ANY_WORK_TOPIC);
   }
 }

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { unsafelySystemScope } from '../../../access/index.js';
 import type { Tx } from '../../../database/database.js';
 import { RowLimits } from '../../../database/row-limits.js';
-import { ANY_WORK_TOPIC, EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
+import { EventBus, streamTopic, workTopic } from '../../../infrastructure/event-bus/event-bus.js';
 import { DomainError } from '../../../kernel/errors.js';
 import { resolveRunConfig } from '../../agents/index.js';
 import { RunEnqueuer } from '../lifecycle/run-enqueuer.js';
@@ -68,7 +68,6 @@ export class ScheduledRuns {
     const organizations = new Set(runs.map((run) => run.organizationId));
     tx.afterCommit(() => {
       organizations.forEach((id) => this.bus.publish(workTopic(id)));
-      this.bus.publish(ANY_WORK_TOPIC);
     });
   }
 
