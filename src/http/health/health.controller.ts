@@ -47,7 +47,7 @@ export class HealthController {
   @Get('live')
   @Public('a supervisor asks whether the process answers at all; touches nothing')
   @ApiOperation({
-    summary: 'Whether the process answers',
+    summary: 'Check liveness',
     description: 'Liveness probe. Returns 200 as long as the process can answer; it checks nothing else.',
   })
   @ApiZodResponse(200, statusSchema, { description: 'The process answers.', example: { status: 'ok' } })
@@ -58,7 +58,7 @@ export class HealthController {
   @Get('ready')
   @Public('a balancer asks whether to send requests; says nothing but yes or no')
   @ApiOperation({
-    summary: 'Whether requests are served',
+    summary: 'Check readiness',
     description:
       'Readiness probe. Returns 200 when the server accepts requests and can reach its database, otherwise 503.',
   })

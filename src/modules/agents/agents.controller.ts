@@ -48,13 +48,13 @@ export class AgentsController {
 
   @Post()
   @Requires('agent:manage')
-  @ApiOperation({ summary: 'Make an agent', description: 'For admins.' })
+  @ApiOperation({ summary: 'Create an agent', description: 'For admins.' })
   @ApiHeader({
     name: 'Idempotency-Key',
     required: false,
     description: 'The same key again gets the same reply, and no second one.',
   })
-  @ApiZodResponse(201, agentSchema, { description: 'Made.', example: AGENT_EXAMPLE })
+  @ApiZodResponse(201, agentSchema, { description: 'Created.', example: AGENT_EXAMPLE })
   @ApiProblemResponses('not-available', 'already-exists')
   async create(
     @CurrentActor() actor: Actor,
@@ -67,7 +67,7 @@ export class AgentsController {
 
   @Get(':id')
   @Requires('agent:read')
-  @ApiOperation({ summary: 'One agent', description: 'Returns an agent with its limits and its configuration.' })
+  @ApiOperation({ summary: 'Get an agent', description: 'Returns an agent with its limits and its configuration.' })
   @ApiZodResponse(200, agentSchema, { description: 'The agent.', example: AGENT_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AgentView> {
     return this.agents.get(actor, id);
@@ -76,7 +76,7 @@ export class AgentsController {
   @Get(':id/signing-secret')
   @Requires('agent:manage')
   @ApiOperation({
-    summary: 'What requests to an http agent are signed with',
+    summary: 'Get the signing secret of an HTTP agent',
     description: 'For whoever sets up the other side; see Standard Webhooks. For admins.',
   })
   @ApiZodResponse(200, agentSigningSecretSchema, {
@@ -92,7 +92,7 @@ export class AgentsController {
 
   @Patch(':id')
   @Requires('agent:manage')
-  @ApiOperation({ summary: 'Change an agent', description: 'A JSON merge patch (RFC 7396).' })
+  @ApiOperation({ summary: 'Update an agent', description: 'A JSON merge patch (RFC 7396).' })
   @ApiZodResponse(200, agentSchema, { description: 'The agent as it is now.', example: AGENT_EXAMPLE })
   @ApiProblemResponses('not-available', 'already-exists')
   update(
@@ -110,7 +110,7 @@ export class AgentsController {
     summary: 'Delete an agent',
     description: 'Neither the default agent nor one with runs that have not ended.',
   })
-  @ApiZodResponse(204, null, { description: 'Gone.' })
+  @ApiZodResponse(204, null, { description: 'Deleted.' })
   @ApiProblemResponses('still-referenced')
   remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     return this.agents.remove(actor, id);

@@ -63,7 +63,7 @@ export class AssetsController {
   @Patch(':id')
   @Requires('asset:contribute')
   @ApiOperation({
-    summary: 'Change the type of an asset',
+    summary: 'Update an asset',
     description:
       'Changes what a ready asset is shown as, such as `image` to `360`. The bytes are checked as in an upload of the new type, and the ' +
       'preview is made again. Requires write access to its task.',
@@ -85,7 +85,7 @@ export class AssetsController {
   @HttpCode(202)
   @Requires('asset:contribute')
   @ApiOperation({
-    summary: 'Make the preview of an asset again',
+    summary: 'Regenerate the preview of an asset',
     description:
       'Makes the thumbnail again and reads the metadata of the file again, in the background. The current thumbnail stays until then. A ' +
       'preview that is already waiting or being made is not started a second time. Requires write access to its task.',
@@ -104,7 +104,7 @@ export class AssetsController {
   @HttpCode(204)
   @Requires('asset:contribute')
   @ApiOperation({
-    summary: 'Delete an asset and its bytes',
+    summary: 'Delete an asset',
     description: 'Deletes an asset, its content and its previews. Requires write access to its task.',
   })
   @ApiZodResponse(204, null, { description: 'Deleted; links to it end at once.' })
@@ -115,7 +115,7 @@ export class AssetsController {
   @Get(':id/content')
   @Requires('asset:read', { presigned: ASSET_LINK_PURPOSE, parameters: [DOWNLOAD_PARAMETER] })
   @ApiOperation({
-    summary: 'Read an asset’s bytes',
+    summary: 'Download an asset',
     description:
       'With a credential, or by the presigned `url` of the asset alone. Takes single byte ranges and `If-None-Match`. Pictures, ' +
       'sound and video may be shown in place; everything else, and all with `download=true`, is a download.',

@@ -30,7 +30,7 @@ export class AuditController {
   @Get()
   @Requires('audit:read')
   @ApiOperation({
-    summary: 'List who did what: changes, sign-ins, secrets given, and what was refused',
+    summary: 'List audit events',
     description: 'For admins.',
   })
   @ApiZodResponse(200, auditPage, {
@@ -48,7 +48,7 @@ export class AuditController {
   @Get('export')
   @Requires('audit:read')
   @ApiOperation({
-    summary: 'All events that fit, oldest first, as CSV or NDJSON',
+    summary: 'Export audit events',
     description: 'A reply that ends has told all; one that cannot be finished is broken off. For admins.',
   })
   @ApiProduces('application/x-ndjson', 'text/csv')
@@ -68,7 +68,7 @@ export class AuditController {
   @Get('head')
   @Requires('audit:read')
   @ApiOperation({
-    summary: 'The signed end of the chain',
+    summary: 'Get the signed head of the audit chain',
     description: 'Keep it elsewhere: with it, whoever cuts the trail short or writes it anew is found out. For admins.',
   })
   @ApiZodResponse(200, auditHeadSchema, { description: 'The head.', example: HEAD_EXAMPLE })

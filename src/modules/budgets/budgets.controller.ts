@@ -32,7 +32,7 @@ export class BudgetsController {
 
   @Get()
   @Requires('budget:read')
-  @ApiOperation({ summary: 'List budgets, and how they stand', description: 'For admins.' })
+  @ApiOperation({ summary: 'List budgets', description: 'For admins.' })
   @ApiZodResponse(200, budgetPage, {
     description: 'A page of budgets.',
     example: { data: [BUDGET_EXAMPLE], next_cursor: null },
@@ -47,10 +47,10 @@ export class BudgetsController {
   @Post()
   @Requires('budget:manage')
   @ApiOperation({
-    summary: 'Make a budget',
+    summary: 'Create a budget',
     description: 'It counts from now on. Scope and period are for good; make another budget for others. For admins.',
   })
-  @ApiZodResponse(201, budgetSchema, { description: 'Made.', example: BUDGET_EXAMPLE })
+  @ApiZodResponse(201, budgetSchema, { description: 'Created.', example: BUDGET_EXAMPLE })
   @ApiProblemResponses('limit-reached')
   async create(
     @CurrentActor() actor: Actor,
@@ -63,7 +63,7 @@ export class BudgetsController {
 
   @Get(':id')
   @Requires('budget:read')
-  @ApiOperation({ summary: 'One budget, and how it stands', description: 'For admins.' })
+  @ApiOperation({ summary: 'Get a budget', description: 'For admins.' })
   @ApiZodResponse(200, budgetSchema, { description: 'The budget.', example: BUDGET_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<BudgetView> {
     return this.budgets.get(actor, id);
@@ -71,7 +71,10 @@ export class BudgetsController {
 
   @Patch(':id')
   @Requires('budget:manage')
-  @ApiOperation({ summary: 'Change a budget (merge patch)', description: 'What is spent stays counted. For admins.' })
+  @ApiOperation({
+    summary: 'Update a budget',
+    description: 'The body is a JSON merge patch (RFC 7396). What is spent stays counted. For admins.',
+  })
   @ApiZodResponse(200, budgetSchema, { description: 'The budget as it is now.', example: BUDGET_EXAMPLE })
   update(
     @CurrentActor() actor: Actor,
@@ -84,8 +87,8 @@ export class BudgetsController {
   @Delete(':id')
   @HttpCode(204)
   @Requires('budget:manage')
-  @ApiOperation({ summary: 'Delete a budget, and what it has counted', description: 'For admins.' })
-  @ApiZodResponse(204, null, { description: 'It is gone.' })
+  @ApiOperation({ summary: 'Delete a budget', description: 'For admins.' })
+  @ApiZodResponse(204, null, { description: 'Deleted.' })
   async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     await this.budgets.remove(actor, id);
   }

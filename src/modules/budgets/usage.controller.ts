@@ -16,7 +16,7 @@ export class UsageController {
   @Get()
   @Requires('usage:read')
   @ApiOperation({
-    summary: 'What runs have used, and how the budgets stand',
+    summary: 'Get usage',
     description:
       'Runs of the tasks you may read, by the day they were made on, those under way included; for admins, also those of tasks that are gone.',
   })

@@ -17,7 +17,7 @@ export class MessagesController {
   @Get()
   @Requires('message:read')
   @ApiOperation({
-    summary: 'List a task’s messages',
+    summary: 'List the messages of a task',
     description: 'In the order they were said, unless `sort` says otherwise.',
   })
   @ApiZodResponse(200, pageSchema(messageSchema, 'MessagePage'), {

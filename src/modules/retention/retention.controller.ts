@@ -25,7 +25,7 @@ export class RetentionController {
 
   @Get()
   @Requires('retention:read')
-  @ApiOperation({ summary: 'How long what runs leave is kept', description: 'For admins.' })
+  @ApiOperation({ summary: 'Get the retention policy', description: 'For admins.' })
   @ApiZodResponse(200, retentionSchema, { description: 'Days by class.', example: DEFAULT_RETENTION })
   get(@CurrentActor() actor: Actor): Promise<Retention> {
     return this.retention.get(actor);
@@ -34,9 +34,9 @@ export class RetentionController {
   @Patch()
   @Requires('retention:manage')
   @ApiOperation({
-    summary: 'Change how long what runs leave is kept (merge patch)',
+    summary: 'Update the retention policy',
     description:
-      'Null keeps for ever. What is due by a shorter time goes within minutes; try it with a dry run first. For admins.',
+      'The body is a JSON merge patch (RFC 7396); null keeps for good. A shorter time deletes what is older within minutes: try it with a dry run first. For admins.',
   })
   @ApiZodResponse(200, retentionSchema, {
     description: 'As it is now.',
@@ -53,7 +53,7 @@ export class RetentionController {
   @HttpCode(200)
   @Requires('retention:read')
   @ApiOperation({
-    summary: 'Count what would go now, without deleting it',
+    summary: 'Preview what retention would delete',
     description: 'By what is set, or by other days that are given. For admins.',
   })
   @ApiZodResponse(200, retentionReportSchema, { description: 'Counts by class.', example: RETENTION_REPORT_EXAMPLE })

@@ -27,7 +27,7 @@ export class SecretsController {
   @Get()
   @Requires('secret:read')
   @ApiOperation({
-    summary: 'List secrets: their names, never their values',
+    summary: 'List secrets',
     description: 'Returns the names of the secrets of your organization. No route returns a value.',
   })
   @ApiZodResponse(200, secretPage, {
@@ -42,7 +42,7 @@ export class SecretsController {
   @Put(':name')
   @Requires('secret:manage')
   @ApiOperation({
-    summary: 'Make a secret, or give it another value',
+    summary: 'Create or update a secret',
     description:
       'It is sealed at once and never shown again. Agents get it with a run where their `allowed_secret_names` and the `secret_names` of the task name it. For admins.',
   })
@@ -64,7 +64,7 @@ export class SecretsController {
     description:
       'For admins. Values that runs were given are kept sealed, for redaction only, until those runs are deleted.',
   })
-  @ApiZodResponse(204, null, { description: 'It is gone.' })
+  @ApiZodResponse(204, null, { description: 'Deleted.' })
   @ApiProblemResponses('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
   async remove(@CurrentActor() actor: Actor, @Param('name', { schema: secretNameParam }) name: string): Promise<void> {
     await this.secrets.remove(actor, name);

@@ -48,7 +48,7 @@ export class TasksController {
   @BodyLimit('large')
   @Requires('task:create')
   @ApiOperation({
-    summary: 'Hand in a task, and run it',
+    summary: 'Create a task',
     description: 'Task, first message, schedule and first run are made together or not at all.',
   })
   @ApiHeader(IDEMPOTENCY_KEY)
@@ -79,7 +79,7 @@ export class TasksController {
   @Get()
   @Requires('task:read')
   @ApiOperation({
-    summary: 'List the tasks you may read',
+    summary: 'List tasks',
     description:
       'A page ends early where its prompts, payloads and metadata would pass 8 MiB; `next_cursor` alone says whether there is more.',
   })
@@ -95,7 +95,7 @@ export class TasksController {
   @Get(':id')
   @Requires('task:read')
   @ApiOperation({
-    summary: 'Get task details',
+    summary: 'Get a task',
     description: 'The detail of the Neo API (`GET /api/v1/tasks/{id}`), with fields of our own beside the page’s.',
   })
   @ApiZodResponse(200, taskDetailSchema, { description: 'Task details with messages.', example: TASK_DETAIL_EXAMPLE })
@@ -107,9 +107,9 @@ export class TasksController {
   @Patch(':id')
   @Requires('task:contribute')
   @ApiOperation({
-    summary: 'Change a task (merge patch)',
+    summary: 'Update a task',
     description:
-      '`visibility`, `team_id` and `project_id` take the right to manage the task; the rest takes the right to contribute to it.',
+      'The body is a JSON merge patch (RFC 7396). `visibility`, `team_id` and `project_id` take the right to manage the task; the rest takes the right to contribute to it.',
   })
   @ApiZodResponse(200, taskDetailSchema, {
     description: 'The task’s detail as it is now.',
@@ -137,11 +137,11 @@ export class TasksController {
   @HttpCode(204)
   @Requires('task:manage')
   @ApiOperation({
-    summary: 'Delete a task with all it has; final at once',
+    summary: 'Delete a task',
     description:
       'Deletes a task with its runs, messages, events and assets. Runs that are still active end. This cannot be undone.',
   })
-  @ApiZodResponse(204, null, { description: 'It is gone, and what ran of it has ended.' })
+  @ApiZodResponse(204, null, { description: 'Deleted; its runs have ended.' })
   @ApiProblemResponses('unauthenticated', 'forbidden', 'not-found')
   async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     await this.tasks.remove(actor, id);
@@ -151,7 +151,7 @@ export class TasksController {
   @BodyLimit('large')
   @Requires('message:create')
   @ApiOperation({
-    summary: 'Say something to a task',
+    summary: 'Add a message',
     description:
       'Answers the question that a run of it asked last and still waits with; where there is none, starts a run with it.',
   })

@@ -98,7 +98,7 @@ export class NlaController {
   @Delete(':id')
   @Requires('task:manage')
   @ApiOperation({
-    summary: 'Delete a task, for good',
+    summary: 'Delete a task',
     description: 'Running work is ended; nobody sees the task from then on.',
   })
   @ApiZodResponse(200, nlaTaskSchema, { description: 'The task as it was.', example: NLA_EXAMPLE })

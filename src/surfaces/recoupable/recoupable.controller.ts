@@ -153,7 +153,7 @@ export class RecoupableController {
   @Patch()
   @Requires('task:contribute')
   @ApiOperation({
-    summary: 'Change a task; its id is in the body',
+    summary: 'Update a task; its id is in the body',
     description: 'Updates the task that `id` in the body names, and its schedule.',
   })
   @ApiZodResponse(200, recoupableTasksSchema, {
@@ -174,7 +174,7 @@ export class RecoupableController {
     summary: 'Delete a task; its id is in the body or `?id=`',
     description: 'Deletes a task with its runs and its schedule.',
   })
-  @ApiZodResponse(200, recoupableDoneSchema, { description: 'It is gone.', example: RECOUPABLE_EXAMPLES.done })
+  @ApiZodResponse(200, recoupableDoneSchema, { description: 'Deleted.', example: RECOUPABLE_EXAMPLES.done })
   @AccessDeniedRecorder(recoupableErrorSchema, 404, 413, 415)
   async remove(
     @CurrentActor() actor: Actor,

@@ -24,7 +24,7 @@ export class AgentQueueController {
   @Get(':id/workers')
   @Requires('agent:read')
   @ApiOperation({
-    summary: 'Who claims an agent’s runs',
+    summary: 'List the workers of an agent',
     description: 'The last 200 that asked within a week, the latest first.',
   })
   @ApiZodResponse(200, agentWorkersSchema, { description: 'The workers.', example: AGENT_WORKERS_EXAMPLE })
@@ -39,7 +39,7 @@ export class AgentQueueController {
   @HttpCode(200)
   @Requires('agent:manage')
   @ApiOperation({
-    summary: 'Stop claims of an agent’s runs',
+    summary: 'Pause an agent',
     description: 'What runs goes on, and what is handed in queues. For admins.',
   })
   @ApiZodResponse(200, agentSchema, {
@@ -57,7 +57,7 @@ export class AgentQueueController {
   @Post(':id/resume')
   @HttpCode(200)
   @Requires('agent:manage')
-  @ApiOperation({ summary: 'Let an agent’s runs be claimed again', description: 'For admins.' })
+  @ApiOperation({ summary: 'Resume an agent', description: 'For admins.' })
   @ApiZodResponse(200, agentSchema, { description: 'Not paused.', example: AGENT_EXAMPLE })
   resume(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AgentView> {
     return this.queue.resume(actor, id);

@@ -27,7 +27,7 @@ export class EmbedController {
   @Get('assets/:id/thumbnail')
   @Requires('asset:read', { presigned: ASSET_LINK_PURPOSE })
   @ApiOperation({
-    summary: 'Read the picture of an asset',
+    summary: 'Download the thumbnail of an asset',
     description:
       'A WebP of at most 640 pixels: of a picture or a video what it shows, of sound its wave, of a model a view of it, else a card. Made in the background.',
   })
@@ -50,7 +50,7 @@ export class EmbedController {
   @Get('assets/:id/embed')
   @Requires('asset:read', { presigned: ASSET_LINK_PURPOSE })
   @ApiOperation({
-    summary: 'Read the page that shows an asset',
+    summary: 'Get the embed page of an asset',
     description:
       'For a frame: it plays sound and video, turns panoramas and models. It runs this server’s viewers only, and has no credential but the link it was read by.',
   })
@@ -67,7 +67,7 @@ export class EmbedController {
   @Get('viewers/:file')
   @Public('the programs that show assets, which are the same for everybody and hold nothing of anybody')
   @ApiOperation({
-    summary: 'Read a script, style or decoder of the page that shows assets',
+    summary: 'Get a script, style or decoder of the embed page',
     description: 'Returns a static file of the embed page. The files are the same for everyone and need no credential.',
   })
   @ApiResponse({

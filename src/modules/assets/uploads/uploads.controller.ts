@@ -47,7 +47,7 @@ export class UploadsController {
   @Post('assets')
   @Requires('asset:upload')
   @ApiOperation({
-    summary: 'Announce an asset, and get the link to send its bytes by',
+    summary: 'Create an upload',
     description:
       'PUT the bytes to `upload.url`, with its headers and exactly as announced: the asset is ready when that PUT is answered. With ' +
       '`part_size` they come in parts, and `POST /assets/{id}/complete` puts them together. With `external_url` the server fetches them. A ' +
@@ -87,7 +87,7 @@ export class UploadsController {
   @RawBody()
   @Requires('asset:upload')
   @ApiOperation({
-    summary: 'Upload an asset in one request, as a form',
+    summary: 'Upload an asset as a form',
     description:
       'Fields first, then the file, which is streamed: `task_id`, and if you like `run_id`, `fence`, `name`, `type`, `content_type`, `size`, `sha256`; then `file`. Takes no `Idempotency-Key`.',
   })
@@ -136,7 +136,7 @@ export class UploadsController {
   @RawBody()
   @Requires('asset:upload', { presigned: UPLOAD_LINK_PURPOSE })
   @ApiOperation({
-    summary: 'Send the bytes of an announced asset',
+    summary: 'Upload the content of an asset',
     description:
       'By the link alone, or with a credential. Once: the first upload that is whole wins. One that fails leaves nothing, and may be sent again until the link expires. `Content-MD5` and `Content-Digest` are verified, and the `aws-chunked` coding of S3 clients is decoded.',
   })
@@ -160,7 +160,7 @@ export class UploadsController {
   @RawBody()
   @Requires('asset:upload', { presigned: UPLOAD_LINK_PURPOSE })
   @ApiOperation({
-    summary: 'Send one part of an announced asset',
+    summary: 'Upload a part',
     description:
       'Send parts in any order, several at once. `Content-MD5` and `Content-Digest` are verified. A part that was received already is refused ' +
       'with 409; to replace it, send its SHA-256 in quotes as `If-Match`.',
@@ -188,7 +188,7 @@ export class UploadsController {
   @Get('assets/:id/parts')
   @Requires('asset:upload')
   @ApiOperation({
-    summary: 'List the parts that are here, to go on where an upload broke off',
+    summary: 'List the parts of an upload',
     description:
       'Returns the numbers of the parts that were received, so that an interrupted upload can continue with the missing ones.',
   })
@@ -212,7 +212,7 @@ export class UploadsController {
   @HttpCode(200)
   @Requires('asset:upload')
   @ApiOperation({
-    summary: 'Put the parts together',
+    summary: 'Complete a multipart upload',
     description:
       'Joins the parts and checks the whole. Where the SHA-256 is not the announced one, the parts are kept and the error lists the digest of ' +
       'each, so that wrong ones can be replaced. Returns an asset that is ready already as it is.',
@@ -230,7 +230,7 @@ export class UploadsController {
   @Get('asset-usage')
   @Requires('asset:read')
   @ApiOperation({
-    summary: 'Count the organization’s assets and their bytes',
+    summary: 'Get asset usage',
     description: 'Returns the number of assets, the bytes that they use and the quota.',
   })
   @ApiZodResponse(200, totalsSchema, {

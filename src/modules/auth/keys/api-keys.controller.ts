@@ -40,7 +40,7 @@ export class ApiKeysController {
   @Post()
   @Requires('api_key:manage')
   @ApiOperation({
-    summary: 'Make an API key',
+    summary: 'Create an API key',
     description: 'The secret is in this reply and never again. Takes Idempotency-Key.',
   })
   @ApiZodResponse(201, apiKeyWithSecret, { description: 'The key, with its secret.', example: SECRET_EXAMPLE })
@@ -56,7 +56,7 @@ export class ApiKeysController {
   @Get()
   @Requires('api_key:read')
   @ApiOperation({
-    summary: 'List the API keys of the organisation',
+    summary: 'List API keys',
     description: 'Revoked keys are not listed. `created_by` says who created a key and lists the keys of one creator.',
   })
   @ApiZodResponse(200, apiKeyPage, {
@@ -97,7 +97,7 @@ export class ApiKeysController {
   @HttpCode(200)
   @Requires('api_key:manage')
   @ApiOperation({
-    summary: 'Give an API key a new secret',
+    summary: 'Rotate an API key',
     description:
       'Its id, rights and history stay. Links that were made with the old secret end with it. Takes Idempotency-Key.',
   })

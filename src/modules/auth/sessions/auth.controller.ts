@@ -50,7 +50,7 @@ export class AuthController {
   @BodyLimit('small')
   @Public('the refresh token in the body is the credential')
   @ApiOperation({
-    summary: 'Exchange a refresh token for new tokens',
+    summary: 'Refresh a session',
     description: 'Good for one use. Sent again within ten seconds it gets the same successor; later, the session ends.',
     security: [],
   })
@@ -65,7 +65,7 @@ export class AuthController {
   @BodyLimit('small')
   @Public('ends the session that the tokens it brings prove, however little they may still do')
   @ApiOperation({
-    summary: 'End a session',
+    summary: 'Sign out',
     description:
       'Its access tokens and the links that were made in it are refused from then on, and its open streams are closed.',
   })

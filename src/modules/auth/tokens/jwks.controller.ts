@@ -43,7 +43,7 @@ export class JwksController {
   @Public('public keys, for whoever wants to check an access token')
   @Header('cache-control', 'public, max-age=300')
   @ApiOperation({
-    summary: 'The public keys of access tokens (RFC 7517)',
+    summary: 'Get the public keys of access tokens (RFC 7517)',
     description:
       'Returns the JSON Web Key Set that verifies the access tokens of this server, so that other services can check them on their own.',
     security: [],

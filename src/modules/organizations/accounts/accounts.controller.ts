@@ -50,13 +50,13 @@ export class AccountsController {
 
   @Post()
   @Requires('account:create')
-  @ApiOperation({ summary: 'Make an account', description: 'For whom work is done: a label, never a permission.' })
+  @ApiOperation({ summary: 'Create an account', description: 'For whom work is done: a label, never a permission.' })
   @ApiHeader({
     name: 'Idempotency-Key',
     required: false,
     description: 'The same key again gets the same reply, and no second one.',
   })
-  @ApiZodResponse(201, accountSchema, { description: 'Made.', example: ACCOUNT_EXAMPLE })
+  @ApiZodResponse(201, accountSchema, { description: 'Created.', example: ACCOUNT_EXAMPLE })
   @ApiProblemResponses('already-exists')
   async create(
     @CurrentActor() actor: Actor,
@@ -69,7 +69,7 @@ export class AccountsController {
 
   @Get(':id')
   @Requires('account:read')
-  @ApiOperation({ summary: 'One account', description: 'Returns an account of your organization.' })
+  @ApiOperation({ summary: 'Get an account', description: 'Returns an account of your organization.' })
   @ApiZodResponse(200, accountSchema, { description: 'The account.', example: ACCOUNT_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<AccountView> {
     return this.accounts.get(actor, id);
@@ -77,7 +77,7 @@ export class AccountsController {
 
   @Patch(':id')
   @Requires('account:manage')
-  @ApiOperation({ summary: 'Change an account', description: 'A JSON merge patch (RFC 7396).' })
+  @ApiOperation({ summary: 'Update an account', description: 'A JSON merge patch (RFC 7396).' })
   @ApiZodResponse(200, accountSchema, { description: 'The account as it is now.', example: ACCOUNT_EXAMPLE })
   @ApiProblemResponses('already-exists')
   update(
@@ -95,7 +95,7 @@ export class AccountsController {
     summary: 'Delete an account',
     description: 'Deletes an account. Requires that you created it or are an admin.',
   })
-  @ApiZodResponse(204, null, { description: 'Gone.' })
+  @ApiZodResponse(204, null, { description: 'Deleted.' })
   @ApiProblemResponses('still-referenced')
   remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     return this.accounts.remove(actor, id);

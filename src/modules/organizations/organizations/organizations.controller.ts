@@ -33,7 +33,7 @@ export class OrganizationsController {
   @Get('organization')
   @Requires('organization:read')
   @ApiOperation({
-    summary: 'Your organization',
+    summary: 'Get your organization',
     description: 'Returns the organization that the credential belongs to, with its settings.',
   })
   @ApiZodResponse(200, organizationSchema, { description: 'The organization.', example: ORGANIZATION_EXAMPLE })
@@ -43,7 +43,7 @@ export class OrganizationsController {
 
   @Patch('organization')
   @Requires('organization:update')
-  @ApiOperation({ summary: 'Change your organization', description: 'A JSON merge patch (RFC 7396), for admins.' })
+  @ApiOperation({ summary: 'Update your organization', description: 'A JSON merge patch (RFC 7396), for admins.' })
   @ApiZodResponse(200, organizationSchema, {
     description: 'The organization as it is now.',
     example: ORGANIZATION_EXAMPLE,
@@ -57,7 +57,7 @@ export class OrganizationsController {
 
   @Get('organizations')
   @Requires('instance:operate')
-  @ApiOperation({ summary: 'Every organization of the instance', description: 'For the operator of the instance.' })
+  @ApiOperation({ summary: 'List organizations', description: 'For the operator of the instance.' })
   @ApiZodResponse(200, organizationPage, {
     description: 'A page of organizations.',
     example: { data: [ORGANIZATION_EXAMPLE], next_cursor: null },
@@ -71,7 +71,7 @@ export class OrganizationsController {
 
   @Get('organizations/:id')
   @Requires('instance:operate')
-  @ApiOperation({ summary: 'One organization of the instance', description: 'For the operator of the instance.' })
+  @ApiOperation({ summary: 'Get an organization', description: 'For the operator of the instance.' })
   @ApiZodResponse(200, organizationSchema, { description: 'The organization.', example: ORGANIZATION_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<OrganizationView> {
     return this.organizations.get(actor, id);
@@ -80,7 +80,7 @@ export class OrganizationsController {
   @Post('organizations')
   @Requires('instance:operate')
   @ApiOperation({
-    summary: 'Make another organization',
+    summary: 'Create an organization',
     description: 'With its owner and its default agent. For the operator of the instance.',
   })
   @ApiHeader({
@@ -88,7 +88,7 @@ export class OrganizationsController {
     required: false,
     description: 'The same key again gets the same reply, and no second one.',
   })
-  @ApiZodResponse(201, organizationSchema, { description: 'Made.', example: ORGANIZATION_EXAMPLE })
+  @ApiZodResponse(201, organizationSchema, { description: 'Created.', example: ORGANIZATION_EXAMPLE })
   @ApiProblemResponses('already-exists')
   async create(
     @CurrentActor() actor: Actor,

@@ -57,13 +57,13 @@ export class ProjectsController {
 
   @Post()
   @Requires('project:create')
-  @ApiOperation({ summary: 'Make a project', description: 'A grouping of tasks that can be shared whole.' })
+  @ApiOperation({ summary: 'Create a project', description: 'A grouping of tasks that can be shared whole.' })
   @ApiHeader({
     name: 'Idempotency-Key',
     required: false,
     description: 'The same key again gets the same reply, and no second one.',
   })
-  @ApiZodResponse(201, projectSchema, { description: 'Made.', example: PROJECT_EXAMPLE })
+  @ApiZodResponse(201, projectSchema, { description: 'Created.', example: PROJECT_EXAMPLE })
   async create(
     @CurrentActor() actor: Actor,
     @Body({ schema: newProjectSchema }) input: NewProjectInput,
@@ -75,7 +75,7 @@ export class ProjectsController {
 
   @Get(':id')
   @Requires('project:read')
-  @ApiOperation({ summary: 'One project', description: 'Returns a project of your organization.' })
+  @ApiOperation({ summary: 'Get a project', description: 'Returns a project of your organization.' })
   @ApiZodResponse(200, projectSchema, { description: 'The project.', example: PROJECT_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<ProjectView> {
     return this.projects.get(actor, id);
@@ -83,7 +83,7 @@ export class ProjectsController {
 
   @Patch(':id')
   @Requires('project:manage')
-  @ApiOperation({ summary: 'Change a project', description: 'A JSON merge patch (RFC 7396).' })
+  @ApiOperation({ summary: 'Update a project', description: 'A JSON merge patch (RFC 7396).' })
   @ApiZodResponse(200, projectSchema, { description: 'The project as it is now.', example: PROJECT_EXAMPLE })
   update(
     @CurrentActor() actor: Actor,
@@ -100,7 +100,7 @@ export class ProjectsController {
     summary: 'Delete a project',
     description: 'Deletes a project. Requires that you created it, maintain its team or are an admin.',
   })
-  @ApiZodResponse(204, null, { description: 'Gone.' })
+  @ApiZodResponse(204, null, { description: 'Deleted.' })
   @ApiProblemResponses('still-referenced')
   remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     return this.projects.remove(actor, id);
@@ -109,7 +109,7 @@ export class ProjectsController {
   @Get(':id/shares')
   @Requires('project:read')
   @ApiOperation({
-    summary: 'The teams a project is shared with',
+    summary: 'List the shares of a project',
     description: 'Returns the teams that a project is shared with and the access that each of them has.',
   })
   @ApiZodResponse(200, projectSharePage, {
@@ -127,7 +127,7 @@ export class ProjectsController {
   @Put(':id/shares/:team_id')
   @Requires('project:manage')
   @ApiOperation({
-    summary: 'Share a project with a team',
+    summary: 'Create or update a project share',
     description: 'Its present and future tasks, but for private ones.',
   })
   @ApiZodResponse(200, projectShareSchema, { description: 'The share.', example: PROJECT_SHARE_EXAMPLE })
@@ -144,7 +144,7 @@ export class ProjectsController {
   @HttpCode(204)
   @Requires('project:manage')
   @ApiOperation({
-    summary: 'Share a project with a team no longer',
+    summary: 'Revoke a project share',
     description: 'Removes the share. The members of the team lose the access that it gave them at once.',
   })
   @ApiZodResponse(204, null, { description: 'No longer shared.' })

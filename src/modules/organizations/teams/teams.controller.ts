@@ -55,13 +55,13 @@ export class TeamsController {
 
   @Post()
   @Requires('team:create')
-  @ApiOperation({ summary: 'Make a team', description: 'For admins.' })
+  @ApiOperation({ summary: 'Create a team', description: 'For admins.' })
   @ApiHeader({
     name: 'Idempotency-Key',
     required: false,
     description: 'The same key again gets the same reply, and no second one.',
   })
-  @ApiZodResponse(201, teamSchema, { description: 'Made.', example: TEAM_EXAMPLE })
+  @ApiZodResponse(201, teamSchema, { description: 'Created.', example: TEAM_EXAMPLE })
   @ApiProblemResponses('already-exists')
   async create(
     @CurrentActor() actor: Actor,
@@ -74,7 +74,7 @@ export class TeamsController {
 
   @Get(':id')
   @Requires('team:read')
-  @ApiOperation({ summary: 'One team', description: 'Returns a team of your organization.' })
+  @ApiOperation({ summary: 'Get a team', description: 'Returns a team of your organization.' })
   @ApiZodResponse(200, teamSchema, { description: 'The team.', example: TEAM_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<TeamView> {
     return this.teams.get(actor, id);
@@ -82,7 +82,7 @@ export class TeamsController {
 
   @Patch(':id')
   @Requires('team:manage')
-  @ApiOperation({ summary: 'Change a team', description: 'A JSON merge patch (RFC 7396).' })
+  @ApiOperation({ summary: 'Update a team', description: 'A JSON merge patch (RFC 7396).' })
   @ApiZodResponse(200, teamSchema, { description: 'The team as it is now.', example: TEAM_EXAMPLE })
   @ApiProblemResponses('already-exists')
   update(
@@ -102,7 +102,7 @@ export class TeamsController {
       'For admins. A team that still has projects, tasks, or working API keys that are limited to it alone is not deleted. Deleted tasks ' +
       'and keys that are revoked or expired do not count. A key that is limited to other teams as well stays limited to those.',
   })
-  @ApiZodResponse(204, null, { description: 'Gone.' })
+  @ApiZodResponse(204, null, { description: 'Deleted.' })
   @ApiProblemResponses('still-referenced')
   remove(
     @CurrentActor() actor: Actor,
@@ -133,7 +133,7 @@ export class TeamsController {
   @Put(':id/members/:user_id')
   @Requires('team:manage')
   @ApiOperation({
-    summary: 'Put a person into a team, or change their role there',
+    summary: 'Add or update a team member',
     description: 'For admins and maintainers of the team.',
   })
   @ApiZodResponse(200, teamMemberSchema, { description: 'The member.', example: TEAM_MEMBER_EXAMPLE })
@@ -149,7 +149,7 @@ export class TeamsController {
   @Delete(':id/members/:user_id')
   @HttpCode(204)
   @Requires('team:manage')
-  @ApiOperation({ summary: 'Take a person out of a team', description: 'For admins and maintainers of the team.' })
+  @ApiOperation({ summary: 'Remove a team member', description: 'For admins and maintainers of the team.' })
   @ApiZodResponse(204, null, { description: 'No longer a member.' })
   removeMember(
     @CurrentActor() actor: Actor,

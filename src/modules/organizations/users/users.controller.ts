@@ -50,7 +50,7 @@ export class UsersController {
   @Post()
   @Requires('user:manage')
   @ApiOperation({
-    summary: 'Add a person',
+    summary: 'Create a user',
     description: 'With their sign-in and their account; for admins. Nobody gives a role above their own.',
   })
   @ApiHeader({
@@ -58,7 +58,7 @@ export class UsersController {
     required: false,
     description: 'The same key again gets the same reply, and no second one.',
   })
-  @ApiZodResponse(201, userSchema, { description: 'Made.', example: USER_EXAMPLE })
+  @ApiZodResponse(201, userSchema, { description: 'Created.', example: USER_EXAMPLE })
   @ApiProblemResponses('already-exists')
   async create(
     @CurrentActor() actor: Actor,
@@ -71,7 +71,7 @@ export class UsersController {
 
   @Get(':id')
   @Requires('user:read')
-  @ApiOperation({ summary: 'One user', description: 'Returns a user of your organization.' })
+  @ApiOperation({ summary: 'Get a user', description: 'Returns a user of your organization.' })
   @ApiZodResponse(200, userSchema, { description: 'The user.', example: USER_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<UserView> {
     return this.users.get(actor, id);
@@ -80,7 +80,7 @@ export class UsersController {
   @Patch(':id')
   @Requires('user:manage')
   @ApiOperation({
-    summary: 'Change a user',
+    summary: 'Update a user',
     description:
       'A JSON merge patch (RFC 7396). API keys that the user created keep their roles when the role of the user changes; send ' +
       '`created_keys` to revoke them.',
@@ -104,7 +104,7 @@ export class UsersController {
       'Ends their rights, their sessions and the API keys that act as them at once and frees the e-mail. What they created stays. Other ' +
       'API keys that they created go on working; send `created_keys=revoke` to revoke them too.',
   })
-  @ApiZodResponse(204, null, { description: 'Gone.' })
+  @ApiZodResponse(204, null, { description: 'Deleted.' })
   @ApiProblemResponses('conflict')
   remove(
     @CurrentActor() actor: Actor,

@@ -31,7 +31,7 @@ export class BulkOperationsController {
   @HttpCode(202)
   @Requires('run:contribute')
   @ApiOperation({
-    summary: 'Cancel or replay all runs that a filter matches',
+    summary: 'Create a bulk operation',
     description:
       'Matches the runs you may contribute to as they are now; each is then canceled or replayed in your name, with the rights you have by then.',
   })
@@ -52,7 +52,7 @@ export class BulkOperationsController {
   @Get()
   @Requires('run:read')
   @ApiOperation({
-    summary: 'Your bulk operations; everybody’s for admins',
+    summary: 'List bulk operations',
     description: 'Returns bulk operations with their progress and their counts, newest first.',
   })
   @ApiZodResponse(200, bulkOperationPage, {
@@ -65,7 +65,7 @@ export class BulkOperationsController {
 
   @Get(':id')
   @Requires('run:read')
-  @ApiOperation({ summary: 'How far a bulk operation is', description: 'For whoever started it, and for admins.' })
+  @ApiOperation({ summary: 'Get a bulk operation', description: 'For whoever started it, and for admins.' })
   @ApiZodResponse(200, bulkOperationSchema, { description: 'The operation.', example: BULK_OPERATION_EXAMPLE })
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<BulkOperation> {
     return this.operations.get(actor, id);

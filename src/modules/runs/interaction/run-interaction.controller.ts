@@ -44,7 +44,7 @@ export class RunInteractionController {
   @BodyLimit('large')
   @Requires('run:contribute')
   @ApiOperation({
-    summary: 'Answer the question a run waits with',
+    summary: 'Answer a question',
     description:
       'Whoever may contribute to the task may, and the user who was asked. The answer is kept as a message; the run is queued.',
   })
@@ -65,7 +65,7 @@ export class RunInteractionController {
   @HttpCode(200)
   @Requires('run:contribute')
   @ApiOperation({
-    summary: 'Approve or decline the tool call a run waits with',
+    summary: 'Approve or decline a tool call',
     description: 'Answers the approval request of a waiting run. The run goes back to the queue with the decision.',
   })
   @ApiZodResponse(200, runSchema, {
@@ -86,7 +86,7 @@ export class RunInteractionController {
   @HttpCode(200)
   @Requires('run:create')
   @ApiOperation({
-    summary: 'Run again with what a run got',
+    summary: 'Replay a run',
     description: 'Agent, payload, configuration and priority are those of the run, whatever its task says by now.',
   })
   @ApiHeader({
@@ -112,7 +112,7 @@ export class RunInteractionController {
   @Get('tree')
   @Requires('run:read')
   @ApiOperation({
-    summary: 'A run’s whole family, from its root',
+    summary: 'Get the tree of a run',
     description: 'At most 1,000 runs; `truncated` says so.',
   })
   @ApiZodResponse(200, runTreeSchema, { description: 'The family.', example: RUN_TREE_EXAMPLE })

@@ -34,7 +34,7 @@ export class WorkerInteractionController {
   @HttpCode(200)
   @Requires('worker:act')
   @ApiOperation({
-    summary: 'Ask a person, and let the run wait for the answer',
+    summary: 'Ask a question',
     description:
       'The lease ends. Once there is an answer, a claim gives the run out again, with the answer in `resume`.',
   })
@@ -63,7 +63,7 @@ export class WorkerInteractionController {
   @BodyLimit('large')
   @Requires('worker:act')
   @ApiOperation({
-    summary: 'Start runs below this one, and wait for them if wanted',
+    summary: 'Create child runs',
     description:
       'With `wait` the lease ends; once the last child has ended, a claim gives the run out again, with what became of each in `resume`.',
   })

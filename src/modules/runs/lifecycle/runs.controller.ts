@@ -35,7 +35,7 @@ export class RunsController {
   @BodyLimit('large')
   @Requires('run:create')
   @ApiOperation({
-    summary: 'Start another run of a task',
+    summary: 'Create a run',
     description:
       'Queues another run of a task, with a payload of its own or that of the task. Requires write access to the task.',
   })
@@ -59,7 +59,7 @@ export class RunsController {
   @Get('tasks/:id/runs')
   @Requires('run:read')
   @ApiOperation({
-    summary: 'The runs of a task, newest first',
+    summary: 'List the runs of a task',
     description: 'Returns the runs of a task, a page at a time.',
   })
   @ApiZodResponse(200, runPageSchema, {
@@ -77,7 +77,7 @@ export class RunsController {
   @Get('runs')
   @Requires('run:read')
   @ApiOperation({
-    summary: 'Runs of every task you may read',
+    summary: 'List runs',
     description: 'Returns the runs of all tasks that you can read, newest first. Use the query to filter.',
   })
   @ApiZodResponse(200, runPageSchema, {
@@ -94,7 +94,7 @@ export class RunsController {
   @Get('runs/:id')
   @Requires('run:read')
   @ApiOperation({
-    summary: 'One run',
+    summary: 'Get a run',
     description:
       'Returns a run with its status, its output or error, and, while it has not started, the reason why it waits.',
   })
@@ -107,7 +107,7 @@ export class RunsController {
   @HttpCode(200)
   @Requires('run:contribute')
   @ApiOperation({
-    summary: 'End a run, or ask its worker to',
+    summary: 'Cancel a run',
     description:
       'Cancels a run. A run that no worker holds ends at once (200). For a run that a worker holds, the worker is asked to stop (202); with `force`, the run ends without waiting for it.',
   })

@@ -38,7 +38,7 @@ export class WorkerController {
   @HttpCode(200)
   @Requires('worker:act')
   @ApiOperation({
-    summary: 'Lease due runs, waiting for some if asked to',
+    summary: 'Claim runs',
     description:
       'Leases up to `max` due runs of the agents named. Each comes with a fence, which every later request for the run must carry. With `wait_seconds`, the request waits for work; when too many claims of the key or the organization wait already, the response is 429 with `Retry-After`.',
   })
@@ -59,11 +59,11 @@ export class WorkerController {
   @HttpCode(200)
   @Requires('worker:act')
   @ApiOperation({
-    summary: 'Push the deadline of a lease',
+    summary: 'Extend a lease (heartbeat)',
     description: 'Extends the lease of a run by its full length. Send one at least every third of the lease.',
   })
   @ApiZodResponse(200, heartbeatReplySchema, {
-    description: 'Held; do stop where a cancel is requested.',
+    description: 'Extended. Stop the work where `cancel_requested` is true.',
     example: { expires_in_seconds: 60, cancel_requested: false },
   })
   @ApiProblemResponses('invalid-request', 'unauthenticated', 'forbidden', 'lease-lost')
@@ -80,7 +80,7 @@ export class WorkerController {
   @BodyLimit('large', { keepsHalves: true })
   @Requires('worker:act')
   @ApiOperation({
-    summary: 'Append a batch of events to the run’s log',
+    summary: 'Append events',
     description:
       'Stores events in the log of a run. Sending the same `batch_id` again returns the first reply and stores nothing.',
   })
@@ -109,7 +109,7 @@ export class WorkerController {
   @BodyLimit('large', { repairsText: true })
   @Requires('worker:act')
   @ApiOperation({
-    summary: 'End the run with its output',
+    summary: 'Complete a run',
     description: 'Ends the run as completed. Sending the same request again returns the same reply.',
   })
   @ApiZodResponse(200, endReplySchema, {
@@ -130,7 +130,7 @@ export class WorkerController {
   @BodyLimit('large', { isReport: true })
   @Requires('worker:act')
   @ApiOperation({
-    summary: 'End the attempt with an error',
+    summary: 'Fail an attempt',
     description: 'The run is tried again after a back-off while it has attempts left, unless `retry` is false.',
   })
   @ApiZodResponse(200, endReplySchema, {
@@ -151,7 +151,7 @@ export class WorkerController {
   @BodyLimit('normal', { isReport: true })
   @Requires('worker:act')
   @ApiOperation({
-    summary: 'End the run because its cancel was requested',
+    summary: 'Confirm the cancellation of a run',
     description: 'Ends the run as canceled. Use it when a heartbeat or an append returned `cancel_requested`.',
   })
   @ApiZodResponse(200, endReplySchema, { description: 'Ended.', example: { ...ENDED_EXAMPLE, status: 'canceled' } })
@@ -169,7 +169,7 @@ export class WorkerController {
   @BodyLimit('normal', { isReport: true })
   @Requires('worker:act')
   @ApiOperation({
-    summary: 'Hand the run back to the queue, no attempt spent',
+    summary: 'Release a run',
     description:
       'Returns the run to the queue for another worker, for example when this one shuts down. The attempt does not count.',
   })

@@ -47,7 +47,7 @@ export class ScheduleControlController {
   @Post('pause')
   @HttpCode(200)
   @Requires('schedule:contribute')
-  @ApiOperation({ summary: 'Pause all schedules that fit a filter', description: 'Of those that you may change.' })
+  @ApiOperation({ summary: 'Pause schedules in bulk', description: 'Of those that you may change.' })
   @ApiZodResponse(200, changedSchema, { description: 'How many were not paused before.', example: { changed: 12 } })
   pauseMany(
     @CurrentActor() actor: Actor,
@@ -59,7 +59,7 @@ export class ScheduleControlController {
   @Post('resume')
   @HttpCode(200)
   @Requires('schedule:contribute')
-  @ApiOperation({ summary: 'Resume all schedules that fit a filter', description: 'Of those that you may change.' })
+  @ApiOperation({ summary: 'Resume schedules in bulk', description: 'Of those that you may change.' })
   @ApiZodResponse(200, changedSchema, { description: 'How many were paused before.', example: { changed: 12 } })
   resumeMany(
     @CurrentActor() actor: Actor,
@@ -122,7 +122,7 @@ export class ScheduleControlController {
   @HttpCode(200)
   @Requires('schedule:contribute')
   @ApiOperation({
-    summary: 'Make runs for slots of the past that have none',
+    summary: 'Backfill a schedule',
     description: 'At most 500 slots, all at once; the overlap rule does not hold for them. Takes Idempotency-Key.',
   })
   @ApiZodResponse(200, backfilledSchema, {
@@ -143,7 +143,7 @@ export class ScheduleControlController {
   @Get(':id/slots')
   @Requires('schedule:read')
   @ApiOperation({
-    summary: 'List what became of the slots of a schedule',
+    summary: 'List the slots of a schedule',
     description: 'Newest first. Why the slot of nine o’clock did not run: `?from=…T09:00:00Z&to=…T09:00:01Z`.',
   })
   @ApiZodResponse(200, slotPage, {
@@ -160,7 +160,7 @@ export class ScheduleControlController {
 
   @Get(':id/stats')
   @Requires('schedule:read')
-  @ApiOperation({ summary: 'Get how a schedule has been doing', description: 'How late it fires, what it missed.' })
+  @ApiOperation({ summary: 'Get the statistics of a schedule', description: 'How late it fires, what it missed.' })
   @ApiZodResponse(200, statsSchema, { description: 'Counts and lags of the last days.', example: STATS_EXAMPLE })
   stats(
     @CurrentActor() actor: Actor,

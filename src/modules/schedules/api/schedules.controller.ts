@@ -40,7 +40,7 @@ export class SchedulesController {
   @Get()
   @Requires('schedule:read')
   @ApiOperation({
-    summary: 'List the schedules of the tasks you may read',
+    summary: 'List schedules',
     description: 'Returns the schedules of the tasks that you can read, a page at a time.',
   })
   @ApiZodResponse(200, schedulePage, {
@@ -56,7 +56,7 @@ export class SchedulesController {
 
   @Post()
   @Requires('schedule:contribute')
-  @ApiOperation({ summary: 'Give a task a schedule', description: 'Takes Idempotency-Key.' })
+  @ApiOperation({ summary: 'Create a schedule', description: 'Takes Idempotency-Key.' })
   @ApiZodResponse(201, scheduleSchema, { description: 'The schedule.', example: SCHEDULE_EXAMPLE })
   @ApiProblemResponses('already-exists')
   async create(
@@ -72,7 +72,7 @@ export class SchedulesController {
   @HttpCode(200)
   @Requires('schedule:read')
   @ApiOperation({
-    summary: 'See when a schedule would fire, without storing it',
+    summary: 'Preview a schedule',
     description:
       'Validates a schedule rule and returns it in words, with the next times at which it fires. Nothing is stored.',
   })
@@ -108,7 +108,7 @@ export class SchedulesController {
   @Patch(':id')
   @Requires('schedule:contribute')
   @ApiOperation({
-    summary: 'Change a schedule (merge patch)',
+    summary: 'Update a schedule',
     description: 'Updates a schedule by JSON merge patch (RFC 7396). Requires write access to its task.',
   })
   @ApiZodResponse(200, scheduleSchema, { description: 'The schedule as it is now.', example: SCHEDULE_EXAMPLE })
@@ -124,10 +124,10 @@ export class SchedulesController {
   @HttpCode(204)
   @Requires('schedule:contribute')
   @ApiOperation({
-    summary: 'Delete a schedule; its task stays',
+    summary: 'Delete a schedule',
     description: 'Deletes a schedule. Its task and the runs that it started stay.',
   })
-  @ApiZodResponse(204, null, { description: 'It is gone.' })
+  @ApiZodResponse(204, null, { description: 'Deleted.' })
   async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     await this.schedules.remove(actor, id);
   }
@@ -135,7 +135,7 @@ export class SchedulesController {
   @Get(':id/upcoming')
   @Requires('schedule:read')
   @ApiOperation({
-    summary: 'List the next moments a schedule fires',
+    summary: 'List the upcoming times of a schedule',
     description: 'Returns the next times at which a schedule fires, soonest first.',
   })
   @ApiZodResponse(200, upcomingSchema, {

@@ -49,7 +49,7 @@ export class StreamsController {
   @Get()
   @Requires('stream:read')
   @ApiOperation({
-    summary: 'Follow the runs of the organisation',
+    summary: 'Stream the runs of the organization',
     description:
       'What a dashboard follows: each change of state of every run that the caller may see (`run.queued`, `run.delayed`, `run.started`, ' +
       '`run.waiting`, `run.completed`, `run.failed`, `run.timed_out`, `run.canceled`, `run.expired`), and its `asset`, `question` and `answer` ' +
@@ -76,7 +76,7 @@ export class StreamsController {
   @Get(':id')
   @Requires(FOLLOW_ACCESS.action, FOLLOW_ACCESS)
   @ApiOperation({
-    summary: 'Follow a run as it happens',
+    summary: 'Stream a run',
     description:
       'Server-sent events: every event of the run after the cursor, those to come included, until its `end`. A lost connection is ' +
       'resumed with `Last-Event-ID`, on any replica, with nothing lost or repeated. Frames `gap` (events dropped for their age) and ' +
@@ -105,7 +105,7 @@ export class StreamsController {
   @Get(':id/events')
   @Requires('stream:read')
   @ApiOperation({
-    summary: 'Read the events of a run, a page at a time',
+    summary: 'List the events of a run',
     description:
       'Returns the stored events of a run in order, from the position `after`. To receive events as they happen, use `GET /api/v1/streams/{id}`.',
   })
@@ -127,7 +127,7 @@ export class StreamsController {
   @HttpCode(200)
   @Requires('stream:read')
   @ApiOperation({
-    summary: 'Make a link that reads one stream without a credential',
+    summary: 'Create a stream link',
     description:
       'Valid for 15 minutes, while the caller may read the stream, and until the session or the secret of the API key that it was made with ends. For ' +
       'EventSource, which cannot send headers.',

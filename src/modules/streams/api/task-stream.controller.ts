@@ -27,7 +27,7 @@ export class TaskStreamController {
   @Get(':id/stream')
   @Requires('stream:read')
   @ApiOperation({
-    summary: 'Follow all runs of a task in one feed',
+    summary: 'Stream all runs of a task',
     description:
       'Every event of every run, child runs and those to come included. Each run’s events come in their order and once; between runs, by ' +
       'time. The `id` of a frame is an opaque cursor that resumes the feed on any replica; where more than 32 runs are under way at once, later ' +

@@ -29,10 +29,10 @@ export class TaskBatchController {
   @BodyLimit('large', { itemsMember: 'tasks' })
   @Requires('task:create')
   @ApiOperation({
-    summary: 'Hand in up to 1000 tasks',
+    summary: 'Create tasks in bulk',
     description: 'Each is taken or refused on its own; those that are taken are made together, at one moment.',
   })
-  @ApiZodResponse(200, taskBatchSchema, { description: 'What became of each.', example: TASK_BATCH_EXAMPLE })
+  @ApiZodResponse(200, taskBatchSchema, { description: 'The result of each item.', example: TASK_BATCH_EXAMPLE })
   @ApiProblemResponses(
     'invalid-request',
     'malformed-json',

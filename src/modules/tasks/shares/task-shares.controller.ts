@@ -27,7 +27,7 @@ export class TaskSharesController {
   @Get()
   @Requires('task:read')
   @ApiOperation({
-    summary: 'List the teams a task is shared with',
+    summary: 'List the shares of a task',
     description: 'Returns the teams that a task is shared with and the access that each of them has.',
   })
   @ApiZodResponse(200, sharePage, {
@@ -45,7 +45,7 @@ export class TaskSharesController {
   @Put(':team_id')
   @Requires('task:manage')
   @ApiOperation({
-    summary: 'Share a task with a team, or change how',
+    summary: 'Create or update a share',
     description:
       'Shares a task with a team, with `read` or `write` access, or changes the access of an existing share. ' +
       'A share gives access whatever the visibility of the task, `private` included.',
@@ -64,7 +64,7 @@ export class TaskSharesController {
   @HttpCode(204)
   @Requires('task:manage')
   @ApiOperation({
-    summary: 'Share a task with a team no more',
+    summary: 'Revoke a share',
     description: 'Removes the share. The members of the team lose the access that it gave them at once.',
   })
   @ApiZodResponse(204, null, { description: 'It is not shared.' })

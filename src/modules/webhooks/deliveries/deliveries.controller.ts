@@ -30,7 +30,7 @@ export class DeliveriesController {
   @Get()
   @Requires('delivery:read')
   @ApiOperation({
-    summary: 'List what was sent to webhooks and callbacks, and how that went',
+    summary: 'List deliveries',
     description: 'Kept for 30 days. For admins.',
   })
   @ApiZodResponse(200, deliveryPage, {
@@ -47,7 +47,7 @@ export class DeliveriesController {
 
   @Get(':id')
   @Requires('delivery:read')
-  @ApiOperation({ summary: 'One delivery', description: 'For admins.' })
+  @ApiOperation({ summary: 'Get a delivery', description: 'For admins.' })
   @ApiZodResponse(200, deliverySchema, {
     description: 'The delivery with its last attempts.',
     example: DELIVERY_EXAMPLE,
@@ -61,7 +61,7 @@ export class DeliveriesController {
   @HttpCode(202)
   @Requires('delivery:manage')
   @ApiOperation({
-    summary: 'Send again what fits a filter',
+    summary: 'Redeliver in bulk',
     description: 'With the same ids and bodies, oldest first, 1,000 a request. For admins.',
   })
   @ApiZodResponse(202, redeliveredSchema, {
@@ -80,7 +80,7 @@ export class DeliveriesController {
   @HttpCode(202)
   @Requires('delivery:manage')
   @ApiOperation({
-    summary: 'Send a delivery again',
+    summary: 'Redeliver a delivery',
     description: 'With the same id and body; one that is over begins another ten attempts. For admins.',
   })
   @ApiZodResponse(202, deliverySchema, { description: 'To be sent at once.', example: DELIVERY_EXAMPLE })

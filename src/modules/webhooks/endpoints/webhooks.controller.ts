@@ -61,7 +61,7 @@ export class WebhooksController {
   @Post()
   @Requires('webhook:manage')
   @ApiOperation({
-    summary: 'Be told of events at a URL',
+    summary: 'Create a webhook',
     description:
       'Each event is a signed POST (Standard Webhooks) with `{type, timestamp, data: {task, run}}`. The secret is in this reply and ' +
       'never again. For admins.',
@@ -86,7 +86,7 @@ export class WebhooksController {
 
   @Get(':id')
   @Requires('webhook:read')
-  @ApiOperation({ summary: 'One webhook', description: 'For admins.' })
+  @ApiOperation({ summary: 'Get a webhook', description: 'For admins.' })
   @ApiZodResponse(200, webhookSchema, { description: 'The webhook, without its secret.', example: WEBHOOK_EXAMPLE })
   @ApiProblemResponses('unauthenticated', 'forbidden', 'not-found')
   get(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<WebhookView> {
@@ -96,9 +96,9 @@ export class WebhooksController {
   @Patch(':id')
   @Requires('webhook:manage')
   @ApiOperation({
-    summary: 'Change a webhook (merge patch)',
+    summary: 'Update a webhook',
     description:
-      'Pointed at another origin it gets another secret, shown in this reply alone. Enabling begins anew. For admins.',
+      'The body is a JSON merge patch (RFC 7396). A webhook that is pointed at another origin gets a new secret, which only this response shows. Enabling it starts its deliveries again. For admins.',
   })
   @ApiZodResponse(200, webhookChangedSchema, { description: 'The webhook as it is now.', example: WEBHOOK_EXAMPLE })
   @ApiProblemResponses('invalid-request', 'unauthenticated', 'forbidden', 'not-found')
@@ -117,7 +117,7 @@ export class WebhooksController {
     summary: 'Delete a webhook',
     description: 'What was still to be sent there is called off. For admins.',
   })
-  @ApiZodResponse(204, null, { description: 'It is gone.' })
+  @ApiZodResponse(204, null, { description: 'Deleted.' })
   @ApiProblemResponses('unauthenticated', 'forbidden', 'not-found')
   async remove(@CurrentActor() actor: Actor, @Param('id', { schema: idParam }) id: string): Promise<void> {
     await this.webhooks.remove(actor, id);
@@ -127,7 +127,7 @@ export class WebhooksController {
   @HttpCode(200)
   @Requires('webhook:manage')
   @ApiOperation({
-    summary: 'Give a webhook another secret',
+    summary: 'Rotate the secret of a webhook',
     description: 'For 24 hours deliveries carry two signatures, of the old one and the new one. For admins.',
   })
   @ApiZodResponse(200, webhookWithSecretSchema, {

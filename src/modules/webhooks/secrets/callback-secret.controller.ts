@@ -27,7 +27,7 @@ export class CallbackSecretController {
   @Get()
   @Requires('webhook:read')
   @ApiOperation({
-    summary: 'What the callbacks of tasks are signed with',
+    summary: 'Get the callback secret',
     description: 'Never the secret itself. For admins.',
   })
   @ApiZodResponse(200, callbackSecretSchema, {
@@ -43,7 +43,7 @@ export class CallbackSecretController {
   @HttpCode(200)
   @Requires('webhook:manage')
   @ApiOperation({
-    summary: 'Make the secret of callbacks, or another one',
+    summary: 'Rotate the callback secret',
     description: 'It is in this reply and never again. For 24 hours the old one signs beside the new one. For admins.',
   })
   @ApiZodResponse(200, rotatedCallbackSecretSchema, {
