@@ -44,6 +44,7 @@ export class RunInteractionController {
   @BodyLimit('large')
   @Requires('run:contribute')
   @ApiOperation({
+    operationId: 'runPeopleAnswer',
     summary: 'Answer a question',
     description:
       'Whoever may contribute to the task may, and the user who was asked. The answer is kept as a message; the run is queued.',
@@ -65,6 +66,7 @@ export class RunInteractionController {
   @HttpCode(200)
   @Requires('run:contribute')
   @ApiOperation({
+    operationId: 'runPeopleDecide',
     summary: 'Approve or decline a tool call',
     description: 'Answers the approval request of a waiting run. The run goes back to the queue with the decision.',
   })
@@ -86,6 +88,7 @@ export class RunInteractionController {
   @HttpCode(200)
   @Requires('run:create')
   @ApiOperation({
+    operationId: 'runPeopleReplay',
     summary: 'Replay a run',
     description: 'Agent, payload, configuration and priority are those of the run, whatever its task says by now.',
   })
@@ -112,6 +115,7 @@ export class RunInteractionController {
   @Get('tree')
   @Requires('run:read')
   @ApiOperation({
+    operationId: 'runPeopleTree',
     summary: 'Get the tree of a run',
     description: 'At most 1,000 runs; `truncated` says so.',
   })

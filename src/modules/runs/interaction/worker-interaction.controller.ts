@@ -34,6 +34,7 @@ export class WorkerInteractionController {
   @HttpCode(200)
   @Requires('worker:act')
   @ApiOperation({
+    operationId: 'workerWaitsAsk',
     summary: 'Ask a question',
     description:
       'The lease ends. Once there is an answer, a claim gives the run out again, with the answer in `resume`.',
@@ -63,6 +64,7 @@ export class WorkerInteractionController {
   @BodyLimit('large')
   @Requires('worker:act')
   @ApiOperation({
+    operationId: 'workerWaitsStart',
     summary: 'Create child runs',
     description:
       'With `wait` the lease ends; once the last child has ended, a claim gives the run out again, with what became of each in `resume`.',
