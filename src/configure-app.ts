@@ -18,7 +18,7 @@ import { HealthController } from './http/health/health.controller.js';
 import { registerJsonBody } from './http/body/json/json-content-type-parser.js';
 import { authenticateBeforeBody } from './http/body/authenticate-before-body.js';
 import { rejectMalformedHttp, rejectThrough, rejectUnroutable } from './http/filters/pre-routing-errors.js';
-import { rejectRepeatedHeaders } from './http/connections/repeated-headers.js';
+import { rejectUnclearRequests } from './http/connections/unclear-requests.js';
 import { registerRawBodies } from './http/decorators/raw-body.js';
 import { pathOf } from './http/request/request.js';
 import { routeInventory } from './http/openapi/route-inventory.js';
@@ -51,7 +51,7 @@ export function createAdapter(config: AppConfig): FastifyAdapter {
     // Slow or stuck senders must not hold a socket for ever; streams of replies are not affected.
     // Bodies have their own time (raw-body.ts): an upload may take as long as it keeps coming.
     requestTimeout: 0,
-    http: { headersTimeout: 60_000 },
+    http: { headersTimeout: 60_000, requireHostHeader: false },
   });
 }
 
@@ -130,7 +130,7 @@ export async function configureApp(app: NestFastifyApplication): Promise<void> {
     }
   });
 
-  rejectRepeatedHeaders(fastify);
+  rejectUnclearRequests(fastify);
   authenticateBeforeBody(fastify, { guard: app.get(AccessGuard), routes, budget, unsent });
   fastify.addHook('preParsing', (request, _reply, payload, done) => {
     if (request.actor !== undefined) {

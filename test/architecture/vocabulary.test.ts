@@ -114,7 +114,7 @@ const REPLACED: Readonly<Record<string, string>> = {
   mirrorOf: 'syncTaskStatus',
   refuseMalformedHttp: 'rejectMalformedHttp',
   refuseOnSocket: 'rejectOnSocket',
-  refuseRepeatedHeaders: 'rejectRepeatedHeaders',
+  refuseRepeatedHeaders: 'rejectUnclearRequests',
   refuseSlowBody: 'rejectSlowBody',
   refuseThrough: 'rejectThrough',
   refuseUnroutable: 'rejectUnroutable',

@@ -196,6 +196,31 @@ describe('a request that can be read in two ways', () => {
     }
   });
 
+  test.each([
+    ['without Host', 'POST /api/v1/tasks HTTP/1.1\r\nConnection: close\r\n\r\n', '400', 'Host'],
+    [
+      'in a coding that is not decoded',
+      'POST /api/v1/tasks HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\nConnection: close\r\n\r\n0\r\n\r\n',
+      '400',
+      'Transfer-Encoding',
+    ],
+    [
+      'with another Expect',
+      'GET /api/v1/me HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nConnection: close\r\n\r\n',
+      '400',
+      'Expect',
+    ],
+    ['for a tunnel', 'CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n', '405', 'proxy'],
+  ])('%s is refused with a problem document', async (_what, bytes, status, part) => {
+    const [head = '', body = ''] = (await sendBytes(server.url, bytes)).split('\r\n\r\n');
+    expect(head.slice(9, 12)).toBe(status);
+    expect(JSON.parse(body).detail).toContain(part);
+  });
+
+  test('of HTTP/1.0 needs no Host', async () => {
+    expect(await sendBytes(server.url, 'GET /health/live HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
   test('is none where other headers come twice', async () => {
     const reply = await said('/api/v1/me', `api-key: ${KEY}\r\nAccept: text/plain\r\nAccept: */*\r\nX-A: 1\r\nX-A: 2`);
     expect(reply.status).toBe('200');

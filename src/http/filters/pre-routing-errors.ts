@@ -59,6 +59,13 @@ export function rejectMalformedHttp(this: unknown, error: MalformedHttp, socket:
   }
 }
 
+/** Answers `CONNECT`, which asks for a tunnel. */
+export function rejectTunnel(fastify: object, socket: Socket): void {
+  // The server has let go of the socket, and of its errors.
+  socket.on('error', () => undefined);
+  rejectOnSocket(fastify, socket, Object.assign(new Error('no tunnels'), { code: 'CONNECT' }), '');
+}
+
 /** Ends a request whose body does not come to an end. */
 export function rejectSlowBody(fastify: object, request: FastifyRequest): void {
   const error = Object.assign(new Error('the body took too long'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
@@ -83,6 +90,12 @@ function refusalOf(code: string | undefined): SocketRefusal {
         status: '408 Request Timeout',
         title: 'The request took too long',
         detail: 'The request did not arrive in time.',
+      };
+    case 'CONNECT':
+      return {
+        status: '405 Method Not Allowed',
+        title: 'The method is not allowed',
+        detail: 'This server is no proxy.',
       };
     case 'HPE_HEADER_OVERFLOW':
       return {

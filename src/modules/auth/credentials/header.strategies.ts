@@ -9,7 +9,7 @@ import { PassportStrategy } from '@nestjs/passport';
 import passport from 'passport';
 import { HeaderAPIKeyStrategy } from 'passport-headerapikey';
 
-/** Request headers as Node gives them. A request that repeats one of those read here has been refused (http/connections/repeated-headers.ts). */
+/** Request headers as Node gives them. A request that repeats one of those read here has been refused (http/connections/unclear-requests.ts). */
 export interface CredentialHeaders {
   headers: Readonly<Record<string, string | string[] | undefined>>;
 }
