@@ -33,7 +33,14 @@ export function rejectUnclearRequests(fastify: FastifyInstance): void {
     fastify.server.emit('request', request, response);
   });
   fastify.server.on('connect', (_request: IncomingMessage, socket: Socket) => rejectTunnel(fastify, socket));
-  fastify.addHook('onRequest', ({ raw }, _reply, done) => done(refusalOf(raw)));
+  fastify.addHook('onRequest', ({ raw }, reply, done) => {
+    const refusal = refusalOf(raw);
+    if (refusal !== undefined) {
+      // Where its end is may be unclear too, so nothing after it is read.
+      void reply.header('connection', 'close');
+    }
+    done(refusal);
+  });
 }
 
 function refusalOf({ headers, httpVersion, rawHeaders }: IncomingMessage): DomainError | undefined {
@@ -42,7 +49,7 @@ function refusalOf({ headers, httpVersion, rawHeaders }: IncomingMessage): Domai
     return invalid(repeated, `The request has several ${repeated} headers; send one.`);
   }
   if (headers.host === undefined && httpVersion === '1.1') {
-    return invalid('Host', 'The request has no Host header; HTTP/1.1 requires one.');
+    return invalid('Host', 'The request has no Host header; send one.');
   }
   // https://www.rfc-editor.org/rfc/rfc9112#section-6.1
   if ((headers['transfer-encoding'] ?? 'chunked').toLowerCase() !== 'chunked') {
