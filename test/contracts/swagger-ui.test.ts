@@ -136,13 +136,10 @@ const EXECUTED_AS_GIVEN = [
   'taskBatchCreate',
   'tasksList',
   'usersCreate',
-  'teamsCreate',
-  'projectsCreate',
   'apiKeysCreate',
   'agentsCreate',
   'schedulesPreview',
   'webhooksCreate',
-  'neocuList',
 ];
 
 interface Executed {
